@@ -1,0 +1,87 @@
+/*
+ * Content to object bytes and back, in streams of bounded memory.
+ *
+ * An object is one bzip2 stream, encrypted with AES-256-CBC and PKCS#7
+ * padding; DESIGN.md gives each format by the byte. A handle belongs to one
+ * thread at a time. Sinks return 0 or -errno, which ends the stream and is
+ * passed through.
+ */
+#ifndef FSP_CODEC_H
+#define FSP_CODEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fsp_hash.h"
+
+/* Both names of one content. */
+struct fsp_digests {
+	char sha256[FSP_SHA256_HEX + 1];
+	char sha1[FSP_SHA1_HEX + 1];
+	uint64_t size;
+};
+
+struct fsp_digest;
+
+/* SHA-256 and SHA-1 in one pass. -ENOMEM. */
+int fsp_digest_new(struct fsp_digest **out);
+int fsp_digest_update(struct fsp_digest *d, const void *buf, size_t len);
+uint64_t fsp_digest_size(const struct fsp_digest *d);
+/* May be called more than once; updates may follow. */
+int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out);
+void fsp_digest_free(struct fsp_digest *d);
+
+/* Object formats; the names stand in the object's row. */
+enum fsp_format {
+	FSP_FMT_LEGACY,         /* "bzip2+aes-256-cbc"     the PHP library's */
+	FSP_FMT_IV,             /* "iv+bzip2+aes-256-cbc"  16 bytes iv first */
+	FSP_FMT_PLAIN           /* "bzip2"                 not encrypted */
+};
+
+const char *fsp_format_name(enum fsp_format f);
+int fsp_format_parse(const char *name, enum fsp_format *out);   /* -EINVAL */
+
+struct fsp_keys {
+	bool set;               /* false: only FSP_FMT_PLAIN works */
+	uint8_t key[32];
+	uint8_t iv[16];
+};
+
+typedef int (*fsp_sink)(void *arg, const void *buf, size_t len);
+
+struct fsp_encoder;
+struct fsp_decoder;
+
+/* level: bzip2's 1 to 9. keys are copied and wiped on free. */
+int fsp_encoder_new(enum fsp_format f, const struct fsp_keys *keys, int level,
+                    fsp_sink sink, void *arg, struct fsp_encoder **out);
+int fsp_encoder_write(struct fsp_encoder *e, const void *buf, size_t len);
+/* Flushes the last block; *stored is the object's size. */
+int fsp_encoder_finish(struct fsp_encoder *e, uint64_t *stored);
+void fsp_encoder_free(struct fsp_encoder *e);
+
+/*
+ * Never hands more than max_size bytes to the sink. Everything that is wrong
+ * with an object (padding, stream, bytes after the stream, size, a second
+ * stream) is -EIO, whatever it was, so that it cannot serve as an oracle.
+ */
+int fsp_decoder_new(enum fsp_format f, const struct fsp_keys *keys,
+                    uint64_t max_size, fsp_sink sink, void *arg,
+                    struct fsp_decoder **out);
+int fsp_decoder_write(struct fsp_decoder *d, const void *buf, size_t len);
+/* Ends the stream; *digests are those of the plain content. */
+int fsp_decoder_finish(struct fsp_decoder *d, struct fsp_digests *digests);
+void fsp_decoder_free(struct fsp_decoder *d);
+
+/*
+ * Does the content with these digests have that data_hash (64 or 40 hex
+ * digits) and size? -EIO when not.
+ */
+int fsp_digests_match(const struct fsp_digests *d, const char *hash,
+                      uint64_t size);
+
+/* Lower-case hex of 40 or 64 digits: the only keys an object can have. */
+bool fsp_hash_valid(const char *hash);
+
+#endif

@@ -1,0 +1,373 @@
+/*
+ * The rows: names, inodes, versions and objects.
+ *
+ * One interface, written over SQL; DESIGN.md gives the tables and the
+ * invariants. Every call that changes something is one transaction: all of it
+ * or nothing, also under kill -9. Any thread may call. Paths as in fsp_path.h.
+ *
+ * Errors everywhere: -EHOSTDOWN database unavailable, -ETIMEDOUT deadline or
+ * lock wait, -EROFS read-only store, -ENOSPC, -EIO damaged database,
+ * -ENOMEM, -EINVAL bad path, -ENAMETOOLONG.
+ */
+#ifndef FSP_META_H
+#define FSP_META_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "fsp_hash.h"
+
+struct fsp_ctx;
+struct fsp_meta;
+
+/* inode numbers; DESIGN.md "Inode numbers" */
+#define FSP_INO_ROOT 1ULL
+#define FSP_INO_FIRST 16ULL             /* allotted by the node table */
+#define FSP_INO_ROW (1ULL << 61)        /* + id of the first row PHP wrote */
+#define FSP_INO_DIR (1ULL << 62)        /* + hash of an implicit directory */
+
+struct fsp_attr {
+	uint64_t ino;
+	uint32_t mode;                  /* type and permissions */
+	uint32_t uid, gid;
+	uint32_t nlink;                 /* 1 for directories */
+	uint64_t size, rdev;
+	int64_t atime_ns, mtime_ns, ctime_ns;
+};
+
+/* What a file holds; row 0: created, nothing committed yet (empty). */
+struct fsp_content {
+	int64_t row;
+	char hash[FSP_HASH_MAX + 1];
+	uint64_t size;
+};
+
+struct fsp_entry {
+	struct fsp_attr attr;
+	struct fsp_content content;     /* regular files */
+};
+
+/* Called for each entry; name is valid during the call. Non-zero stops. */
+typedef int (*fsp_meta_each)(void *arg, const char *name,
+                             const struct fsp_entry *e);
+
+/*
+ * An entry that is already known: by inode number, with the path it was last
+ * seen at. A number without a live name and without a row at the path is
+ * -ESTALE.
+ */
+struct fsp_ref {
+	uint64_t ino;
+	const char *path;
+};
+
+/* A place for a new entry. dir_ino (0 = any) guards against a renamed dir. */
+struct fsp_place {
+	uint64_t dir_ino;
+	const char *dir;
+	const char *name;
+};
+
+struct fsp_new {
+	uint32_t mode;          /* type and permissions, umask applied */
+	uint32_t uid, gid;      /* setgid of the parent is applied below */
+	uint64_t rdev;
+	const char *target;     /* symlinks */
+	const char *owner;      /* regular: the mount's id; the name is pending */
+};
+
+enum fsp_attr_mask {
+	FSP_SET_MODE = 1, FSP_SET_UID = 2, FSP_SET_GID = 4,
+	FSP_SET_ATIME = 8, FSP_SET_MTIME = 16, FSP_SET_CTIME = 32
+};
+
+/* An object that was read or written whole and verified. */
+struct fsp_object {
+	char key[FSP_HASH_MAX + 1];     /* data_hash, the object's key */
+	char sha256[65], sha1[41];
+	uint64_t size, stored;
+	char format[32];                /* fsp_format_name() */
+	int64_t verified_us;
+};
+
+struct fsp_commit {
+	struct fsp_ref ref;
+	const char *owner;              /* whose pending name it may be */
+	int64_t base_row;               /* the version it was written over; 0 */
+	bool require_base;              /* -EAGAIN when that is not live any more */
+	const struct fsp_object *object;/* recorded in the same transaction */
+	uint32_t mask;                  /* attributes to set as well */
+	struct fsp_attr attr;           /* mtime_ns always counts */
+};
+
+struct fsp_version {
+	int64_t row;
+	int64_t stored_us;              /* when the content was stored */
+	int64_t closed_us;              /* superseded or deleted; 0 = live */
+	struct fsp_attr attr;           /* its mode, owner, mtime, size */
+	char hash[FSP_HASH_MAX + 1];
+	const char *path;               /* where it was; valid during the call */
+};
+typedef int (*fsp_meta_version)(void *arg, const struct fsp_version *v);
+
+enum fsp_past { FSP_PAST_FILE, FSP_PAST_DIR };
+
+/* Renaming: what happened, so that the caller can follow. */
+struct fsp_renamed {
+	uint64_t ino;                   /* what moved */
+	uint64_t replaced;              /* what was there, 0 = nothing */
+	uint32_t replaced_nlink;        /* names it still has */
+	struct fsp_entry entry;         /* what moved, as it is now */
+};
+
+struct fsp_counts {
+	uint64_t files, dirs, others, versions, pending;
+	uint64_t logical;               /* bytes of the live files */
+	uint64_t versions_bytes;        /* bytes of all versions, as if plain */
+	uint64_t objects, objects_bytes;/* distinct content, plain */
+	uint64_t stored_bytes;          /* as stored */
+};
+
+struct fsp_account {
+	const char *name;
+	uint64_t files, versions, logical, versions_bytes;
+	uint64_t objects, objects_bytes, stored_bytes;  /* its distinct content */
+};
+
+struct fsp_mountinfo {
+	const char *id, *host, *path;
+	int64_t pid, started_us;
+	bool read_only;
+};
+
+enum fsp_rename_flags { FSP_RENAME_NOREPLACE = 1, FSP_RENAME_EXCHANGE = 2 };
+
+struct fsp_meta_ops {
+	int (*lookup)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              const char *dir, const char *name, struct fsp_entry *out);
+	int (*getattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               const struct fsp_ref *ref, struct fsp_entry *out);
+	/* The live entries of a directory, in no order, without . and .. */
+	int (*list)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	            const char *dir, fsp_meta_each each, void *arg);
+	/* Fresh memory, the caller frees it. */
+	int (*readlink)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                uint64_t ino, char **target);
+
+	/* Anything but the content of a regular file. -EEXIST -ENOENT -ESTALE */
+	int (*create)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              const struct fsp_place *at, const struct fsp_new *what,
+	              struct fsp_entry *out);
+	int (*setattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               const struct fsp_ref *ref, uint32_t mask,
+	               const struct fsp_attr *attr, struct fsp_entry *out);
+	/*
+	 * A new version of a regular file under every name it has. Durable
+	 * when it returns 0. Same content as the live row: no new row.
+	 * -ESTALE: the file has no name any more.
+	 */
+	int (*commit)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              const struct fsp_commit *c, struct fsp_entry *out);
+	/* dir: rmdir (-ENOTDIR -ENOTEMPTY), else unlink (-EISDIR). out: as it
+	 * is after, nlink counted down. */
+	int (*remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              const struct fsp_place *at, bool dir,
+	              struct fsp_entry *out);
+	int (*link)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	            const struct fsp_ref *ref, const struct fsp_place *to,
+	            struct fsp_entry *out);
+	/* POSIX's rename; -EXDEV when a directory has more than max_rows. */
+	int (*rename)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              const struct fsp_place *from, const struct fsp_place *to,
+	              uint32_t flags, struct fsp_renamed *out);
+	/* Everything that returned before is durable now. */
+	int (*sync)(struct fsp_meta *m, const struct fsp_ctx *ctx);
+
+	/* A verified object with that content (by either digest), else -ENOENT. */
+	int (*object_find)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                   const char *sha256, const char *sha1, uint64_t size,
+	                   struct fsp_object *out);
+	/* By key; -ENOENT for what nobody has verified. */
+	int (*object_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  const char *key, struct fsp_object *out);
+	int (*object_put)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  const struct fsp_object *o);
+	/* Every key that a row names, with its plain size. */
+	int (*object_each)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                   int (*each)(void *arg, const char *key,
+	                               uint64_t size), void *arg);
+
+	/*
+	 * The stored versions of the file name at path, old to new, with those
+	 * of its predecessors under other names; a rename is no version.
+	 * -ENOENT when there never was a file.
+	 */
+	int (*history)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               const char *path, fsp_meta_version each, void *arg);
+	/* Names in dir that have history: files (live ones, too), and
+	 * directories that are gone. */
+	int (*past_names)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  const char *dir,
+	                  int (*each)(void *arg, const char *name,
+	                              enum fsp_past kind), void *arg);
+	/* When the directory at path last ended, to be listed just before;
+	 * -ENOENT when it is live or never was. */
+	int (*dir_ended)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 const char *path, int64_t *at_us);
+	/* A directory's entries as they were at a time, and one of them. */
+	int (*list_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               const char *dir, int64_t at_us, fsp_meta_each each,
+	               void *arg);
+	int (*lookup_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 const char *dir, const char *name, int64_t at_us,
+	                 struct fsp_entry *out);
+
+	int (*counts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	              struct fsp_counts *out);
+	int (*accounts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                int (*each)(void *arg, const struct fsp_account *a),
+	                void *arg);
+
+	int (*mount_add)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 const struct fsp_mountinfo *i);
+	/* Also removes the pending names that the mount left. */
+	int (*mount_remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                    const char *id);
+	int (*mount_each)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  int (*each)(void *arg, const struct fsp_mountinfo *i),
+	                  void *arg);
+	void (*close)(struct fsp_meta *m);
+};
+
+/* Every implementation's struct begins with this. */
+struct fsp_meta {
+	const struct fsp_meta_ops *ops;
+};
+
+/* How the rows that PHP alone wrote look, and the limits. */
+struct fsp_meta_options {
+	uint32_t file_mode, dir_mode;   /* permission bits */
+	uint32_t uid, gid;
+	uint64_t rename_max_rows;
+	int64_t busy_timeout_ns;
+	int connections;                /* at the most, 1 or more */
+	bool read_only;
+	bool create;                    /* make the database when missing */
+};
+
+/*
+ * The SQLite backend. An untouched PHP schema (two tables) opens read-only
+ * only: -EROFS otherwise with *error saying how to upgrade. A schema from a
+ * newer program: -EPROTO. *error (caller frees) explains any failure.
+ */
+int fsp_meta_sqlite_open(const char *path, const struct fsp_meta_options *o,
+                         struct fsp_meta **out, char **error);
+
+/*
+ * Brings the database at path to our schema: prints the SQL to `out` (may be
+ * NULL), executes it unless dry_run, in one transaction. *changed says whether
+ * there was anything to do.
+ */
+int fsp_meta_sqlite_upgrade(const char *path, bool dry_run, FILE *out,
+                            bool *changed, char **error);
+
+/* Checks the invariants of DESIGN.md: calls each() with a sentence for each
+ * violation; 0 when it could look at everything. */
+int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                          void (*each)(void *arg, const char *what), void *arg);
+
+/* Counts transactions and statements, for tests and status. */
+struct fsp_meta_stats {
+	uint64_t reads, writes, retries;
+};
+void fsp_meta_sqlite_stats(struct fsp_meta *m, struct fsp_meta_stats *out);
+
+/* The fault decorator, as fsp_objstore_fault(). Owns inner. */
+int fsp_meta_fault(struct fsp_meta *inner, struct fsp_meta **out);
+void fsp_meta_fault_arm(struct fsp_meta *f, uint64_t nth, int err);
+uint64_t fsp_meta_fault_fired(struct fsp_meta *f);
+
+/*
+ * The calls: what callers use. They check that the caller holds no lock.
+ */
+#include "fsp_lock.h"
+
+#define FSP_META_CALL(name, params, ...)                                       \
+	static inline int fsp_meta_##name params                               \
+	{                                                                      \
+		fsp_lock_assert_none();                                        \
+		return m->ops->name(m, ctx, ##__VA_ARGS__);                    \
+	}
+#define FSP_META_ARGS struct fsp_meta *m, const struct fsp_ctx *ctx
+
+FSP_META_CALL(lookup, (FSP_META_ARGS, const char *dir, const char *name,
+                       struct fsp_entry *out), dir, name, out)
+FSP_META_CALL(getattr, (FSP_META_ARGS, const struct fsp_ref *ref,
+                        struct fsp_entry *out), ref, out)
+FSP_META_CALL(list, (FSP_META_ARGS, const char *dir, fsp_meta_each each,
+                     void *arg), dir, each, arg)
+FSP_META_CALL(readlink, (FSP_META_ARGS, uint64_t ino, char **target), ino,
+              target)
+FSP_META_CALL(create, (FSP_META_ARGS, const struct fsp_place *at,
+                       const struct fsp_new *what, struct fsp_entry *out),
+              at, what, out)
+FSP_META_CALL(setattr, (FSP_META_ARGS, const struct fsp_ref *ref, uint32_t mask,
+                        const struct fsp_attr *attr, struct fsp_entry *out),
+              ref, mask, attr, out)
+FSP_META_CALL(commit, (FSP_META_ARGS, const struct fsp_commit *c,
+                       struct fsp_entry *out), c, out)
+FSP_META_CALL(remove, (FSP_META_ARGS, const struct fsp_place *at, bool dir,
+                       struct fsp_entry *out), at, dir, out)
+FSP_META_CALL(link, (FSP_META_ARGS, const struct fsp_ref *ref,
+                     const struct fsp_place *to, struct fsp_entry *out),
+              ref, to, out)
+FSP_META_CALL(rename, (FSP_META_ARGS, const struct fsp_place *from,
+                       const struct fsp_place *to, uint32_t flags,
+                       struct fsp_renamed *out), from, to, flags, out)
+FSP_META_CALL(sync, (FSP_META_ARGS))
+FSP_META_CALL(object_find, (FSP_META_ARGS, const char *sha256,
+                            const char *sha1, uint64_t size,
+                            struct fsp_object *out), sha256, sha1, size, out)
+FSP_META_CALL(object_get, (FSP_META_ARGS, const char *key,
+                           struct fsp_object *out), key, out)
+FSP_META_CALL(object_put, (FSP_META_ARGS, const struct fsp_object *o), o)
+FSP_META_CALL(object_each, (FSP_META_ARGS,
+                            int (*each)(void *arg, const char *key,
+                                        uint64_t size), void *arg), each, arg)
+FSP_META_CALL(history, (FSP_META_ARGS, const char *path,
+                        fsp_meta_version each, void *arg), path, each, arg)
+FSP_META_CALL(past_names, (FSP_META_ARGS, const char *dir,
+                           int (*each)(void *arg, const char *name,
+                                       enum fsp_past kind), void *arg),
+              dir, each, arg)
+FSP_META_CALL(dir_ended, (FSP_META_ARGS, const char *path, int64_t *at_us),
+              path, at_us)
+FSP_META_CALL(list_at, (FSP_META_ARGS, const char *dir, int64_t at_us,
+                        fsp_meta_each each, void *arg), dir, at_us, each, arg)
+FSP_META_CALL(lookup_at, (FSP_META_ARGS, const char *dir, const char *name,
+                          int64_t at_us, struct fsp_entry *out),
+              dir, name, at_us, out)
+FSP_META_CALL(counts, (FSP_META_ARGS, struct fsp_counts *out), out)
+FSP_META_CALL(accounts, (FSP_META_ARGS,
+                         int (*each)(void *arg, const struct fsp_account *a),
+                         void *arg), each, arg)
+FSP_META_CALL(mount_add, (FSP_META_ARGS, const struct fsp_mountinfo *i), i)
+FSP_META_CALL(mount_remove, (FSP_META_ARGS, const char *id), id)
+FSP_META_CALL(mount_each, (FSP_META_ARGS,
+                           int (*each)(void *arg,
+                                       const struct fsp_mountinfo *i),
+                           void *arg), each, arg)
+
+static inline void fsp_meta_close(struct fsp_meta *m)
+{
+	if (m)
+		m->ops->close(m);
+}
+
+#undef FSP_META_CALL
+#undef FSP_META_ARGS
+
+#endif

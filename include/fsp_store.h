@@ -1,0 +1,95 @@
+/*
+ * A store: its settings, rows, objects and the pipeline between content and
+ * object. Opened by the wiring (src/main_wire.c), used by vfs and admin.
+ * Immutable once open, so any thread may use it.
+ */
+#ifndef FSP_STORE_H
+#define FSP_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fsp_codec.h"
+#include "fsp_meta.h"
+#include "fsp_objstore.h"
+
+struct fsp_config;
+struct fsp_ctx;
+
+struct fsp_store {
+	struct fsp_config *config;      /* owned, as all of these */
+	struct fsp_meta *meta;
+	struct fsp_objstore *objects;   /* the outermost decorator is counting */
+	struct fsp_keys keys;
+	enum fsp_format format;         /* of new objects */
+	int level;                      /* bzip2 */
+	bool sha1_names;                /* new content is named by SHA-1 */
+	bool read_only;
+};
+
+void fsp_store_close(struct fsp_store *s);
+
+/* Reads [off, off + len) of the content: count, short only at the end. */
+typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);
+
+/*
+ * Makes sure that the content is stored, durably: an object that was verified
+ * before and is still there in the right size is used again; else it is
+ * encoded and put. *out is its record, for the commit. `known` are the
+ * digests when the caller has them, else the content is read once more.
+ * *reused says whether nothing had to be uploaded.
+ */
+int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
+                  fsp_source source, void *arg, uint64_t size,
+                  const struct fsp_digests *known, struct fsp_object *out,
+                  bool *reused);
+
+/*
+ * The verified content to the sink / into fd from offset 0. A damaged object
+ * is read a second time, then -EIO with a log line; nothing that was not
+ * verified stays in fd. fsp_store_fetch()'s sink sees bytes before the whole
+ * is verified: what it did with them counts only when 0 is returned.
+ * hash and size are the row's; the first full read of an object that nobody
+ * recorded records it.
+ */
+int fsp_store_fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
+                    const char *hash, uint64_t size, fsp_sink sink, void *arg);
+int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
+                       const char *hash, uint64_t size, int fd);
+
+/* What the wiring offers to both programs. */
+struct fsp_wire_options {
+	const char *source;             /* SOURCE or -c FILE; NULL = default */
+	bool source_is_file;            /* -c: a file and nothing else */
+	const char *const *options;     /* "section.key=value" */
+	int n_options;
+	bool read_only;
+	bool may_create;                /* make an embedded store on first use */
+};
+
+/*
+ * Finds, reads, checks, opens (and makes) a store. On error *error (caller
+ * frees) is a line for the user.
+ */
+int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
+                  char **error);
+/* Finds and reads only; what `filespacectl config` needs. */
+int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
+                    char **error);
+/* `filespacectl init`: makes an embedded store; -EEXIST when there is one. */
+int fsp_wire_init(const char *dir, const char *const *options, int n,
+                  char **error);
+/* `filespacectl schema`: on the database of the configuration. */
+int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
+                            FILE *out, bool *changed, char **error);
+
+/*
+ * Finds the mount that holds path: *source is what it was mounted from and
+ * *inside the path within it (no leading slash); both fresh memory. -ENOENT:
+ * path is in no filespacefs mount. Needs no daemon: reads mountinfo.
+ */
+int fsp_wire_find_mount(const char *path, char **source, char **mountpoint,
+                        char **inside);
+
+#endif

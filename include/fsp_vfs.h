@@ -1,0 +1,124 @@
+/*
+ * The filesystem: what inodes, names, handles, commits and versions mean.
+ *
+ * Knows neither FUSE nor SQL. Inodes are named by their number, which the
+ * caller holds with counted look-ups (as a kernel does) until it forgets them.
+ * Any thread may call anything; results are 0 or -errno. Attributes come with
+ * what this mount has not committed yet.
+ */
+#ifndef FSP_VFS_H
+#define FSP_VFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fsp_meta.h"
+
+struct fsp_vfs;
+struct fsp_store;
+struct fsp_handle;
+struct fsp_dirhandle;
+
+struct fsp_vfs_options {
+	const char *mountpoint;         /* for the list of mounts */
+	/*
+	 * The kernel's attributes of ino are out of date (another host has
+	 * committed). Called without locks; may be NULL.
+	 */
+	void (*stale_attr)(void *arg, uint64_t ino);
+	void *arg;
+};
+
+/* The store stays the caller's and must outlive the vfs. */
+int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
+                 struct fsp_vfs **out, char **error);
+/* Commits what is still open and dirty, keeps what cannot be committed. */
+void fsp_vfs_close(struct fsp_vfs *v);
+
+/* Each success counts one look-up of out->attr.ino, given back by forget. */
+int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, struct fsp_attr *out);
+void fsp_vfs_forget(struct fsp_vfs *v, uint64_t ino, uint64_t n);
+int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                 const char *name, uint32_t mode, uint64_t rdev,
+                 const char *target, struct fsp_attr *out);
+int fsp_vfs_link(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                 uint64_t dir, const char *name, struct fsp_attr *out);
+
+int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, bool is_dir);
+/* flags: enum fsp_rename_flags */
+int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, uint64_t newdir, const char *newname,
+                   uint32_t flags);
+/* Fresh memory. */
+int fsp_vfs_readlink(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     char **target);
+
+int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                    struct fsp_attr *out);
+
+#define FSP_SET_SIZE 0x100      /* beside enum fsp_attr_mask */
+
+/* h: the handle of ftruncate and the like, or NULL. */
+int fsp_vfs_setattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                    struct fsp_handle *h, uint32_t mask,
+                    const struct fsp_attr *attr, struct fsp_attr *out);
+
+struct fsp_opened {
+	struct fsp_handle *handle;
+	bool keep_cache;                /* what the caller cached still holds */
+};
+
+/* flags as of open(2); O_CREAT is fsp_vfs_create(). */
+int fsp_vfs_open_file(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                      int flags, struct fsp_opened *out);
+/* Makes the name and opens it; counts a look-up. -EEXIST with O_EXCL only. */
+int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, uint32_t mode, int flags,
+                   struct fsp_attr *attr, struct fsp_opened *out);
+ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
+                     size_t len, uint64_t off);
+ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                      const void *buf, size_t len, uint64_t off);
+/* close(2) of one descriptor, and fsync(2): durable and committed, or why not. */
+int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx);
+int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx);
+/* The last descriptor is gone; ends the handle. */
+void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx);
+/*
+ * Makes the target share the source's stored content; -EOPNOTSUPP where bytes
+ * have to be copied by the caller.
+ */
+ssize_t fsp_vfs_copy_range(struct fsp_handle *in, uint64_t off_in,
+                           struct fsp_handle *out, uint64_t off_out,
+                           uint64_t len, const struct fsp_ctx *ctx);
+uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h);
+
+int fsp_vfs_opendir(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                    struct fsp_dirhandle **out);
+/*
+ * The entry at position pos (0 = "."), as of the last time position 0 was
+ * asked for. *counted: asks for a look-up to be counted, and says whether it
+ * was (never for . and .., nor for what has gone meanwhile). -ENOENT: there
+ * are no more. *name lives until the next call with position 0 or
+ * releasedir. One thread at a time.
+ */
+int fsp_vfs_readdir(struct fsp_dirhandle *h, const struct fsp_ctx *ctx,
+                    uint64_t pos, bool *counted, const char **name,
+                    struct fsp_attr *attr);
+void fsp_vfs_releasedir(struct fsp_dirhandle *h);
+int fsp_vfs_fsyncdir(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+
+struct fsp_fsstat {
+	uint64_t total, avail;          /* bytes */
+	uint64_t files, files_free;
+};
+int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   struct fsp_fsstat *out);
+
+/* For the log and for tests of memory. */
+uint64_t fsp_vfs_inodes(struct fsp_vfs *v);
+
+#endif
