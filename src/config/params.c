@@ -1,0 +1,178 @@
+/*
+ * The table of all settings. Parser, help, sample file and manual are made
+ * from it, so a setting is described here and nowhere else.
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "config_impl.h"
+#include "fsp_buf.h"
+
+#define MS_SECOND 1000LL
+#define MS_MINUTE (60 * MS_SECOND)
+#define MS_HOUR (60 * MS_MINUTE)
+#define MS_DAY (24 * MS_HOUR)
+
+#define STRING(s, k, d, t) { s, k, FSP_PARAM_STRING, d, NULL, 0, 0, "", false, t }
+#define SECRET(s, k, t) { s, k, FSP_PARAM_STRING, NULL, NULL, 0, 0, "", true, t }
+#define NAME(s, k, d, t) { s, k, FSP_PARAM_NAME, d, NULL, 0, 0, "", false, t }
+#define DIRPATH(s, k, d, t) { s, k, FSP_PARAM_PATH, d, NULL, 0, 0, "", false, t }
+#define CHOICE(s, k, d, a, t) { s, k, FSP_PARAM_CHOICE, d, a, 0, 0, "", false, t }
+#define BOOLEAN(s, k, d, t) { s, k, FSP_PARAM_BOOL, d, NULL, 0, 0, "", false, t }
+#define INTEGER(s, k, d, lo, hi, u, t)                                         \
+	{ s, k, FSP_PARAM_INT, d, NULL, lo, hi, u, false, t }
+#define BYTES(s, k, d, lo, hi, t)                                              \
+	{ s, k, FSP_PARAM_SIZE, d, NULL, lo, hi, "bytes", false, t }
+#define DURATION(s, k, d, lo, hi, t)                                           \
+	{ s, k, FSP_PARAM_DURATION, d, NULL, lo, hi, "seconds", false, t }
+#define MODE(s, k, d, hi, t) { s, k, FSP_PARAM_MODE, d, NULL, 0, hi, "", false, t }
+#define HEXKEY(s, k, n, t) { s, k, FSP_PARAM_HEX, NULL, NULL, n, n, "", true, t }
+
+const struct fsp_param fsp_params[] = {
+	CHOICE("general", "adapter", "file", "file",
+	       "Where the objects are, named as in the PHP library's "
+	       "objectstorage.conf. This version stores them as files in a "
+	       "directory."),
+	CHOICE("general", "database", "sqlite", "sqlite",
+	       "Where the names, rows and versions are. This version has "
+	       "SQLite."),
+	CHOICE("general", "hash", "sha256", "sha256|sha1",
+	       "The digest that names new content. Content that is stored "
+	       "already keeps its name. A SHA-1 name can be forged, so that "
+	       "one file would show another's content; choose it only for a "
+	       "program that expects 40 digits."),
+
+	DIRPATH("file", "path", "objects",
+	        "The directory of the objects, as the PHP library's file "
+	        "adapter writes them."),
+
+	DIRPATH("sqlite", "path", "meta.db",
+	        "The database file. It must be on a local disk."),
+	DURATION("sqlite", "busy_timeout", "10s", 10, 10 * MS_MINUTE,
+	         "How long a statement waits for another process that is "
+	         "writing to the database."),
+
+	STRING("s3", "bucketname", NULL,
+	       "The bucket. Used with general.adapter = s3, which this version "
+	       "does not have; accepted so that one file serves PHP, too."),
+	STRING("s3", "prefix", NULL,
+	       "What precedes the hash in an object's key. Used with "
+	       "general.adapter = s3, which this version does not have."),
+	SECRET("s3", "access_key",
+	       "The access key. Used with general.adapter = s3, which this "
+	       "version does not have."),
+	SECRET("s3", "secret_key",
+	       "The secret key. Used with general.adapter = s3, which this "
+	       "version does not have."),
+
+	CHOICE("encryption", "method", "aes-256-cbc", "aes-256-cbc|none",
+	       "How new objects are encrypted. With none they are only "
+	       "compressed; objects that were encrypted before are still read "
+	       "with key and iv."),
+	HEXKEY("encryption", "key", 32,
+	       "The key of all objects, in hex. Whoever has it can read every "
+	       "file; without it the content is lost for good. Keep a copy in "
+	       "a safe place, and never change it in a store that is in use."),
+	HEXKEY("encryption", "iv", 16,
+	       "The initialisation vector that goes with the key, in hex. It is "
+	       "needed to read what the PHP library wrote, also with "
+	       "encryption.iv_mode = object. Never change it in a store that "
+	       "is in use."),
+	CHOICE("encryption", "iv_mode", "fixed", "fixed|object",
+	       "The initialisation vector of new objects. fixed is the PHP "
+	       "library's format. object gives each object one of its own, "
+	       "which hides that two objects begin alike, and PHP cannot read "
+	       "it. A mount reads both."),
+
+	INTEGER("bzip2", "level", "9", 1, 9, "",
+	        "How hard new content is compressed: the block size in units of "
+	        "100,000 bytes."),
+
+	BOOLEAN("mount", "read_only", "no",
+	        "Nothing can be written through the mount. The same as "
+	        "-o ro."),
+	DURATION("mount", "entry_timeout", "1s", 0, MS_DAY,
+	         "How long the kernel may answer from its cache that a name "
+	         "exists. What others change shows after that time."),
+	DURATION("mount", "attr_timeout", "1s", 0, MS_DAY,
+	         "How long the kernel may answer from its cache what a file's "
+	         "size, mode, owner and times are."),
+	DURATION("mount", "negative_timeout", "0", 0, MS_DAY,
+	         "How long the kernel may answer from its cache that a name "
+	         "does not exist."),
+	CHOICE("mount", "allow_other", "auto", "auto|yes|no",
+	       "Whether other users may use the mount, as the files' modes "
+	       "allow. auto means yes when root mounts. An ordinary user needs "
+	       "user_allow_other in /etc/fuse.conf for yes."),
+	NAME("mount", "versions_dir", ".versions",
+	     "The name of the directory in every directory that shows earlier "
+	     "versions. It can be reached and is not listed."),
+	MODE("mount", "file_mode", "0644", 0777,
+	     "The mode of files that PHP wrote and nobody has changed since."),
+	MODE("mount", "dir_mode", "0755", 07777,
+	     "The mode of directories that exist only because PHP wrote "
+	     "something in them."),
+	INTEGER("mount", "uid", "-1", -1, 4294967294, "",
+	        "The owner of what PHP wrote and nobody has changed since. -1 "
+	        "is the user who mounts."),
+	INTEGER("mount", "gid", "-1", -1, 4294967294, "",
+	        "The group of what PHP wrote and nobody has changed since. -1 "
+	        "is the group of the user who mounts."),
+	BYTES("mount", "total_size", "0", 0, INT64_MAX,
+	      "What df shows as the size of the filesystem. 0 means that of the "
+	      "disk below. It limits nothing."),
+	INTEGER("mount", "threads", "10", 1, 1000, "threads",
+	        "How many calls are served at once."),
+	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,
+	         "How long one call may take before it returns an error."),
+	INTEGER("mount", "rename_max_rows", "100000", 1, 100000000, "rows",
+	        "How many rows the rename of a directory may touch. A larger one "
+	        "fails with EXDEV before anything is changed, and mv copies "
+	        "instead."),
+
+	DIRPATH("spool", "path", "spool",
+	        "The directory of what is being written. It needs room for the "
+	        "files that are open for writing at one time, and must be on a "
+	        "local disk that keeps what was fsynced."),
+
+	DIRPATH("cache", "path", "cache",
+	        "The directory of content that was read, decrypted. It can be "
+	        "emptied while nothing is mounted."),
+	BYTES("cache", "size", "1G", 0, INT64_MAX,
+	      "How much the cache may hold. What was not used for the longest "
+	      "time goes first."),
+
+	CHOICE("log", "level", "info", "error|warning|info|debug",
+	       "The least important messages that are logged."),
+	CHOICE("log", "target", "auto", "auto|stderr|syslog",
+	       "Where the log goes. auto means stderr in the foreground and "
+	       "syslog otherwise."),
+
+	{ 0 }
+};
+
+const struct fsp_param *fsp_param_find(const char *section, const char *key)
+{
+	for (const struct fsp_param *p = fsp_params; p->section; p++)
+		if (strcmp(p->section, section) == 0 &&
+		    strcmp(p->key, key) == 0)
+			return p;
+	return NULL;
+}
+
+bool fsp_param_section_exists(const char *section)
+{
+	for (const struct fsp_param *p = fsp_params; p->section; p++)
+		if (strcmp(p->section, section) == 0)
+			return true;
+	return false;
+}
+
+char *fsp_param_env(const struct fsp_param *p)
+{
+	char *name = fsp_strf("FILESPACEFS_%s_%s", p->section, p->key);
+
+	for (char *c = name; c && *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return name;
+}
