@@ -1,0 +1,169 @@
+/* Objects back into content, verified. */
+#include "fsp_store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_file.h"
+#include "fsp_log.h"
+
+struct fetch {
+	struct fsp_store *store;
+	const struct fsp_ctx *ctx;
+	struct fsp_decoder *dec;
+	uint64_t stored;
+};
+
+static int feed(void *arg, const void *buf, size_t len)
+{
+	struct fetch *f = arg;
+	int err = fsp_ctx_check(f->ctx);
+
+	f->stored += len;
+	return err ? err : fsp_decoder_write(f->dec, buf, len);
+}
+
+/* The format that was recorded, or the PHP library's where nothing was. */
+static int object_format(struct fsp_store *s, const struct fsp_ctx *ctx,
+                         const char *hash, enum fsp_format *f, bool *recorded)
+{
+	struct fsp_object o;
+	int err = fsp_meta_object_get(s->meta, ctx, hash, &o);
+
+	*recorded = !err;
+	if (err == -ENOENT) {
+		*f = s->keys.set ? FSP_FMT_LEGACY : FSP_FMT_PLAIN;
+		return 0;
+	}
+	if (err)
+		return err;
+	if (fsp_format_parse(o.format, f)) {
+		fsp_error("object %s: unknown format '%s'", hash, o.format);
+		return -EIO;
+	}
+	return 0;
+}
+
+/*
+ * A reader that verified an object nobody had recorded records it, so that
+ * equal content is not stored twice. The content is good either way, hence a
+ * failure is only logged.
+ */
+static void record(struct fetch *f, const char *hash, enum fsp_format fmt,
+                   const struct fsp_digests *d)
+{
+	struct fsp_object o = { 0 };
+	int err;
+
+	if (f->store->read_only)
+		return;
+	strcpy(o.key, hash);
+	strcpy(o.sha256, d->sha256);
+	strcpy(o.sha1, d->sha1);
+	strcpy(o.format, fsp_format_name(fmt));
+	o.size = d->size;
+	o.stored = f->stored;
+	o.verified_us = fsp_now_us();
+	err = fsp_meta_object_put(f->store->meta, f->ctx, &o);
+	if (err)
+		fsp_warn("object %s: not recorded as verified: %s", hash,
+		         strerror(-err));
+}
+
+static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
+                      enum fsp_format fmt, fsp_sink sink, void *arg,
+                      struct fsp_digests *d)
+{
+	int err = fsp_decoder_new(fmt, &f->store->keys, size, sink, arg, &f->dec);
+
+	if (err)
+		return err;
+	f->stored = 0;
+	err = fsp_obj_get(f->store->objects, f->ctx, hash, feed, f);
+	if (!err)
+		err = fsp_decoder_finish(f->dec, d);
+	if (!err)
+		err = fsp_digests_match(d, hash, size);
+	fsp_decoder_free(f->dec);
+	f->dec = NULL;
+	return err;
+}
+
+/* restart: undoes what the sink did, before the second try; may be NULL. */
+static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
+                 const char *hash, uint64_t size, fsp_sink sink, void *arg,
+                 int (*restart)(void *arg))
+{
+	struct fetch f = { .store = s, .ctx = ctx };
+	struct fsp_digests d;
+	enum fsp_format fmt;
+	bool recorded;
+	int err;
+
+	if (!fsp_hash_valid(hash))
+		return -EIO;
+	err = object_format(s, ctx, hash, &fmt, &recorded);
+	if (err)
+		return err;
+	err = fetch_once(&f, hash, size, fmt, sink, arg, &d);
+	if (err == -EIO && restart) {
+		fsp_warn("object %s is damaged; reading it once more", hash);
+		err = restart(arg);
+		if (!err)
+			err = fetch_once(&f, hash, size, fmt, sink, arg, &d);
+	}
+	if (err == -ENOENT) {
+		fsp_error("object %s is missing from the store", hash);
+		err = -EIO;
+	} else if (err == -EIO) {
+		fsp_error("object %s does not hold the %llu bytes it is named "
+		          "for", hash, (unsigned long long)size);
+	}
+	if (!err && !recorded)
+		record(&f, hash, fmt, &d);
+	return err;
+}
+
+int fsp_store_fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
+                    const char *hash, uint64_t size, fsp_sink sink, void *arg)
+{
+	return fetch(s, ctx, hash, size, sink, arg, NULL);
+}
+
+struct fd_sink {
+	int fd;
+	uint64_t off;
+};
+
+static int fd_write(void *arg, const void *buf, size_t len)
+{
+	struct fd_sink *f = arg;
+	int err = fsp_pwrite_all(f->fd, buf, len, (off_t)f->off);
+
+	f->off += len;
+	return err;
+}
+
+static int fd_restart(void *arg)
+{
+	struct fd_sink *f = arg;
+
+	f->off = 0;
+	return ftruncate(f->fd, 0) ? -errno : 0;
+}
+
+int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
+                       const char *hash, uint64_t size, int fd)
+{
+	struct fd_sink f = { fd, 0 };
+	int err = fetch(s, ctx, hash, size, fd_write, &f, fd_restart);
+
+	if (err && ftruncate(fd, 0))
+		fsp_error("object %s: cannot clear a failed read: %s", hash,
+		          strerror(errno));
+	return err;
+}

@@ -1,0 +1,188 @@
+/*
+ * Content into the object store: digest, look for a verified object with the
+ * same content, else encode and put.
+ */
+#include "fsp_store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+#define PIECE (256 * 1024)
+
+struct reader {
+	fsp_source source;
+	void *arg;
+	uint64_t size;
+};
+
+/* Feeds the whole content to step(), checking that it has its size. */
+static int read_all(const struct reader *r, const struct fsp_ctx *ctx,
+                    int (*step)(void *arg, const void *buf, size_t len),
+                    void *arg)
+{
+	FSP_FREE char *buf = malloc(PIECE);
+	uint64_t off = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	while (off < r->size) {
+		uint64_t want = r->size - off < PIECE ? r->size - off : PIECE;
+		ssize_t n = r->source(r->arg, buf, want, off);
+		int err = n < 0 ? (int)n : fsp_ctx_check(ctx);
+
+		if (!err && n == 0)
+			err = -EIO;     /* shorter than it said */
+		if (!err)
+			err = step(arg, buf, (size_t)n);
+		if (err)
+			return err;
+		off += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int digest_step(void *arg, const void *buf, size_t len)
+{
+	return fsp_digest_update(arg, buf, len);
+}
+
+static int digest_content(const struct reader *r, const struct fsp_ctx *ctx,
+                          struct fsp_digests *out)
+{
+	struct fsp_digest *d;
+	int err = fsp_digest_new(&d);
+
+	if (err)
+		return err;
+	err = read_all(r, ctx, digest_step, d);
+	if (!err)
+		err = fsp_digest_get(d, out);
+	fsp_digest_free(d);
+	return err;
+}
+
+/*
+ * The content that goes into the encoder is hashed on its way: what was
+ * changed in the spool since the first digest must not get under its name.
+ */
+struct upload {
+	struct fsp_encoder *enc;
+	struct fsp_digest *digest;
+	struct fsp_objwriter *writer;
+};
+
+static int upload_sink(void *arg, const void *buf, size_t len)
+{
+	struct upload *u = arg;
+
+	return fsp_obj_put_write(u->writer, buf, len);
+}
+
+static int upload_step(void *arg, const void *buf, size_t len)
+{
+	struct upload *u = arg;
+	int err = fsp_digest_update(u->digest, buf, len);
+
+	return err ? err : fsp_encoder_write(u->enc, buf, len);
+}
+
+static int upload_content(struct upload *u, const struct reader *r,
+                          const struct fsp_ctx *ctx, const char *key,
+                          uint64_t *stored)
+{
+	struct fsp_digests now;
+	int err = read_all(r, ctx, upload_step, u);
+
+	if (!err)
+		err = fsp_encoder_finish(u->enc, stored);
+	if (!err)
+		err = fsp_digest_get(u->digest, &now);
+	if (!err && fsp_digests_match(&now, key, r->size)) {
+		fsp_error("object %s: content changed while it was stored", key);
+		err = -EIO;
+	}
+	if (err)
+		return err;
+	err = fsp_obj_put_commit(u->writer);
+	u->writer = NULL;
+	return err;
+}
+
+static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
+                  const struct reader *r, const char *key, uint64_t *stored)
+{
+	struct upload u = { 0 };
+	int err = fsp_obj_put_begin(s->objects, ctx, key, &u.writer);
+
+	if (!err)
+		err = fsp_digest_new(&u.digest);
+	if (!err)
+		err = fsp_encoder_new(s->format, &s->keys, s->level, upload_sink,
+		                      &u, &u.enc);
+	if (!err)
+		err = upload_content(&u, r, ctx, key, stored);
+	fsp_encoder_free(u.enc);
+	fsp_digest_free(u.digest);
+	fsp_obj_put_abort(u.writer);
+	return err;
+}
+
+/*
+ * Is the recorded object really there, in the right size? 0 yes, -ENOENT no:
+ * it must be put again, which heals every row that names it.
+ */
+static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
+                       const struct fsp_object *o)
+{
+	uint64_t stored;
+	int err = fsp_obj_head(s->objects, ctx, o->key, &stored);
+
+	if (!err && stored == o->stored)
+		return 0;
+	if (err && err != -ENOENT)
+		return err;
+	fsp_warn("object %s is %s; storing it again", o->key,
+	         err ? "missing" : "of the wrong size");
+	return -ENOENT;
+}
+
+int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
+                  fsp_source source, void *arg, uint64_t size,
+                  const struct fsp_digests *known, struct fsp_object *out,
+                  bool *reused)
+{
+	struct reader r = { source, arg, size };
+	struct fsp_digests d;
+	int err = 0;
+
+	if (known)
+		d = *known;
+	else
+		err = digest_content(&r, ctx, &d);
+	if (err)
+		return err;
+	*reused = false;
+	err = fsp_meta_object_find(s->meta, ctx, d.sha256, d.sha1, size, out);
+	if (!err)
+		err = still_there(s, ctx, out);
+	else if (err == -ENOENT)
+		strcpy(out->key, s->sha1_names ? d.sha1 : d.sha256);
+	if (!err)
+		*reused = true;
+	if (err != -ENOENT)
+		return err;
+
+	strcpy(out->sha256, d.sha256);
+	strcpy(out->sha1, d.sha1);
+	out->size = size;
+	strcpy(out->format, fsp_format_name(s->format));
+	err = upload(s, ctx, &r, out->key, &out->stored);
+	out->verified_us = fsp_now_us();
+	return err;
+}

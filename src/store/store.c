@@ -1,0 +1,18 @@
+/* The end of a store's life. */
+#include "fsp_store.h"
+
+#include <stdlib.h>
+
+#include "fsp_buf.h"
+#include "fsp_config.h"
+
+void fsp_store_close(struct fsp_store *s)
+{
+	if (!s)
+		return;
+	fsp_meta_close(s->meta);
+	fsp_obj_close(s->objects);
+	fsp_config_free(s->config);
+	fsp_wipe(&s->keys, sizeof(s->keys));
+	free(s);
+}
