@@ -1,0 +1,248 @@
+/* Attributes: getattr, setattr, statfs. */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+
+#define COUNTS_NS (5 * FSP_NS_PER_SEC)  /* how old statfs's counts may be */
+
+static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      struct inode *i)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_entry e;
+	uint64_t as_of;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	ref.path = path;
+	as_of = inode_seq(v);
+	err = fsp_meta_getattr(v->store->meta, ctx, &ref, &e);
+	fsp_lock(&v->lock);
+	if (!err && i->seq <= as_of)
+		i->attr = e.attr;
+	fsp_unlock(&v->lock);
+	return err;
+}
+
+int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                    struct fsp_attr *out)
+{
+	struct inode *i;
+	int err = inode_ref(v, ino, &i);
+	bool unlinked;
+
+	if (err)
+		return err;
+	fsp_lock(&v->lock);
+	unlinked = i->unlinked;
+	fsp_unlock(&v->lock);
+	/* fstat of what has no name any more: as it was last known. */
+	if (i->kind == INODE_LIVE && !unlinked)
+		err = fresh_attr(v, ctx, i);
+	if (!err)
+		inode_attr(v, i, out);
+	inode_unref(v, i);
+	return err;
+}
+
+/* Attributes that wait for the commit of content that is on its way. */
+static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a)
+{
+	uint32_t take;
+
+	FSP_GUARD(&f->lock);
+	if (!f->dirty)
+		return mask;
+	take = mask & (FSP_SET_ATIME | FSP_SET_MTIME);
+	if (f->pending)
+		take |= mask & (FSP_SET_MODE | FSP_SET_UID | FSP_SET_GID);
+	if (take & FSP_SET_MODE)
+		f->attr.mode = a->mode;
+	if (take & FSP_SET_UID)
+		f->attr.uid = a->uid;
+	if (take & FSP_SET_GID)
+		f->attr.gid = a->gid;
+	if (take & FSP_SET_ATIME)
+		f->attr.atime_ns = a->atime_ns;
+	if (take & FSP_SET_MTIME)
+		f->mtime_ns = a->mtime_ns;
+	f->attr.ctime_ns = fsp_now_ns();
+	f->mask |= take;
+	return mask & ~take;
+}
+
+static int set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                    struct inode *i, uint32_t mask, const struct fsp_attr *a)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_entry e;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	ref.path = path;
+	err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, a, &e);
+	if (!err)
+		inode_set_attr(v, i, &e.attr);
+	return err;
+}
+
+/* Of what has no name any more: only this memory knows. */
+static void set_unlinked(struct fsp_vfs *v, struct inode *i, uint32_t mask,
+                         const struct fsp_attr *a)
+{
+	FSP_GUARD(&v->lock);
+	if (mask & FSP_SET_MODE)
+		i->attr.mode = (i->attr.mode & S_IFMT) | (a->mode & 07777);
+	if (mask & FSP_SET_UID)
+		i->attr.uid = a->uid;
+	if (mask & FSP_SET_GID)
+		i->attr.gid = a->gid;
+	if (mask & FSP_SET_ATIME)
+		i->attr.atime_ns = a->atime_ns;
+	if (mask & FSP_SET_MTIME)
+		i->attr.mtime_ns = a->mtime_ns;
+	i->attr.ctime_ns = fsp_now_ns();
+}
+
+static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                    struct inode *i, uint32_t mask, const struct fsp_attr *a)
+{
+	struct file *f;
+	bool unlinked;
+	int err = file_get(v, i, false, &f);
+
+	if (err)
+		return err;
+	if (f) {
+		mask = defer(f, mask, a);
+		file_put(v, i, f);
+	}
+	fsp_lock(&v->lock);
+	unlinked = i->unlinked;
+	fsp_unlock(&v->lock);
+	if (unlinked)
+		set_unlinked(v, i, mask, a);
+	else if (mask)
+		err = set_rows(v, ctx, i, mask, a);
+	return err;
+}
+
+static int truncate_handle(struct fsp_handle *h, uint64_t size)
+{
+	int err;
+
+	FSP_GUARD(&h->file->lock);
+	err = file_wait_locked(h->file);
+	if (err || size == h->file->size)
+		return err;
+	return file_truncate_locked(h->v, h->file, size);
+}
+
+/* truncate(2) by path is a whole open, ftruncate, close. */
+static int truncate_path(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                         uint64_t ino, uint64_t size)
+{
+	struct fsp_opened o;
+	int err = fsp_vfs_open_file(v, ctx, ino, O_WRONLY, &o);
+
+	if (err)
+		return err;
+	err = truncate_handle(o.handle, size);
+	if (!err)
+		err = fsp_vfs_flush(o.handle, ctx);
+	fsp_vfs_release(o.handle, ctx);
+	return err;
+}
+
+static int set_size(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                    struct inode *i, struct fsp_handle *h, uint64_t size)
+{
+	if (is_dir(i))
+		return -EISDIR;
+	if (!is_file(i))
+		return -EINVAL;
+	return h ? truncate_handle(h, size)
+	         : truncate_path(v, ctx, i->attr.ino, size);
+}
+
+int fsp_vfs_setattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                    struct fsp_handle *h, uint32_t mask,
+                    const struct fsp_attr *attr, struct fsp_attr *out)
+{
+	struct inode *i;
+	int err = inode_ref(v, ino, &i);
+
+	if (err)
+		return err;
+	if (i->kind != INODE_LIVE || v->store->read_only)
+		err = -EROFS;
+	else if (mask & FSP_SET_SIZE)
+		err = set_size(v, ctx, i, h, attr->size);
+	mask &= ~(uint32_t)FSP_SET_SIZE;
+	if (!err && mask)
+		err = set_attr(v, ctx, i, mask, attr);
+	if (!err)
+		inode_attr(v, i, out);
+	inode_unref(v, i);
+	return err;
+}
+
+/* The counts are a scan: kept for some seconds. */
+static int counts(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                  struct fsp_counts *out)
+{
+	int64_t now = fsp_mono_ns();
+	bool fresh;
+	int err;
+
+	fsp_lock(&v->lock);
+	fresh = v->counts_ns && now - v->counts_ns < COUNTS_NS;
+	*out = v->counts;
+	fsp_unlock(&v->lock);
+	if (fresh)
+		return 0;
+	err = fsp_meta_counts(v->store->meta, ctx, out);
+	if (err)
+		return err;
+	fsp_lock(&v->lock);
+	v->counts = *out;
+	v->counts_ns = now;
+	fsp_unlock(&v->lock);
+	return 0;
+}
+
+int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   struct fsp_fsstat *out)
+{
+	struct fsp_counts c;
+	uint64_t total, avail;
+	int err = counts(v, ctx, &c);
+
+	if (!err)
+		err = fsp_obj_space(v->store->objects, ctx, &total, &avail);
+	if (err)
+		return err;
+	/* With a total of our own, what is used is what the objects take. */
+	if (v->total_size) {
+		total = v->total_size;
+		if (avail > total - (c.stored_bytes < total ? c.stored_bytes : total))
+			avail = c.stored_bytes < total ?
+				total - c.stored_bytes : 0;
+	}
+	out->total = total;
+	out->avail = avail;
+	out->files = c.files + c.dirs + c.others;
+	out->files_free = UINT32_MAX;
+	return 0;
+}

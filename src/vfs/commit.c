@@ -1,0 +1,271 @@
+/*
+ * From an open file's content to a committed row.
+ *
+ *   clean -> dirty          a write, a truncation, a creation
+ *   dirty -> busy           a commit begins: nobody writes meanwhile
+ *   busy  -> clean          object durable, row committed
+ *   busy  -> dirty, failed  the error goes to close() or fsync()
+ *
+ * After an error only another close() or fsync() tries again; what is still
+ * dirty when the last handle goes is kept in the spool, never committed.
+ */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+#include "fsp_path.h"
+
+struct fsp_ctx content_ctx(const struct fsp_ctx *ctx)
+{
+	struct fsp_ctx c = *ctx;
+
+	c.deadline_ns = 0;
+	return c;
+}
+
+static struct fsp_ctx row_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+{
+	struct fsp_ctx c = *ctx;
+
+	c.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
+	return c;
+}
+
+struct source {
+	struct fsp_vfs *v;
+	struct file *f;
+	const struct fsp_ctx *ctx;
+};
+
+static ssize_t source_read(void *arg, void *buf, size_t len, uint64_t off)
+{
+	struct source *s = arg;
+
+	return file_read(s->v, s->f, s->ctx, buf, len, off);
+}
+
+static bool known_digests(struct file *f, struct fsp_digests *out)
+{
+	FSP_GUARD(&f->lock);
+	return f->digest && fsp_digest_size(f->digest) == f->size &&
+	       fsp_digest_get(f->digest, out) == 0;
+}
+
+/* The whole base, unchanged: its row's object serves, and nothing is moved. */
+static int object_of_base(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                          const struct fsp_content *base, struct fsp_object *o)
+{
+	int err = fsp_meta_object_get(v->store->meta, ctx, base->hash, o);
+
+	if (err != -ENOENT)
+		return err;
+	memset(o, 0, sizeof(*o));       /* not verified: stored 0 */
+	strcpy(o->key, base->hash);
+	o->size = base->size;
+	return 0;
+}
+
+static int store_content(struct fsp_vfs *v, struct file *f,
+                         const struct fsp_ctx *ctx, struct fsp_object *o)
+{
+	struct fsp_ctx moving = content_ctx(ctx);
+	struct source s = { v, f, &moving };
+	struct fsp_digests known;
+	struct fsp_content base;
+	uint64_t size;
+	bool whole, reused;
+
+	fsp_lock(&f->lock);
+	whole = file_is_base_locked(f);
+	base = f->base;
+	size = f->size;
+	fsp_unlock(&f->lock);
+	if (whole)
+		return object_of_base(v, &moving, &base, o);
+	return fsp_store_put(v->store, &moving, source_read, &s, size,
+	                     known_digests(f, &known) ? &known : NULL, o,
+	                     &reused);
+}
+
+static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_ctx *ctx, const struct fsp_object *o,
+                      struct fsp_entry *e)
+{
+	struct fsp_ctx row = row_ctx(v, ctx);
+	struct fsp_commit c = { .object = o, .owner = v->id };
+	FSP_FREE char *path = NULL;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	fsp_lock(&f->lock);
+	c.mask = f->mask;
+	c.attr = f->attr;
+	c.attr.mtime_ns = f->mtime_ns;
+	c.base_row = f->over_row;
+	fsp_unlock(&f->lock);
+	c.ref.ino = i->attr.ino;
+	c.ref.path = path;
+	return fsp_meta_commit(v->store->meta, &row, &c, e);
+}
+
+/* The spool's file, where it holds everything, saves a later reader a fetch. */
+static void offer_to_cache(struct fsp_vfs *v, struct file *f,
+                           const struct fsp_object *o)
+{
+	int err;
+
+	fsp_lock(&f->lock);
+	err = f->spool && fsp_spool_complete(f->spool, f->size) ? 0 : -ENOENT;
+	fsp_unlock(&f->lock);
+	if (!err)
+		err = fsp_cache_adopt(v->cache, o->key, o->size,
+		                      fsp_spool_path(f->spool));
+	if (err && err != -ENOENT)
+		fsp_debug("content %s not cached: %s", o->key, strerror(-err));
+}
+
+static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_entry *e)
+{
+	struct fsp_digest *digest;
+
+	fsp_lock(&f->lock);
+	/* It is the digest of this very content and goes on with appends. */
+	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
+		fsp_steal(f->digest) : NULL;
+	f->dirty = false;
+	f->mask = 0;
+	file_drop_spool_locked(f);
+	file_set_base_locked(f, &e->content);
+	f->digest = digest;
+	fsp_unlock(&f->lock);
+
+	inode_set_attr(v, i, &e->attr);
+	fsp_lock(&v->lock);
+	i->pages = content_tag(&e->content);
+	fsp_unlock(&v->lock);
+}
+
+static bool is_unlinked(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	return i->unlinked;
+}
+
+static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       const struct fsp_ctx *ctx)
+{
+	struct fsp_object o = { 0 };
+	struct fsp_entry e;
+	int err;
+
+	/* Nobody can ever open it again: it stays in the spool and goes. */
+	if (is_unlinked(v, i))
+		return 0;
+	err = store_content(v, f, ctx, &o);
+	if (!err)
+		err = commit_row(v, i, f, ctx, &o, &e);
+	if (err == -ESTALE && is_unlinked(v, i))
+		return 0;
+	if (err)
+		return err;
+	offer_to_cache(v, f, &o);
+	committed(v, i, f, &e);
+	return 0;
+}
+
+int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx)
+{
+	struct file *f;
+	int err = file_get(v, i, false, &f);
+
+	if (err || !f)
+		return err;
+	fsp_lock(&f->lock);
+	file_wait_locked(f);
+	if (!f->dirty) {
+		fsp_unlock(&f->lock);
+		file_put(v, i, f);
+		return 0;
+	}
+	f->busy = true;
+	fsp_unlock(&f->lock);
+
+	err = commit_busy(v, i, f, ctx);
+
+	fsp_lock(&f->lock);
+	f->busy = false;
+	f->failed = err;
+	fsp_cond_broadcast(&f->changed);
+	fsp_unlock(&f->lock);
+	file_put(v, i, f);
+	return err;
+}
+
+/* A name that never got its content is not left behind as an empty file. */
+static void remove_stub(struct fsp_vfs *v, struct inode *i,
+                        const struct fsp_ctx *ctx, const char *path)
+{
+	FSP_FREE char *dir = NULL, *name = NULL;
+	struct fsp_place at = { 0 };
+	struct fsp_entry gone;
+	int err = fsp_path_split(path, &dir, &name);
+
+	at.dir = dir;
+	at.name = name;
+	if (!err)
+		err = fsp_meta_remove(v->store->meta, ctx, &at, false, &gone);
+	if (err)
+		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
+	else
+		inode_detach(v, i->attr.ino, i->parent, name, gone.attr.nlink);
+}
+
+static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
+                 const struct fsp_ctx *ctx)
+{
+	struct fsp_spool_info info = { .ino = i->attr.ino,
+	                               .at_us = fsp_now_us() };
+	FSP_FREE char *path = NULL;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		path = strdup("");
+	info.path = path;
+	info.size = f->size;
+	info.base_row = f->over_row;
+	info.error = -f->failed;
+	if (f->spool && f->size) {
+		err = fsp_spool_keep(fsp_steal(f->spool), &info);
+		fsp_error("/%s: %llu bytes could not be committed (%s) and are %s",
+		          path ? path : "", (unsigned long long)info.size,
+		          strerror(info.error),
+		          err ? "left in the spool" : "kept in the spool");
+	}
+	if (f->pending && path && *path)
+		remove_stub(v, i, ctx, path);
+	f->dirty = false;
+}
+
+void file_settle(struct fsp_vfs *v, struct inode *i)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct file *f;
+
+	if (file_get(v, i, false, &f) || !f)
+		return;
+	/* A killed writer's file is committed as by an ordinary close. */
+	if (f->dirty && !f->failed)
+		file_commit(v, i, &ctx);        /* failed says the outcome */
+	if (f->dirty && f->failed)
+		keep(v, i, f, &ctx);
+	file_put(v, i, f);
+}

@@ -1,0 +1,436 @@
+/* The table of inodes in memory: look-ups, references, names and paths. */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_path.h"
+
+static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
+{
+	return (ino * 0x9E3779B97F4A7C15ULL) >> 20 & (v->n_buckets - 1);
+}
+
+static struct inode *find_locked(struct fsp_vfs *v, uint64_t ino)
+{
+	struct inode *i = v->buckets[bucket_of(v, ino)];
+
+	while (i && i->attr.ino != ino)
+		i = i->next;
+	return i;
+}
+
+/* Keeps chains short in both directions; without memory they get longer. */
+static void resize_locked(struct fsp_vfs *v, uint64_t want)
+{
+	struct inode **old = v->buckets;
+	uint64_t n_old = v->n_buckets;
+	struct inode **fresh = calloc(want, sizeof(*fresh));
+
+	if (!fresh)
+		return;
+	v->buckets = fresh;
+	v->n_buckets = want;
+	for (uint64_t b = 0; b < n_old; b++) {
+		while (old[b]) {
+			struct inode *i = old[b];
+			struct inode **head;
+
+			old[b] = i->next;
+			head = &v->buckets[bucket_of(v, i->attr.ino)];
+			i->next = *head;
+			*head = i;
+		}
+	}
+	free(old);
+}
+
+static void insert_locked(struct fsp_vfs *v, struct inode *i)
+{
+	struct inode **head;
+
+	if (v->n_inodes >= v->n_buckets)
+		resize_locked(v, v->n_buckets * 2);
+	head = &v->buckets[bucket_of(v, i->attr.ino)];
+	i->next = *head;
+	*head = i;
+	v->n_inodes++;
+}
+
+static void unhash_locked(struct fsp_vfs *v, struct inode *i)
+{
+	struct inode **p = &v->buckets[bucket_of(v, i->attr.ino)];
+
+	while (*p != i)
+		p = &(*p)->next;
+	*p = i->next;
+	v->n_inodes--;
+	if (v->n_buckets > INODE_BUCKETS_MIN && v->n_inodes < v->n_buckets / 4)
+		resize_locked(v, v->n_buckets / 2);
+}
+
+static void past_free(struct past *p)
+{
+	if (p)
+		free(p->path);
+	free(p);
+}
+
+/* Frees what nobody holds, and then its parent, and so on. */
+static void drop_locked(struct fsp_vfs *v, struct inode *i)
+{
+	fsp_assert_held(&v->lock);
+	while (i && !i->refs && !i->nlookup) {
+		struct inode *parent = i->parent;
+
+		unhash_locked(v, i);
+		free(i->name);
+		past_free(i->past);
+		free(i);
+		if (parent)
+			parent->refs--;
+		i = parent;
+	}
+}
+
+int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out)
+{
+	FSP_GUARD(&v->lock);
+	*out = find_locked(v, ino);
+	if (!*out)
+		return -ESTALE;
+	(*out)->refs++;
+	return 0;
+}
+
+void inode_unref(struct fsp_vfs *v, struct inode *i)
+{
+	if (!i)
+		return;
+	FSP_GUARD(&v->lock);
+	i->refs--;
+	drop_locked(v, i);
+}
+
+void fsp_vfs_forget(struct fsp_vfs *v, uint64_t ino, uint64_t n)
+{
+	struct inode *i;
+
+	FSP_GUARD(&v->lock);
+	i = find_locked(v, ino);
+	if (!i)
+		return;
+	i->nlookup -= n < i->nlookup ? n : i->nlookup;
+	drop_locked(v, i);
+}
+
+static bool is_ancestor_locked(const struct inode *i, const struct inode *of)
+{
+	for (; of; of = of->parent)
+		if (of == i)
+			return true;
+	return false;
+}
+
+/* Gives the inode this name; it was a look-up that said so. */
+static int set_name_locked(struct fsp_vfs *v, struct inode *i,
+                           struct inode *parent, const char *name)
+{
+	struct inode *old = i->parent;
+	char *copy;
+
+	fsp_assert_held(&v->lock);
+	if (old == parent && i->name && strcmp(i->name, name) == 0)
+		return 0;
+	/* Two hosts moved directories into each other while we looked. */
+	if (is_ancestor_locked(i, parent))
+		return -ESTALE;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(i->name);
+	i->name = copy;
+	i->parent = parent;
+	parent->refs++;
+	if (old) {
+		old->refs--;
+		drop_locked(v, old);
+	}
+	return 0;
+}
+
+static void clear_name_locked(struct fsp_vfs *v, struct inode *i)
+{
+	struct inode *old = i->parent;
+
+	free(i->name);
+	i->name = NULL;
+	i->parent = NULL;
+	if (old) {
+		old->refs--;
+		drop_locked(v, old);
+	}
+}
+
+static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
+                                  const struct fsp_attr *attr)
+{
+	struct inode *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->kind = kind;
+	i->attr = *attr;
+	insert_locked(v, i);
+	return i;
+}
+
+static int enter_locked(struct fsp_vfs *v, struct inode *parent,
+                        const char *name, enum inode_kind kind,
+                        const struct fsp_attr *attr, uint64_t as_of,
+                        bool counted, struct inode **out)
+{
+	struct inode *i = find_locked(v, attr->ino);
+	int err;
+
+	if (i && i->seq > as_of && i->unlinked)
+		return -ENOENT;         /* removed since it was listed */
+	if (!i)
+		i = fresh_locked(v, kind, attr);
+	if (!i)
+		return -ENOMEM;
+	i->refs++;
+	err = set_name_locked(v, i, parent, name);
+	if (err) {
+		i->refs--;
+		drop_locked(v, i);
+		return err;
+	}
+	if (i->seq <= as_of)
+		i->attr = *attr;
+	i->unlinked = false;
+	if (counted)
+		i->nlookup++;
+	*out = i;
+	return 0;
+}
+
+uint64_t inode_seq(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	return v->seq;
+}
+
+int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
+                const struct fsp_entry *e, uint64_t as_of, bool counted,
+                struct inode **out, struct fsp_attr *out_attr)
+{
+	int err;
+
+	fsp_lock(&v->lock);
+	err = enter_locked(v, parent, name, INODE_LIVE, &e->attr, as_of,
+	                   counted, out);
+	fsp_unlock(&v->lock);
+	if (!err && out_attr)
+		inode_attr(v, *out, out_attr);
+	return err;
+}
+
+int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
+                     enum inode_kind kind, const struct fsp_attr *attr,
+                     struct past *past)
+{
+	struct inode *i = NULL;
+	int err;
+
+	FSP_GUARD(&v->lock);
+	err = enter_locked(v, parent, name, kind, attr, UINT64_MAX, true, &i);
+	if (err) {
+		past_free(past);
+		return err;
+	}
+	/* The number is a hash of what it is: equal where it was known. */
+	if (!i->past)
+		i->past = past;
+	else
+		past_free(past);
+	i->refs--;
+	drop_locked(v, i);
+	return 0;
+}
+
+static int add_component(struct fsp_buf *b, const char *name)
+{
+	int err = b->len ? fsp_buf_addc(b, '/') : 0;
+
+	return err ? err : fsp_buf_adds(b, name);
+}
+
+static int path_locked(struct fsp_vfs *v, struct inode *i, char **path)
+{
+	const char *names[FSP_PATH_MAX / 2];
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	size_t n = 0;
+	int err = 0;
+
+	fsp_assert_held(&v->lock);
+	for (; i != v->root; i = i->parent) {
+		if (!i->parent)
+			return -ESTALE;
+		if (n == FSP_PATH_MAX / 2)
+			return -ENAMETOOLONG;
+		names[n++] = i->name;
+	}
+	while (n && !err)
+		err = add_component(&b, names[--n]);
+	if (err)
+		return err;
+	if (b.len > FSP_PATH_MAX)
+		return -ENAMETOOLONG;
+	*path = b.data ? fsp_buf_steal(&b) : strdup("");
+	return *path ? 0 : -ENOMEM;
+}
+
+int inode_path(struct fsp_vfs *v, struct inode *i, char **path)
+{
+	FSP_GUARD(&v->lock);
+	return path_locked(v, i, path);
+}
+
+int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path)
+{
+	int err = inode_path(v, i, path);
+
+	if (err != -ESTALE)
+		return err;
+	*path = strdup("");
+	return *path ? 0 : -ENOMEM;
+}
+
+void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
+                  const char *name, uint32_t nlink)
+{
+	struct inode *i;
+
+	FSP_GUARD(&v->lock);
+	v->names_seq = ++v->seq;
+	i = find_locked(v, ino);
+	if (!i)
+		return;
+	i->attr.nlink = nlink;
+	i->seq = v->seq;
+	if (!nlink)
+		i->unlinked = true;
+	if (i->parent != parent || strcmp(i->name, name) != 0)
+		return;
+	i->refs++;
+	clear_name_locked(v, i);
+	i->refs--;
+	drop_locked(v, i);
+}
+
+void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
+                const char *name)
+{
+	struct inode *i;
+
+	FSP_GUARD(&v->lock);
+	v->names_seq = ++v->seq;
+	i = find_locked(v, ino);
+	if (!i)
+		return;
+	i->refs++;
+	/* Without its new name it has none, and the next look-up finds one. */
+	if (set_name_locked(v, i, parent, name))
+		clear_name_locked(v, i);
+	i->refs--;
+	drop_locked(v, i);
+}
+
+void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a)
+{
+	FSP_GUARD(&v->lock);
+	if (a->ino != i->attr.ino)
+		return;
+	i->attr = *a;
+	i->seq = ++v->seq;
+}
+
+static void overlay(struct file *f, struct fsp_attr *out)
+{
+	FSP_GUARD(&f->lock);
+	if (!f->dirty)
+		return;
+	out->size = f->size;
+	out->mtime_ns = f->mtime_ns;
+	if (out->ctime_ns < f->attr.ctime_ns)
+		out->ctime_ns = f->attr.ctime_ns;
+	if (f->mask & FSP_SET_MODE)
+		out->mode = (out->mode & S_IFMT) | (f->attr.mode & 07777);
+	if (f->mask & FSP_SET_UID)
+		out->uid = f->attr.uid;
+	if (f->mask & FSP_SET_GID)
+		out->gid = f->attr.gid;
+	if (f->mask & FSP_SET_ATIME)
+		out->atime_ns = f->attr.atime_ns;
+}
+
+void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out)
+{
+	struct file *f = NULL;
+
+	fsp_lock(&v->lock);
+	*out = i->attr;
+	if (i->file) {
+		f = i->file;
+		f->refs++;
+	}
+	fsp_unlock(&v->lock);
+	if (!f)
+		return;
+	overlay(f, out);
+	file_put(v, i, f);
+}
+
+int inode_table_init(struct fsp_vfs *v)
+{
+	struct fsp_attr root = { .ino = FSP_INO_ROOT, .mode = S_IFDIR | 0755,
+	                         .nlink = 1 };
+
+	fsp_mutex_init(&v->lock);
+	v->n_buckets = INODE_BUCKETS_MIN;
+	v->buckets = calloc(v->n_buckets, sizeof(*v->buckets));
+	if (!v->buckets)
+		return -ENOMEM;
+	v->root = fresh_locked(v, INODE_LIVE, &root);
+	if (!v->root)
+		return -ENOMEM;
+	v->root->refs = 1;
+	return 0;
+}
+
+/* At the end nobody calls any more: what is still looked up just goes. */
+void inode_table_free(struct fsp_vfs *v)
+{
+	for (uint64_t b = 0; v->buckets && b < v->n_buckets; b++) {
+		while (v->buckets[b]) {
+			struct inode *i = v->buckets[b];
+
+			v->buckets[b] = i->next;
+			free(i->name);
+			past_free(i->past);
+			free(i);
+		}
+	}
+	free(v->buckets);
+	fsp_mutex_destroy(&v->lock);
+}
+
+uint64_t fsp_vfs_inodes(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	return v->n_inodes;
+}

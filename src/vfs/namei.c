@@ -1,0 +1,283 @@
+/* Names: look-up, making, linking, removing, renaming. */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "fsp_ctx.h"
+#include "fsp_path.h"
+
+static bool is_versions(const struct fsp_vfs *v, const char *name)
+{
+	return strcmp(name, v->versions_dir) == 0;
+}
+
+/* A directory of today, for changing what is in it. */
+static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
+                          struct inode **dir, char **path)
+{
+	int err = inode_ref(v, ino, dir);
+
+	*path = NULL;
+	if (err)
+		return err;
+	if (!is_dir(*dir))
+		err = -ENOTDIR;
+	else if ((*dir)->kind != INODE_LIVE || v->store->read_only)
+		err = -EROFS;
+	else if (strlen(name) > FSP_NAME_MAX)
+		err = -ENAMETOOLONG;
+	else
+		err = inode_path(v, *dir, path);
+	if (err) {
+		inode_unref(v, *dir);
+		*dir = NULL;
+	}
+	return err;
+}
+
+static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct inode *dir, const char *name,
+                       struct fsp_attr *out)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_entry e;
+	struct inode *i;
+	uint64_t as_of = inode_seq(v);
+	int err = inode_path(v, dir, &path);
+
+	if (!err)
+		err = fsp_meta_lookup(v->store->meta, ctx, path, name, &e);
+	if (!err)
+		err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
+	if (!err)
+		inode_unref(v, i);
+	return err;
+}
+
+int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, struct fsp_attr *out)
+{
+	struct inode *d;
+	int err;
+
+	if (strlen(name) > FSP_NAME_MAX)
+		return -ENAMETOOLONG;
+	err = inode_ref(v, dir, &d);
+	if (err)
+		return err;
+	if (!is_dir(d))
+		err = -ENOTDIR;
+	else if (d->kind != INODE_LIVE)
+		err = versions_lookup(v, ctx, d, name, out);
+	else if (is_versions(v, name))
+		err = versions_root(v, d, out);
+	else
+		err = lookup_live(v, ctx, d, name, out);
+	inode_unref(v, d);
+	return err;
+}
+
+/* mknod of a regular file: made and committed empty, nobody will close it. */
+static int make_regular(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        uint64_t dir, const char *name, uint32_t mode,
+                        struct fsp_attr *out)
+{
+	struct fsp_opened o;
+	int err = fsp_vfs_create(v, ctx, dir, name, mode, O_WRONLY | O_EXCL, out,
+	                         &o);
+
+	if (err)
+		return err;
+	err = fsp_vfs_flush(o.handle, ctx);
+	fsp_vfs_release(o.handle, ctx);
+	if (err)
+		fsp_vfs_forget(v, out->ino, 1);
+	return err;
+}
+
+int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                 const char *name, uint32_t mode, uint64_t rdev,
+                 const char *target, struct fsp_attr *out)
+{
+	struct fsp_new what = { .mode = mode, .uid = ctx->uid, .gid = ctx->gid,
+	                        .rdev = rdev, .target = target };
+	FSP_FREE char *path = NULL;
+	struct fsp_place at = { .dir_ino = dir, .name = name };
+	struct inode *d, *i;
+	struct fsp_entry e;
+	int err;
+
+	if (S_ISREG(mode))
+		return make_regular(v, ctx, dir, name, mode, out);
+	if (is_versions(v, name))
+		return -EEXIST;
+	if (target && (!*target || strlen(target) >= FSP_PATH_MAX))
+		return *target ? -ENAMETOOLONG : -ENOENT;
+	err = dir_for_change(v, dir, name, &d, &path);
+	if (err)
+		return err;
+	at.dir = path;
+	err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
+	if (!err)
+		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, out);
+	if (!err)
+		inode_unref(v, i);
+	inode_unref(v, d);
+	return err;
+}
+
+static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   struct inode *i, struct inode *d, const char *dir,
+                   const char *name, struct fsp_attr *out)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_place to = { .dir_ino = d->attr.ino, .dir = dir, .name = name };
+	struct fsp_entry e;
+	struct inode *same;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	ref.path = path;
+	err = fsp_meta_link(v->store->meta, ctx, &ref, &to, &e);
+	if (!err)
+		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
+	if (!err)
+		inode_unref(v, same);
+	return err == -ESTALE ? -ENOENT : err;
+}
+
+int fsp_vfs_link(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                 uint64_t dir, const char *name, struct fsp_attr *out)
+{
+	FSP_FREE char *path = NULL;
+	struct inode *i, *d;
+	int err = inode_ref(v, ino, &i);
+
+	if (err)
+		return err;
+	if (i->kind != INODE_LIVE)
+		err = -EXDEV;
+	else if (is_dir(i))
+		err = -EPERM;
+	else if (is_versions(v, name))
+		err = -EEXIST;
+	else
+		err = dir_for_change(v, dir, name, &d, &path);
+	if (!err) {
+		err = link_to(v, ctx, i, d, path, name, out);
+		inode_unref(v, d);
+	}
+	inode_unref(v, i);
+	return err;
+}
+
+int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, bool is_rmdir)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_place at = { .dir_ino = dir, .name = name };
+	struct fsp_entry gone;
+	struct inode *d;
+	int err;
+
+	if (is_versions(v, name))
+		return -EROFS;
+	err = dir_for_change(v, dir, name, &d, &path);
+	if (err)
+		return err;
+	at.dir = path;
+	err = fsp_meta_remove(v->store->meta, ctx, &at, is_rmdir, &gone);
+	if (!err)
+		inode_detach(v, gone.attr.ino, d, name,
+		             is_rmdir ? 0 : gone.attr.nlink);
+	inode_unref(v, d);
+	return err;
+}
+
+/* An open file that is dirty stays so; it is now over the moved row. */
+static void follow_row(struct fsp_vfs *v, uint64_t ino,
+                       const struct fsp_content *c)
+{
+	struct inode *i;
+	struct file *f;
+
+	if (inode_ref(v, ino, &i))
+		return;                 /* nobody has it in memory */
+	if (file_get(v, i, false, &f) == 0 && f) {
+		fsp_lock(&f->lock);
+		if (strcmp(f->base.hash, c->hash) == 0)
+			f->base.row = c->row;
+		f->over_row = c->row;
+		fsp_unlock(&f->lock);
+		file_put(v, i, f);
+	}
+	inode_unref(v, i);
+}
+
+static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                     struct inode *from, const struct fsp_place *old,
+                     struct inode *to, const struct fsp_place *new,
+                     uint32_t flags)
+{
+	struct fsp_renamed r = { 0 };
+	int err = fsp_meta_rename(v->store->meta, ctx, old, new, flags, &r);
+
+	if (err || !r.ino || r.ino == r.replaced)
+		return err;
+	if (r.replaced && (flags & FSP_RENAME_EXCHANGE))
+		inode_move(v, r.replaced, from, old->name);
+	else if (r.replaced)
+		inode_detach(v, r.replaced, to, new->name, r.replaced_nlink);
+	inode_move(v, r.ino, to, new->name);
+	if (S_ISREG(r.entry.attr.mode))
+		follow_row(v, r.ino, &r.entry.content);
+	return 0;
+}
+
+int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, uint64_t newdir, const char *newname,
+                   uint32_t flags)
+{
+	FSP_FREE char *path = NULL, *newpath = NULL;
+	struct fsp_place old = { .dir_ino = dir, .name = name };
+	struct fsp_place new = { .dir_ino = newdir, .name = newname };
+	struct inode *from, *to;
+	int err;
+
+	if (is_versions(v, name) || is_versions(v, newname))
+		return -EROFS;
+	err = dir_for_change(v, dir, name, &from, &path);
+	if (err)
+		return err;
+	err = dir_for_change(v, newdir, newname, &to, &newpath);
+	if (!err) {
+		old.dir = path;
+		new.dir = newpath;
+		err = rename_in(v, ctx, from, &old, to, &new, flags);
+		inode_unref(v, to);
+	}
+	inode_unref(v, from);
+	return err;
+}
+
+int fsp_vfs_readlink(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     char **target)
+{
+	struct inode *i;
+	int err = inode_ref(v, ino, &i);
+
+	if (err)
+		return err;
+	if (i->kind == INODE_LIVE)
+		err = fsp_meta_readlink(v->store->meta, ctx, ino, target);
+	else
+		err = versions_readlink(v, ctx, i, target);
+	inode_unref(v, i);
+	return err;
+}

@@ -1,0 +1,316 @@
+/* Handles: open, create, read, write, close. */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+static bool writable(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* What open(2) asks of the store: the row that is live now. */
+static int fresh_entry(struct fsp_vfs *v, struct inode *i,
+                       const struct fsp_ctx *ctx, struct fsp_entry *e)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->attr.ino };
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	ref.path = path;
+	return fsp_meta_getattr(v->store->meta, ctx, &ref, e);
+}
+
+/*
+ * A clean file takes the version that is live now; a dirty one goes on with
+ * what it has. Says whether the kernel's pages and attributes still hold.
+ */
+static void revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       const struct fsp_entry *e, bool *keep, bool *stale)
+{
+	uint64_t tag = content_tag(&e->content);
+	bool dirty;
+
+	fsp_lock(&f->lock);
+	dirty = f->dirty;
+	if (!dirty && !f->busy)
+		file_set_base_locked(f, &e->content);
+	fsp_unlock(&f->lock);
+
+	fsp_lock(&v->lock);
+	*keep = dirty || i->pages == tag;
+	*stale = !dirty && (i->attr.size != e->attr.size ||
+	                    i->attr.mtime_ns != e->attr.mtime_ns);
+	if (!dirty) {
+		i->attr = e->attr;
+		i->seq = ++v->seq;
+		i->pages = tag;
+	}
+	fsp_unlock(&v->lock);
+}
+
+static int open_live(struct fsp_vfs *v, struct inode *i,
+                     const struct fsp_ctx *ctx, struct file *f, bool *keep)
+{
+	struct fsp_entry e;
+	bool stale = false, unlinked;
+	int err = fresh_entry(v, i, ctx, &e);
+
+	fsp_lock(&v->lock);
+	unlinked = i->unlinked;
+	fsp_unlock(&v->lock);
+	/* Through /proc/self/fd an open file without a name opens again. */
+	if (err == -ESTALE && unlinked && f->handles) {
+		*keep = true;
+		return 0;
+	}
+	if (err)
+		return err;
+	revalidate(v, i, f, &e, keep, &stale);
+	if (stale && v->options.stale_attr)
+		v->options.stale_attr(v->options.arg, i->attr.ino);
+	return 0;
+}
+
+/* What lives in .versions never changes. */
+static int open_past(struct fsp_vfs *v, struct inode *i, struct file *f,
+                     int flags, bool *keep)
+{
+	if (writable(flags) || (flags & O_TRUNC))
+		return -EROFS;
+	fsp_lock(&f->lock);
+	file_set_base_locked(f, &i->past->content);
+	fsp_unlock(&f->lock);
+	fsp_lock(&v->lock);
+	*keep = i->pages != 0;
+	i->pages = content_tag(&i->past->content);
+	fsp_unlock(&v->lock);
+	return 0;
+}
+
+static int truncate_on_open(struct fsp_vfs *v, struct file *f)
+{
+	int err;
+
+	FSP_GUARD(&f->lock);
+	err = file_wait_locked(f);
+	if (err)
+		return err;
+	if (f->size == 0 && !f->dirty)
+		return 0;               /* empty it was, no new version */
+	return file_truncate_locked(v, f, 0);
+}
+
+static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
+                                     struct file *f, int flags)
+{
+	struct fsp_handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->v = v;
+	h->inode = i;
+	h->file = f;
+	h->flags = flags;
+	fsp_lock(&f->lock);
+	f->handles++;
+	if (writable(flags))
+		f->writers++;
+	fsp_unlock(&f->lock);
+	return h;
+}
+
+/* Takes over the reference on i where it succeeds. */
+static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      struct inode *i, int flags, struct fsp_opened *out)
+{
+	struct file *f;
+	int err = file_get(v, i, true, &f);
+
+	if (err)
+		return err;
+	out->keep_cache = false;
+	if (i->kind == INODE_PAST)
+		err = open_past(v, i, f, flags, &out->keep_cache);
+	else if (writable(flags) && v->store->read_only)
+		err = -EROFS;
+	else
+		err = open_live(v, i, ctx, f, &out->keep_cache);
+	if (!err && (flags & O_TRUNC))
+		err = truncate_on_open(v, f);
+	if (!err) {
+		out->handle = handle_new(v, i, f, flags);
+		err = out->handle ? 0 : -ENOMEM;
+	}
+	if (err)
+		file_put(v, i, f);
+	return err;
+}
+
+int fsp_vfs_open_file(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                      int flags, struct fsp_opened *out)
+{
+	struct inode *i;
+	int err = inode_ref(v, ino, &i);
+
+	if (err)
+		return err;
+	if (is_dir(i))
+		err = -EISDIR;
+	else if (!is_file(i))
+		err = -ENXIO;
+	else
+		err = open_inode(v, ctx, i, flags, out);
+	if (err)
+		inode_unref(v, i);
+	return err;
+}
+
+/* A file that was just made: nothing of it is committed. */
+static int open_created(struct fsp_vfs *v, struct inode *i, int flags,
+                        struct fsp_opened *out)
+{
+	struct file *f;
+	int err = file_get(v, i, true, &f);
+
+	if (err)
+		return err;
+	fsp_lock(&f->lock);
+	f->pending = true;
+	f->dirty = true;
+	f->mtime_ns = i->attr.mtime_ns;
+	f->attr = i->attr;
+	fsp_unlock(&f->lock);
+	out->keep_cache = false;
+	out->handle = handle_new(v, i, f, flags);
+	if (!out->handle)
+		file_put(v, i, f);
+	return out->handle ? 0 : -ENOMEM;
+}
+
+static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        struct inode *dir, const char *name, uint32_t mode,
+                        struct fsp_entry *e)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_place at = { .dir_ino = dir->attr.ino, .name = name };
+	struct fsp_new what = { .mode = S_IFREG | (mode & 07777),
+	                        .uid = ctx->uid, .gid = ctx->gid,
+	                        .owner = v->id };
+	int err = inode_path(v, dir, &path);
+
+	if (err)
+		return err;
+	at.dir = path;
+	return fsp_meta_create(v->store->meta, ctx, &at, &what, e);
+}
+
+/* It appeared since the kernel looked: without O_EXCL it is just opened. */
+static int open_existing(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                         uint64_t dir, const char *name, int flags,
+                         struct fsp_attr *attr, struct fsp_opened *out)
+{
+	int err = fsp_vfs_lookup(v, ctx, dir, name, attr);
+
+	if (err)
+		return err;
+	err = fsp_vfs_open_file(v, ctx, attr->ino, flags & ~(O_CREAT | O_EXCL),
+	                        out);
+	if (err)
+		fsp_vfs_forget(v, attr->ino, 1);
+	return err;
+}
+
+int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
+                   const char *name, uint32_t mode, int flags,
+                   struct fsp_attr *attr, struct fsp_opened *out)
+{
+	struct inode *d, *i;
+	struct fsp_entry e;
+	int err = inode_ref(v, dir, &d);
+
+	if (err)
+		return err;
+	if (d->kind != INODE_LIVE || v->store->read_only)
+		err = -EROFS;
+	else if (strcmp(name, v->versions_dir) == 0)
+		err = -EEXIST;
+	else
+		err = make_pending(v, ctx, d, name, mode, &e);
+	if (!err)
+		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
+	inode_unref(v, d);
+	if (err == -EEXIST && !(flags & O_EXCL))
+		return open_existing(v, ctx, dir, name, flags, attr, out);
+	if (err)
+		return err;
+	err = open_created(v, i, flags, out);
+	if (err) {
+		inode_unref(v, i);
+		fsp_vfs_forget(v, attr->ino, 1);
+	}
+	return err;
+}
+
+ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
+                     size_t len, uint64_t off)
+{
+	return file_read(h->v, h->file, ctx, buf, len, off);
+}
+
+ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                      const void *buf, size_t len, uint64_t off)
+{
+	(void)ctx;      /* the spool is local and waits for nothing */
+	if (!writable(h->flags))
+		return -EBADF;
+	return file_write(h->v, h->file, buf, len, off, h->flags & O_APPEND);
+}
+
+int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
+{
+	return writable(h->flags) ? file_commit(h->v, h->inode, ctx) : 0;
+}
+
+int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
+{
+	int err = file_commit(h->v, h->inode, ctx);
+
+	/* What was renamed or changed in mode before is durable, too. */
+	return err || h->inode->kind != INODE_LIVE || h->v->store->read_only ?
+		err : fsp_meta_sync(h->v->store->meta, ctx);
+}
+
+void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
+{
+	struct fsp_vfs *v = h->v;
+	struct inode *i = h->inode;
+	bool settle;
+
+	(void)ctx;      /* nobody waits for a release */
+	fsp_lock(&h->file->lock);
+	h->file->handles--;
+	if (writable(h->flags))
+		h->file->writers--;
+	settle = h->file->writers == 0 && h->file->dirty;
+	fsp_unlock(&h->file->lock);
+	if (settle)
+		file_settle(v, i);
+	file_put(v, i, h->file);
+	inode_unref(v, i);
+	free(h);
+}
+
+uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h)
+{
+	return h->inode->attr.ino;
+}

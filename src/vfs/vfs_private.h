@@ -1,0 +1,197 @@
+/* What the files of vfs share. See DESIGN.md in this folder. */
+#ifndef FSP_VFS_PRIVATE_H
+#define FSP_VFS_PRIVATE_H
+
+#include "fsp_cache.h"
+#include "fsp_codec.h"
+#include "fsp_lock.h"
+#include "fsp_spool.h"
+#include "fsp_store.h"
+#include "fsp_vfs.h"
+
+enum inode_kind {
+	INODE_LIVE,             /* a row or a name of today */
+	INODE_VERSIONS,         /* .versions of a live directory (its parent) */
+	INODE_HISTORY,          /* .versions/NAME of a file */
+	INODE_PAST              /* what was there at a time: read-only */
+};
+
+/*
+ * One in memory for each inode that somebody holds. `v->lock` guards all of
+ * it but *file, which has a lock of its own.
+ */
+struct inode {
+	struct inode *next;             /* hash chain */
+	struct inode *parent;           /* holds a reference; NULL: no name */
+	char *name;                     /* in parent; NULL with it */
+	uint64_t nlookup;               /* the kernel's */
+	uint32_t refs;                  /* calls, handles and children */
+	enum inode_kind kind;
+	struct fsp_attr attr;           /* as last told to the kernel */
+	struct file *file;              /* while open, or dirty */
+	struct past *past;              /* INODE_PAST */
+	uint64_t pages;                 /* tag of the content whose pages the
+	                                   kernel may hold; 0 = none */
+	uint64_t seq;                   /* v->seq when attr was changed here */
+	bool unlinked;                  /* its last name was removed here */
+};
+
+struct past {
+	char *path;                     /* directories: of that time */
+	int64_t at_us;
+	uint64_t row_ino;               /* symlinks: whose target it is */
+	struct fsp_content content;     /* files */
+};
+
+/* The verified bytes of a committed content, shared by readers. */
+struct base_ref {
+	atomic_uint refs;
+	struct fsp_cached *cached;
+};
+
+/*
+ * The content of an open file:
+ *
+ *   [0, base_valid) of base, overlaid by the spool's extents, zero elsewhere
+ *   up to size.
+ *
+ * Clean: no spool, size == base_valid == base.size. DESIGN.md has the states.
+ */
+struct file {
+	unsigned refs;                  /* under v->lock: handles and calls */
+	struct fsp_mutex lock;
+	struct fsp_cond changed;        /* busy went down */
+	unsigned handles, writers;
+	bool busy;                      /* a commit reads it: nobody writes */
+	bool dirty;                     /* differs from the live row */
+	bool pending;                   /* the name has never had a content */
+	int failed;                     /* -errno of the last commit, until one
+	                                   succeeds */
+	struct fsp_content base;        /* where [0, base_valid) comes from */
+	uint64_t base_valid;
+	int64_t over_row;               /* the version it was written over */
+	uint64_t size;
+	struct fsp_spool_file *spool;
+	struct base_ref *ref;           /* of base, once read */
+	struct fsp_digest *digest;      /* of [0, its size), while writes are
+	                                   sequential */
+	uint32_t mask;                  /* attributes that go with the commit */
+	struct fsp_attr attr;
+	int64_t mtime_ns;
+	uint64_t writes;                /* changes so far, to see new ones */
+};
+
+struct fsp_handle {
+	struct fsp_vfs *v;
+	struct inode *inode;
+	struct file *file;
+	int flags;                      /* open(2) */
+};
+
+#define INODE_BUCKETS_MIN 1024
+
+struct fsp_vfs {
+	struct fsp_store *store;
+	struct fsp_cache *cache;
+	struct fsp_spool *spool;
+	struct fsp_vfs_options options;
+	char id[33];                    /* of this mount */
+	const char *versions_dir;
+	int64_t op_timeout_ns;
+	uint64_t total_size;
+	char *spool_dir;
+
+	struct fsp_mutex lock;
+	struct inode **buckets;
+	uint64_t n_buckets, n_inodes;
+	uint64_t seq;                   /* of changes made by this mount */
+	uint64_t names_seq;             /* of those that ended a name */
+	struct inode *root;
+
+	struct fsp_counts counts;       /* for statfs, and how old */
+	int64_t counts_ns;
+};
+
+static inline bool is_file(const struct inode *i)
+{
+	return S_ISREG(i->attr.mode);
+}
+
+static inline bool is_dir(const struct inode *i)
+{
+	return S_ISDIR(i->attr.mode);
+}
+
+/* inode.c: all take v->lock themselves unless named _locked */
+
+/* A reference for the length of a call; -ESTALE when nobody holds it. */
+int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out);
+void inode_unref(struct fsp_vfs *v, struct inode *i);
+/*
+ * The inode of an entry that was found at (parent, name), made when it is not
+ * there; counts a look-up where `counted`, and is referenced for the caller.
+ * as_of: inode_seq() before the rows were read; what this mount changed since
+ * is not overwritten. *out_attr gets the attributes with uncommitted changes.
+ */
+uint64_t inode_seq(struct fsp_vfs *v);
+int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
+                const struct fsp_entry *e, uint64_t as_of, bool counted,
+                struct inode **out, struct fsp_attr *out_attr);
+/* The same for what lives in .versions. past (taken over) may be NULL. */
+int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
+                     enum inode_kind kind, const struct fsp_attr *attr,
+                     struct past *past);
+/* Path from the root, fresh; -ESTALE for one without a name. */
+int inode_path(struct fsp_vfs *v, struct inode *i, char **path);
+/* For ref.path: as inode_path(), "" for one without a name. */
+int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
+/* The name (parent, name) has gone; nlink is what is left. */
+void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
+                  const char *name, uint32_t nlink);
+void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
+                const char *name);
+void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
+int inode_table_init(struct fsp_vfs *v);
+void inode_table_free(struct fsp_vfs *v);
+/* Attributes as an application sees them. */
+void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out);
+
+/* file.c: f->lock is held where the name says so */
+/* The file of an inode, made where `make`; NULL when there is none. */
+int file_get(struct fsp_vfs *v, struct inode *i, bool make, struct file **out);
+void file_put(struct fsp_vfs *v, struct inode *i, struct file *f);
+void file_set_base_locked(struct file *f, const struct fsp_content *c);
+bool file_has_extents_locked(struct file *f);
+bool file_is_base_locked(struct file *f);
+int file_wait_locked(struct file *f);
+ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+                  void *buf, size_t len, uint64_t off);
+ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
+                   size_t len, uint64_t off, bool append);
+int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size);
+void file_drop_spool_locked(struct file *f);
+uint64_t content_tag(const struct fsp_content *c);
+
+/* commit.c */
+int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx);
+/* The last handle of a file has gone, or the mount ends. */
+void file_settle(struct fsp_vfs *v, struct inode *i);
+
+/* versions.c: look-ups are counted */
+int versions_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                    struct inode *dir, const char *name,
+                    struct fsp_attr *out);
+int versions_root(struct fsp_vfs *v, struct inode *dir, struct fsp_attr *out);
+/* Names and entries; those of INODE_VERSIONS need a look-up each. */
+int versions_list(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                  struct inode *dir, fsp_meta_each each, void *arg);
+/* Counts a look-up for an entry that versions_list() gave. */
+int versions_enter(struct fsp_vfs *v, struct inode *dir, const char *name,
+                   const struct fsp_entry *e, struct fsp_attr *out);
+int versions_readlink(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      struct inode *i, char **target);
+
+/* A context that only the caller's cancellation ends: for moving content. */
+struct fsp_ctx content_ctx(const struct fsp_ctx *ctx);
+
+#endif
