@@ -1,0 +1,373 @@
+/* Requests on names and attributes, and the table of all. */
+#include "fuse_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "fsp_clock.h"
+
+#define IO_SIZE 131072  /* st_blksize: what cp reads and writes at once */
+
+struct fsp_ctx fuse_ctx(fuse_req_t req)
+{
+	const struct fuse_ctx *who = fuse_req_ctx(req);
+	struct fsp_ctx ctx = {
+		.deadline_ns = fsp_mono_ns() + fuse_of(req)->o.op_timeout_ns,
+		.uid = who->uid, .gid = who->gid,
+	};
+
+	return ctx;
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+	struct timespec t = { .tv_sec = fsp_ns_to_sec(ns) };
+
+	t.tv_nsec = ns - t.tv_sec * FSP_NS_PER_SEC;
+	return t;
+}
+
+void fuse_attr(const struct fsp_attr *a, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = a->ino;
+	st->st_mode = a->mode;
+	st->st_nlink = a->nlink;
+	st->st_uid = a->uid;
+	st->st_gid = a->gid;
+	st->st_rdev = (dev_t)a->rdev;
+	st->st_size = (off_t)a->size;
+	st->st_blocks = S_ISREG(a->mode) ? (blkcnt_t)((a->size + 511) / 512) : 0;
+	st->st_blksize = IO_SIZE;
+	st->st_atim = to_timespec(a->atime_ns);
+	st->st_mtim = to_timespec(a->mtime_ns);
+	st->st_ctim = to_timespec(a->ctime_ns);
+}
+
+static double seconds(int64_t ns)
+{
+	return (double)ns / (double)FSP_NS_PER_SEC;
+}
+
+void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
+                struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->ino = a->ino;
+	e->attr_timeout = seconds(f->o.attr_ns);
+	e->entry_timeout = seconds(f->o.entry_ns);
+	fuse_attr(a, &e->attr);
+}
+
+/* Answers with an entry that a look-up was counted for. */
+static void reply_entry(fuse_req_t req, int err, const struct fsp_attr *a)
+{
+	struct fsp_fuse *f = fuse_of(req);
+	struct fuse_entry_param e;
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fuse_entry(f, a, &e);
+	if (fuse_reply_entry(req, &e))
+		fsp_vfs_forget(f->vfs, a->ino, 1);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fsp_fuse *f = fuse_of(req);
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fuse_entry_param none = { 0 };
+	struct fsp_attr a;
+	int err = fsp_vfs_lookup(f->vfs, &ctx, parent, name, &a);
+
+	if (err == -ENOENT && f->o.negative_ns) {
+		none.entry_timeout = seconds(f->o.negative_ns);
+		fuse_reply_entry(req, &none);
+		return;
+	}
+	reply_entry(req, err, &a);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	fsp_vfs_forget(fuse_of(req)->vfs, ino, nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count,
+                            struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		fsp_vfs_forget(fuse_of(req)->vfs, forgets[i].ino,
+		               forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a)
+{
+	struct stat st;
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fuse_attr(a, &st);
+	fuse_reply_attr(req, &st, seconds(fuse_of(req)->o.attr_ns));
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_attr a;
+
+	(void)fi;
+	reply_attr(req, fsp_vfs_getattr(fuse_of(req)->vfs, &ctx, ino, &a), &a);
+}
+
+static int64_t from_timespec(const struct timespec *t)
+{
+	/* 1677 to 2262 is what nanoseconds in 64 bits can say. */
+	const int64_t max = INT64_MAX / FSP_NS_PER_SEC - 1;
+
+	if (t->tv_sec > max)
+		return INT64_MAX;
+	if (t->tv_sec < -max)
+		return INT64_MIN;
+	return t->tv_sec * FSP_NS_PER_SEC + t->tv_nsec;
+}
+
+static uint32_t set_times(const struct stat *st, int to_set, struct fsp_attr *a)
+{
+	uint32_t mask = 0;
+
+	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) {
+		mask |= FSP_SET_ATIME;
+		a->atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ?
+			fsp_now_ns() : from_timespec(&st->st_atim);
+	}
+	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
+		mask |= FSP_SET_MTIME;
+		a->mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ?
+			fsp_now_ns() : from_timespec(&st->st_mtim);
+	}
+	if (to_set & FUSE_SET_ATTR_CTIME) {
+		mask |= FSP_SET_CTIME;
+		a->ctime_ns = from_timespec(&st->st_ctim);
+	}
+	return mask;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
+                       int to_set, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_handle *h = NULL;
+	struct fsp_attr a = {
+		.mode = st->st_mode & 07777, .uid = st->st_uid,
+		.gid = st->st_gid, .size = (uint64_t)st->st_size,
+	};
+	struct fsp_attr out;
+	uint32_t mask = set_times(st, to_set, &a);
+	int err;
+
+	if (fi)
+		h = (struct fsp_handle *)(uintptr_t)fi->fh;
+	if (to_set & FUSE_SET_ATTR_MODE)
+		mask |= FSP_SET_MODE;
+	if (to_set & FUSE_SET_ATTR_UID)
+		mask |= FSP_SET_UID;
+	if (to_set & FUSE_SET_ATTR_GID)
+		mask |= FSP_SET_GID;
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		mask |= FSP_SET_SIZE;
+	err = fsp_vfs_setattr(fuse_of(req)->vfs, &ctx, ino, h, mask, &a, &out);
+	reply_attr(req, err, &out);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	char *target;
+	int err = fsp_vfs_readlink(fuse_of(req)->vfs, &ctx, ino, &target);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fuse_reply_readlink(req, target);
+	free(target);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
+                 uint32_t mode, uint64_t rdev, const char *target)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_attr a;
+	int err = fsp_vfs_make(fuse_of(req)->vfs, &ctx, parent, name, mode, rdev,
+	                       target, &a);
+
+	reply_entry(req, err, &a);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
+                     mode_t mode)
+{
+	make(req, parent, name, S_IFDIR | (mode & 07777), 0, NULL);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
+                     mode_t mode, dev_t rdev)
+{
+	make(req, parent, name, mode, rdev, NULL);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
+                       const char *name)
+{
+	make(req, parent, name, S_IFLNK | 0777, 0, target);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
+                    const char *name)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_attr a;
+	int err = fsp_vfs_link(fuse_of(req)->vfs, &ctx, ino, parent, name, &a);
+
+	reply_entry(req, err, &a);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+
+	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, &ctx, parent, name,
+	                                    false));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+
+	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, &ctx, parent, name,
+	                                    true));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+                      fuse_ino_t newparent, const char *newname,
+                      unsigned int flags)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	uint32_t f = 0;
+
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	if (flags & RENAME_NOREPLACE)
+		f |= FSP_RENAME_NOREPLACE;
+	if (flags & RENAME_EXCHANGE)
+		f |= FSP_RENAME_EXCHANGE;
+	fuse_reply_err(req, -fsp_vfs_rename(fuse_of(req)->vfs, &ctx, parent, name,
+	                                    newparent, newname, f));
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096,
+	                      .f_namemax = 255 };
+	struct fsp_fsstat s;
+	int err = fsp_vfs_statfs(fuse_of(req)->vfs, &ctx, &s);
+
+	(void)ino;
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	st.f_blocks = s.total / st.f_frsize;
+	st.f_bfree = st.f_bavail = s.avail / st.f_frsize;
+	st.f_files = s.files + s.files_free;
+	st.f_ffree = st.f_favail = s.files_free;
+	fuse_reply_statfs(req, &st);
+}
+
+/*
+ * `ls -l` asks each file for its ACL and capabilities. No ACLs here, said so
+ * that tools stop asking; nothing else is set.
+ */
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
+                        size_t size)
+{
+	(void)ino;
+	(void)size;
+	fuse_reply_err(req, strncmp(name, "system.", 7) == 0 ? EOPNOTSUPP
+	                                                     : ENODATA);
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	(void)ino;
+	if (size)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_xattr(req, 0);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fsp_fuse *f = userdata;
+
+	/*
+	 * The kernel clears setuid bits by a setattr before a write; locks and
+	 * ACLs stay its own; pages go when size or mtime change.
+	 */
+	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
+	                          FUSE_CAP_WRITEBACK_CACHE);
+	conn->want |= conn->capable &
+		(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS |
+		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_AUTO_INVAL_DATA |
+		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO);
+	conn->max_write = 1024 * 1024;
+	conn->time_gran = 1;
+	if (f->o.ready)
+		f->o.ready(f->o.arg);
+}
+
+const struct fuse_lowlevel_ops fsp_fuse_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mkdir = op_mkdir,
+	.mknod = op_mknod,
+	.symlink = op_symlink,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.open = op_open,
+	.create = op_create,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.fsync = op_fsync,
+	.release = op_release,
+	.copy_file_range = op_copy_file_range,
+};

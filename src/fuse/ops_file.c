@@ -1,0 +1,126 @@
+/* File requests: handles and their bytes. */
+#include "fuse_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct fsp_handle *handle_of(struct fuse_file_info *fi)
+{
+	return (struct fsp_handle *)(uintptr_t)fi->fh;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_opened o = { 0 };
+	int err = fsp_vfs_open_file(fuse_of(req)->vfs, &ctx, ino, fi->flags, &o);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fi->fh = (uintptr_t)o.handle;
+	fi->keep_cache = o.keep_cache;
+	if (fuse_reply_open(req, fi))
+		fsp_vfs_release(o.handle, &ctx);        /* no release comes */
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+	struct fsp_fuse *f = fuse_of(req);
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_opened o = { 0 };
+	struct fuse_entry_param e;
+	struct fsp_attr a;
+	int err = fsp_vfs_create(f->vfs, &ctx, parent, name, mode, fi->flags, &a,
+	                         &o);
+
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	fi->fh = (uintptr_t)o.handle;
+	fi->keep_cache = o.keep_cache;
+	fuse_entry(f, &a, &e);
+	if (fuse_reply_create(req, &e, fi)) {
+		fsp_vfs_release(o.handle, &ctx);
+		fsp_vfs_forget(f->vfs, a.ino, 1);
+	}
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+             struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	char *buf = malloc(size);
+	ssize_t n = buf ? fsp_vfs_read(handle_of(fi), &ctx, buf, size,
+	                               (uint64_t)off) : -ENOMEM;
+
+	(void)ino;
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+	free(buf);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
+              off_t off, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	ssize_t n = fsp_vfs_write(handle_of(fi), &ctx, buf, size, (uint64_t)off);
+
+	(void)ino;
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+
+	(void)ino;
+	fuse_reply_err(req, -fsp_vfs_flush(handle_of(fi), &ctx));
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
+              struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+
+	(void)ino;
+	(void)datasync; /* the row carries both */
+	fuse_reply_err(req, -fsp_vfs_fsync(handle_of(fi), &ctx));
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+
+	(void)ino;
+	fsp_vfs_release(handle_of(fi), &ctx);
+	fuse_reply_err(req, 0);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+                        struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+                        off_t off_out, struct fuse_file_info *fi_out,
+                        size_t len, int flags)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	ssize_t n;
+
+	(void)ino_in;
+	(void)ino_out;
+	n = flags ? -EINVAL
+		: fsp_vfs_copy_range(handle_of(fi_in), (uint64_t)off_in,
+		                     handle_of(fi_out), (uint64_t)off_out, len,
+		                     &ctx);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}

@@ -1,0 +1,165 @@
+/* A FUSE session: mount, serve, end. */
+#include "fuse_private.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_log.h"
+#include "fsp_mounts.h"
+
+/* The device name may hold a comma, which libfuse splits at unless escaped. */
+static int add_escaped(struct fsp_buf *b, const char *s)
+{
+	int err = 0;
+
+	for (; *s && !err; s++) {
+		if (*s == ',' || *s == '\\')
+			err = fsp_buf_addc(b, '\\');
+		if (!err)
+			err = fsp_buf_addc(b, *s);
+	}
+	return err;
+}
+
+static char *mount_options(const struct fsp_fuse_options *o)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	int err = fsp_buf_adds(&b, "default_permissions,subtype=filespacefs,"
+	                           "fsname=");
+
+	if (!err)
+		err = add_escaped(&b, o->source);
+	if (!err && o->allow_other)
+		err = fsp_buf_adds(&b, ",allow_other");
+	if (!err && o->read_only)
+		err = fsp_buf_adds(&b, ",ro");
+	if (!err && *o->mount_options)
+		err = fsp_buf_printf(&b, ",%s", o->mount_options);
+	return err ? NULL : fsp_buf_steal(&b);
+}
+
+static struct fuse_session *session_new(struct fsp_fuse *f)
+{
+	FSP_FREE char *opts = mount_options(&f->o);
+	char arg0[] = "filespacefs", dash_o[] = "-o", dash_d[] = "-d";
+	char *argv[] = { arg0, dash_o, opts, f->o.debug ? dash_d : NULL, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(f->o.debug ? 4 : 3, argv);
+	struct fuse_session *se;
+
+	if (!opts)
+		return NULL;
+	se = fuse_session_new(&args, &fsp_fuse_ops, sizeof(fsp_fuse_ops), f);
+	fuse_opt_free_args(&args);
+	return se;
+}
+
+int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
+                   char **error)
+{
+	struct fsp_fuse *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->o = *o;
+	f->se = session_new(f);
+	if (!f->se) {
+		*error = fsp_strf("a mount option is not understood");
+		free(f);
+		return -EINVAL;
+	}
+	/* libfuse and fusermount3 say on stderr what is wrong. */
+	if (fuse_session_mount(f->se, o->mountpoint)) {
+		*error = fsp_strf("cannot mount on %s", o->mountpoint);
+		fuse_session_destroy(f->se);
+		free(f);
+		return -EIO;
+	}
+	f->mounted = true;
+	*out = f;
+	return 0;
+}
+
+void fsp_fuse_stale_attr(void *arg, uint64_t ino)
+{
+	struct fsp_fuse *f = arg;
+	/* Attributes only: a negative offset leaves the pages alone. */
+	int err = fuse_lowlevel_notify_inval_inode(f->se, ino, -1, 0);
+
+	if (err && err != -ENOENT)
+		fsp_warn("inode %llu: the kernel did not take that it changed: %s",
+		         (unsigned long long)ino, strerror(-err));
+}
+
+int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
+{
+	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+	int err;
+
+	if (!cfg)
+		return -ENOMEM;
+	f->vfs = vfs;
+	fuse_loop_cfg_set_max_threads(cfg, (unsigned)f->o.threads);
+	fuse_loop_cfg_set_idle_threads(cfg, (unsigned)f->o.threads);
+	fuse_loop_cfg_set_clone_fd(cfg, 0);
+	err = fuse_set_signal_handlers(f->se) ? -EIO : 0;
+	if (!err) {
+		err = fuse_session_loop_mt(f->se, cfg);
+		fuse_remove_signal_handlers(f->se);
+	}
+	fuse_loop_cfg_destroy(cfg);
+	return err > 0 ? 0 : err;       /* positive: ended by that signal */
+}
+
+void fsp_fuse_end(struct fsp_fuse *f)
+{
+	if (!f)
+		return;
+	if (f->mounted)
+		fuse_session_unmount(f->se);
+	fuse_session_destroy(f->se);
+	free(f);
+}
+
+static int run_fusermount(const char *mountpoint)
+{
+	char cmd[] = "fusermount3", opt[] = "-uzq", end[] = "--";
+	FSP_FREE char *mp = strdup(mountpoint);
+	char *argv[] = { cmd, opt, end, mp, NULL };
+	int status;
+	pid_t pid;
+	int err;
+
+	if (!mp)
+		return -ENOMEM;
+	err = posix_spawnp(&pid, cmd, NULL, NULL, argv, environ);
+	if (err)
+		return -err;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+int fsp_fuse_clear_stale(const char *mountpoint)
+{
+	FSP_FREE char *at = NULL;
+	struct stat st;
+
+	if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+		return 0;
+	if (fsp_mounts_find(mountpoint, NULL, &at, NULL) ||
+	    strcmp(at, mountpoint) != 0)
+		return 0;
+	fsp_warn("%s: clearing the mount of a daemon that died", mountpoint);
+	if (geteuid() == 0)
+		return umount2(mountpoint, MNT_DETACH) ? -errno : 0;
+	return run_fusermount(mountpoint);
+}

@@ -1,0 +1,234 @@
+/*
+ * The wiring of both programs: from settings to an open store. With the main
+ * files the only place that names concrete backends.
+ */
+#include "fsp_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_config.h"
+#include "fsp_ctx.h"
+#include "fsp_file.h"
+#include "fsp_lock.h"
+#include "fsp_log.h"
+#include "fsp_mounts.h"
+
+#define CONNECTIONS 8   /* to the database, at the most, for each process */
+
+/* Nothing there, or a directory with nothing in it. */
+static bool absent_or_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	bool empty = true;
+
+	if (!d)
+		return errno == ENOENT;
+	while (empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 ||
+			strcmp(e->d_name, "..") == 0;
+	closedir(d);
+	return empty;
+}
+
+static int find_file(const struct fsp_wire_options *o, char **conf, char **dir,
+                     char **error)
+{
+	int err;
+
+	*dir = NULL;
+	if (o->source && o->source_is_file) {
+		*conf = strdup(o->source);
+		return *conf ? 0 : -ENOMEM;
+	}
+	err = fsp_config_locate(o->source, conf, dir);
+	if (!err || (err == -ENOENT && *dir && o->may_create &&
+	             absent_or_empty(*dir)))
+		return err;
+	if (err == -ENOENT && *dir && absent_or_empty(*dir))
+		*error = fsp_strf("%s: no store there; `filespacectl -s %s init` "
+		                  "makes one", *dir, *dir);
+	else if (err == -ENOENT && *dir)
+		*error = fsp_strf("%s: is a directory with files in it, but no "
+		                  "store (%s is missing)", *dir, *conf);
+	else
+		*error = fsp_strf("%s: %s", *conf ? *conf : o->source,
+		                  strerror(-err));
+	return -EINVAL;
+}
+
+/* *made: an embedded store was made just now. */
+static int load(const struct fsp_wire_options *o, struct fsp_config **out,
+                bool *made, char **error)
+{
+	FSP_FREE char *conf = NULL, *dir = NULL;
+	int err = find_file(o, &conf, &dir, error);
+
+	*made = false;
+	if (err == -ENOENT) {
+		err = fsp_config_create_store(dir, NULL, 0, error);
+		if (err)
+			return err;
+		fsp_info("made a new store in %s", dir);
+		*made = true;
+	}
+	if (err)
+		return err;
+	return fsp_config_load(conf, o->options, o->n_options, out, error);
+}
+
+int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
+                    char **error)
+{
+	struct fsp_wire_options look = *o;
+	bool made;
+
+	look.may_create = false;
+	return load(&look, out, &made, error);
+}
+
+static int open_objects(struct fsp_store *s, bool create, char **error)
+{
+	const char *path = fsp_config_str(s->config, "file", "path");
+	struct fsp_objstore *dir, *counted;
+	int err = fsp_objstore_dir_open(path, create, s->read_only, &dir);
+
+	if (err) {
+		*error = fsp_strf("objects in %s: %s", path, strerror(-err));
+		return err;
+	}
+	err = fsp_objstore_count(dir, &counted);
+	if (err)
+		fsp_obj_close(dir);
+	else
+		s->objects = counted;
+	return err;
+}
+
+static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours)
+{
+	int64_t set = fsp_config_int(c, "mount", key);
+
+	return set < 0 ? ours : (uint32_t)set;
+}
+
+static int open_meta(struct fsp_store *s, bool create, char **error)
+{
+	const struct fsp_config *c = s->config;
+	struct fsp_meta_options o = {
+		.file_mode = (uint32_t)fsp_config_int(c, "mount", "file_mode"),
+		.dir_mode = (uint32_t)fsp_config_int(c, "mount", "dir_mode"),
+		.uid = owner(c, "uid", getuid()),
+		.gid = owner(c, "gid", getgid()),
+		.rename_max_rows = (uint64_t)fsp_config_int(
+			c, "mount", "rename_max_rows"),
+		.busy_timeout_ns = fsp_config_ns(c, "sqlite", "busy_timeout"),
+		.connections = CONNECTIONS,
+		.read_only = s->read_only,
+		.create = create,
+	};
+
+	return fsp_meta_sqlite_open(fsp_config_str(c, "sqlite", "path"), &o,
+	                            &s->meta, error);
+}
+
+static void set_codec(struct fsp_store *s)
+{
+	const struct fsp_config *c = s->config;
+	bool none = strcmp(fsp_config_str(c, "encryption", "method"), "none") == 0;
+	bool per_object = strcmp(fsp_config_str(c, "encryption", "iv_mode"),
+	                         "object") == 0;
+
+	s->keys.set = fsp_config_bytes(c, "encryption", "key", s->keys.key) == 0 &&
+		fsp_config_bytes(c, "encryption", "iv", s->keys.iv) == 0;
+	s->format = none ? FSP_FMT_PLAIN
+		: per_object ? FSP_FMT_IV : FSP_FMT_LEGACY;
+	s->level = (int)fsp_config_int(c, "bzip2", "level");
+	s->sha1_names = strcmp(fsp_config_str(c, "general", "hash"), "sha1") == 0;
+}
+
+/*
+ * A store without a database is made one only where there are no objects
+ * either: a lost meta.db must not be covered up by an empty one.
+ */
+static bool is_new(const struct fsp_config *c)
+{
+	return access(fsp_config_str(c, "sqlite", "path"), F_OK) != 0 &&
+	       absent_or_empty(fsp_config_str(c, "file", "path"));
+}
+
+int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
+                  char **error)
+{
+	struct fsp_store *s = calloc(1, sizeof(*s));
+	bool made = false, create;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = load(o, &s->config, &made, error);
+	if (!err)
+		err = fsp_config_check(s->config, error);
+	if (!err) {
+		s->read_only = o->read_only ||
+			fsp_config_bool(s->config, "mount", "read_only");
+		create = made || (o->may_create && !s->read_only &&
+		                  is_new(s->config));
+		set_codec(s);
+		err = open_objects(s, create, error);
+		if (!err)
+			err = open_meta(s, create, error);
+	}
+	if (err) {
+		fsp_store_close(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+int fsp_wire_init(const char *dir, const char *const *options, int n,
+                  char **error)
+{
+	struct fsp_wire_options o = { .source = dir, .may_create = true };
+	struct fsp_store *s;
+	int err;
+
+	if (!absent_or_empty(dir)) {
+		*error = fsp_strf("%s: is not empty", dir);
+		return -EEXIST;
+	}
+	err = fsp_config_create_store(dir, options, n, error);
+	if (!err)
+		err = fsp_wire_open(&o, &s, error);
+	if (!err)
+		fsp_store_close(s);
+	return err;
+}
+
+int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
+                            FILE *out, bool *changed, char **error)
+{
+	struct fsp_config *c;
+	int err = fsp_wire_config(o, &c, error);
+
+	if (err)
+		return err;
+	err = fsp_meta_sqlite_upgrade(fsp_config_str(c, "sqlite", "path"),
+	                              dry_run, out, changed, error);
+	fsp_config_free(c);
+	return err;
+}
+
+int fsp_wire_find_mount(const char *path, char **source, char **mountpoint,
+                        char **inside)
+{
+	return fsp_mounts_find(path, source, mountpoint, inside);
+}
