@@ -82,6 +82,12 @@ ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
                      size_t len, uint64_t off);
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
                       const void *buf, size_t len, uint64_t off);
+/*
+ * fallocate(2): growing, punching holes, zeroing; all else is -EOPNOTSUPP.
+ * What is allocated is not reserved.
+ */
+int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off,
+                      uint64_t len);
 /* close(2) of one descriptor, and fsync(2): durable and committed, or why not. */
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx);
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx);

@@ -80,7 +80,7 @@ int fsp_config_parse(struct fsp_config *c, const char *text, size_t len,
                      char **error);
 
 /* locate.c: in fresh memory, NULL when there is none. */
-char *fsp_path_join(const char *dir, const char *path);
+char *fsp_config_join(const char *dir, const char *path);
 int fsp_path_absolute(const char *path, char **out);
 char *fsp_path_dirname(const char *path);
 

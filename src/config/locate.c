@@ -10,7 +10,7 @@
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 
-char *fsp_path_join(const char *dir, const char *path)
+char *fsp_config_join(const char *dir, const char *path)
 {
 	size_t len = strlen(dir);
 
@@ -32,7 +32,7 @@ int fsp_path_absolute(const char *path, char **out)
 			return -errno;
 	}
 	*out = strcmp(path, ".") == 0 ? fsp_steal(cwd)
-	                              : fsp_path_join(cwd ? cwd : "", path);
+	                              : fsp_config_join(cwd ? cwd : "", path);
 	return *out ? 0 : -ENOMEM;
 }
 
@@ -78,7 +78,7 @@ static int located_dir(const char *path, char **conf, char **dir)
 	len = strlen(*dir);
 	while (len > 1 && (*dir)[len - 1] == '/')
 		(*dir)[--len] = '\0';
-	*conf = fsp_path_join(*dir, FSP_CONFIG_NAME);
+	*conf = fsp_config_join(*dir, FSP_CONFIG_NAME);
 	if (!*conf)
 		return -ENOMEM;
 	return stat(*conf, &st) < 0 ? -errno : 0;

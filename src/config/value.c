@@ -179,7 +179,7 @@ static int parse_path(const char *s, const char *dir, struct fsp_setting *out)
 {
 	if (*s == '\0')
 		return -EINVAL;
-	out->path = fsp_path_join(dir, s);
+	out->path = fsp_config_join(dir, s);
 	return out->path ? 0 : -ENOMEM;
 }
 

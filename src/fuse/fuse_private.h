@@ -53,6 +53,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
                         struct fuse_file_info *fi_in, fuse_ino_t ino_out,
                         off_t off_out, struct fuse_file_info *fi_out,
                         size_t len, int flags);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                  struct fuse_file_info *fi);
 
 void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
                 struct fuse_entry_param *e);

@@ -370,4 +370,5 @@ const struct fuse_lowlevel_ops fsp_fuse_ops = {
 	.fsync = op_fsync,
 	.release = op_release,
 	.copy_file_range = op_copy_file_range,
+	.fallocate = op_fallocate,
 };

@@ -124,3 +124,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	else
 		fuse_reply_write(req, (size_t)n);
 }
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                  struct fuse_file_info *fi)
+{
+	(void)ino;
+	fuse_reply_err(req, -fsp_vfs_fallocate(handle_of(fi), mode,
+	                                       (uint64_t)off, (uint64_t)len));
+}

@@ -22,6 +22,8 @@
 #include "fsp_log.h"
 #include "fsp_path.h"
 
+#define MERGES_MAX 100  /* other hosts' commits of one file during one of ours */
+
 struct fsp_ctx content_ctx(const struct fsp_ctx *ctx)
 {
 	struct fsp_ctx c = *ctx;
@@ -110,6 +112,7 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.attr = f->attr;
 	c.attr.mtime_ns = f->mtime_ns;
 	c.base_row = f->over_row;
+	c.require_base = f->base_limit != 0;
 	fsp_unlock(&f->lock);
 	c.ref.ino = i->attr.ino;
 	c.ref.path = path;
@@ -146,6 +149,7 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	file_drop_spool_locked(f);
 	file_set_base_locked(f, &e->content);
 	f->digest = digest;
+	merge_reset_locked(f);
 	fsp_unlock(&f->lock);
 
 	inode_set_attr(v, i, &e->attr);
@@ -160,25 +164,61 @@ static bool is_unlinked(struct fsp_vfs *v, struct inode *i)
 	return i->unlinked;
 }
 
+/*
+ * Object, then row. Where another version came between, the changes are merged
+ * over it and all is tried again; somebody else got on each time.
+ */
+static int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
+                          const struct fsp_ctx *ctx, struct fsp_object *o,
+                          struct fsp_entry *e, bool *merged)
+{
+	int err = -EAGAIN;
+
+	*merged = false;
+	for (int n = 0; n < MERGES_MAX && err == -EAGAIN; n++) {
+		err = store_content(v, f, ctx, o);
+		if (!err)
+			err = commit_row(v, i, f, ctx, o, e);
+		if (err != -EAGAIN)
+			break;
+		*merged = true;
+		err = file_rebase(v, f, &e->content);
+		if (!err)
+			err = -EAGAIN;
+	}
+	return err == -EAGAIN ? -EBUSY : err;
+}
+
+/* The kernel's pages are of before the merge. */
+static void forget_pages(struct fsp_vfs *v, struct inode *i)
+{
+	fsp_lock(&v->lock);
+	i->pages = 0;
+	fsp_unlock(&v->lock);
+	if (v->options.stale_attr)
+		v->options.stale_attr(v->options.arg, i->attr.ino);
+}
+
 static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
                        const struct fsp_ctx *ctx)
 {
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
+	bool merged;
 	int err;
 
 	/* Nobody can ever open it again: it stays in the spool and goes. */
 	if (is_unlinked(v, i))
 		return 0;
-	err = store_content(v, f, ctx, &o);
-	if (!err)
-		err = commit_row(v, i, f, ctx, &o, &e);
+	err = commit_content(v, i, f, ctx, &o, &e, &merged);
 	if (err == -ESTALE && is_unlinked(v, i))
 		return 0;
 	if (err)
 		return err;
 	offer_to_cache(v, f, &o);
 	committed(v, i, f, &e);
+	if (merged)
+		forget_pages(v, i);
 	return 0;
 }
 
@@ -253,6 +293,8 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (f->pending && path && *path)
 		remove_stub(v, i, ctx, path);
 	f->dirty = false;
+	file_drop_spool_locked(f);
+	merge_reset_locked(f);
 }
 
 void file_settle(struct fsp_vfs *v, struct inode *i)

@@ -49,6 +49,8 @@ static ssize_t share(struct fsp_vfs *v, struct file *f,
 		file_set_base_locked(f, c);
 	f->pending = pending;
 	f->over_row = over;
+	f->base_limit = 0;
+	f->append_off = UINT64_MAX;
 	f->base_valid = off + len;
 	f->size = off + len;
 	f->dirty = true;

@@ -27,6 +27,7 @@ static struct file *file_new(void)
 		return NULL;
 	fsp_mutex_init(&f->lock);
 	fsp_cond_init(&f->changed);
+	f->base_limit = f->append_off = UINT64_MAX;
 	return f;
 }
 
@@ -318,6 +319,10 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 		return err;
 	if (append)
 		off = f->size;
+	if (append && f->append_off == UINT64_MAX)
+		f->append_off = off;
+	else if (!append && off + len > f->append_off)
+		f->append_off = UINT64_MAX;
 	/* What lies between the old end and a write beyond it is zero. */
 	if (off > f->size)
 		err = fsp_spool_zero(f->spool, f->size, off - f->size);
@@ -348,9 +353,51 @@ int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size)
 		return err;
 	if (f->base_valid > size)
 		f->base_valid = size;
+	if (f->base_limit > size)
+		f->base_limit = size;
+	if (f->append_off > size)
+		f->append_off = UINT64_MAX;
 	if (f->digest && fsp_digest_size(f->digest) > size)
 		digest_drop_locked(f);
 	f->size = size;
 	touched_locked(f);
 	return 0;
+}
+
+/* Makes a range zero; the file grows over its end only where `grow`. */
+int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
+              bool grow)
+{
+	int err;
+
+	FSP_GUARD(&f->lock);
+	err = file_wait_locked(f);
+	if (err)
+		return err;
+	if (grow && off + len > f->size)
+		err = file_truncate_locked(v, f, off + len);
+	if (err || off >= f->size)
+		return err;
+	if (len > f->size - off)
+		len = f->size - off;
+	err = spool_ready_locked(v, f);
+	if (!err)
+		err = fsp_spool_zero(f->spool, off, len);
+	if (err)
+		return err;
+	if (f->digest && fsp_digest_size(f->digest) > off)
+		digest_drop_locked(f);
+	if (off + len > f->append_off)
+		f->append_off = UINT64_MAX;
+	touched_locked(f);
+	return 0;
+}
+
+int file_grow(struct fsp_vfs *v, struct file *f, uint64_t size)
+{
+	int err;
+
+	FSP_GUARD(&f->lock);
+	err = file_wait_locked(f);
+	return err || size <= f->size ? err : file_truncate_locked(v, f, size);
 }

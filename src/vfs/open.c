@@ -276,6 +276,25 @@ ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	return file_write(h->v, h->file, buf, len, off, h->flags & O_APPEND);
 }
 
+int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len)
+{
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+
+	if (!writable(h->flags))
+		return -EBADF;
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		/* Nothing can be reserved in an object store. */
+		return keep ? 0 : file_grow(h->v, h->file, off + len);
+	case FALLOC_FL_PUNCH_HOLE:
+		return keep ? file_zero(h->v, h->file, off, len, false)
+		            : -EOPNOTSUPP;
+	case FALLOC_FL_ZERO_RANGE:
+		return file_zero(h->v, h->file, off, len, !keep);
+	}
+	return -EOPNOTSUPP;
+}
+
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
 	return writable(h->flags) ? file_commit(h->v, h->inode, ctx) : 0;

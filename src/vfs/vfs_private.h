@@ -70,6 +70,10 @@ struct file {
 	struct fsp_content base;        /* where [0, base_valid) comes from */
 	uint64_t base_valid;
 	int64_t over_row;               /* the version it was written over */
+	uint64_t base_limit;            /* truncations left no more of it; 0:
+	                                   the commit replaces, never merges */
+	uint64_t append_off;            /* from here on all is appended;
+	                                   UINT64_MAX: nothing is */
 	uint64_t size;
 	struct fsp_spool_file *spool;
 	struct base_ref *ref;           /* of base, once read */
@@ -169,8 +173,20 @@ ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
 ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
                    size_t len, uint64_t off, bool append);
 int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size);
+int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
+              bool grow);
+int file_grow(struct fsp_vfs *v, struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
 uint64_t content_tag(const struct fsp_content *c);
+
+/* merge.c */
+/* Nothing is written that a newer version could have to be merged with. */
+void merge_reset_locked(struct file *f);
+/*
+ * Another host's version is live now: the written ranges and appends go over
+ * that one. The file is busy, so nobody writes.
+ */
+int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c);
 
 /* commit.c */
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx);
