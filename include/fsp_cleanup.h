@@ -38,4 +38,13 @@ static inline void fsp_cleanup_file(FILE **f)
 		stolen_;                                                       \
 	})
 
+/* The same for the descriptor of a FSP_CLOSE variable. */
+static inline int fsp_steal_fd(int *fd)
+{
+	int stolen = *fd;
+
+	*fd = -1;
+	return stolen;
+}
+
 #endif

@@ -98,7 +98,13 @@ struct fsp_commit {
 	const char *owner;              /* whose pending name it may be */
 	int64_t base_row;               /* the version it was written over; 0 */
 	bool require_base;              /* -EAGAIN when that is not live any more */
-	const struct fsp_object *object;/* recorded in the same transaction */
+	/*
+	 * Recorded in the same transaction where verified_us is set. NULL: no
+	 * content yet, but the pending name is to outlive its mount.
+	 */
+	const struct fsp_object *object;
+	int64_t collapse_row;           /* 0, or what the same open file has
+	                                   committed before: see thin_ns */
 	uint32_t mask;                  /* attributes to set as well */
 	struct fsp_attr attr;           /* mtime_ns always counts */
 };
@@ -253,6 +259,11 @@ struct fsp_meta_options {
 	uint32_t uid, gid;
 	uint64_t rename_max_rows;
 	int64_t busy_timeout_ns;
+	/*
+	 * A version younger than this that was empty, or that the same open
+	 * file had committed before, gives way to its successor. 0: never.
+	 */
+	int64_t thin_ns;
 	int connections;                /* at the most, 1 or more */
 	bool read_only;
 	bool create;                    /* make the database when missing */

@@ -131,6 +131,7 @@ static int open_meta(struct fsp_store *s, bool create, char **error)
 			c, "mount", "rename_max_rows"),
 		.busy_timeout_ns = fsp_config_ns(c, "sqlite", "busy_timeout"),
 		.connections = CONNECTIONS,
+		.thin_ns = fsp_config_ns(c, "mount", "thin_interval"),
 		.read_only = s->read_only,
 		.create = create,
 	};
@@ -194,6 +195,22 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	return 0;
 }
 
+static bool has_config(const char *dir)
+{
+	FSP_FREE char *conf = fsp_strf("%s/filespacefs.conf", dir);
+
+	return conf && access(conf, F_OK) == 0;
+}
+
+/* The directory was absent or empty before: what is in it now is ours. */
+static void undo_init(const char *dir)
+{
+	int err = fsp_rm_tree(dir);
+
+	if (err)
+		fsp_warn("%s: a half-made store stays: %s", dir, strerror(-err));
+}
+
 int fsp_wire_init(const char *dir, const char *const *options, int n,
                   char **error)
 {
@@ -202,13 +219,17 @@ int fsp_wire_init(const char *dir, const char *const *options, int n,
 	int err;
 
 	if (!absent_or_empty(dir)) {
-		*error = fsp_strf("%s: is not empty", dir);
+		*error = fsp_strf(has_config(dir) ? "%s: there is a store already"
+		                                  : "%s: is not empty", dir);
 		return -EEXIST;
 	}
 	err = fsp_config_create_store(dir, options, n, error);
-	if (!err)
-		err = fsp_wire_open(&o, &s, error);
-	if (!err)
+	if (err)
+		return err;
+	err = fsp_wire_open(&o, &s, error);
+	if (err)
+		undo_init(dir);
+	else
 		fsp_store_close(s);
 	return err;
 }

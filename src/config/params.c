@@ -104,6 +104,12 @@ const struct fsp_param fsp_params[] = {
 	       "Whether other users may use the mount, as the files' modes "
 	       "allow. auto means yes when root mounts. An ordinary user needs "
 	       "user_allow_other in /etc/fuse.conf for yes."),
+	DURATION("mount", "thin_interval", "60s", 0, MS_DAY,
+	         "An empty version, and one that the same open file has written "
+	         "before, are dropped when their successor is stored within "
+	         "this time: an upload that is emptied, written and flushed "
+	         "several times is one version. 0 keeps every one. What was "
+	         "closed with content and saved anew is always kept."),
 	NAME("mount", "versions_dir", ".versions",
 	     "The name of the directory in every directory that shows earlier "
 	     "versions. It can be reached and is not listed."),

@@ -112,7 +112,8 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.attr = f->attr;
 	c.attr.mtime_ns = f->mtime_ns;
 	c.base_row = f->over_row;
-	c.require_base = f->base_limit != 0;
+	c.collapse_row = f->session_row;
+	c.require_base = o && f->base_limit != 0;
 	fsp_unlock(&f->lock);
 	c.ref.ino = i->attr.ino;
 	c.ref.path = path;
@@ -148,6 +149,7 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	file_set_base_locked(f, &e->content);
+	f->session_row = e->content.row;
 	f->digest = digest;
 	merge_reset_locked(f);
 	fsp_unlock(&f->lock);
@@ -199,8 +201,19 @@ static void forget_pages(struct fsp_vfs *v, struct inode *i)
 		v->options.stale_attr(v->options.arg, i->attr.ino);
 }
 
+/*
+ * A new file without a byte yet. The shell's `echo > f` closes one of its
+ * descriptors before it writes: PHP must not see an empty file in between. The
+ * name is made to last, the row comes with the content or the last close.
+ */
+static bool is_blank(struct file *f)
+{
+	FSP_GUARD(&f->lock);
+	return f->pending && !f->size && !f->session_row;
+}
+
 static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
-                       const struct fsp_ctx *ctx)
+                       const struct fsp_ctx *ctx, enum commit_kind kind)
 {
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
@@ -210,6 +223,8 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	/* Nobody can ever open it again: it stays in the spool and goes. */
 	if (is_unlinked(v, i))
 		return 0;
+	if (kind == COMMIT_FLUSH && is_blank(f))
+		return commit_row(v, i, f, ctx, NULL, &e);
 	err = commit_content(v, i, f, ctx, &o, &e, &merged);
 	if (err == -ESTALE && is_unlinked(v, i))
 		return 0;
@@ -222,7 +237,8 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return 0;
 }
 
-int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx)
+int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
+                enum commit_kind kind)
 {
 	struct file *f;
 	int err = file_get(v, i, false, &f);
@@ -239,7 +255,7 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx)
 	f->busy = true;
 	fsp_unlock(&f->lock);
 
-	err = commit_busy(v, i, f, ctx);
+	err = commit_busy(v, i, f, ctx, kind);
 
 	fsp_lock(&f->lock);
 	f->busy = false;
@@ -269,32 +285,54 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 		inode_detach(v, i->attr.ino, i->parent, name, gone.attr.nlink);
 }
 
+/* Takes what could not be committed out of the file, which is clean then. */
+static struct fsp_spool_file *give_up(struct file *f,
+                                      struct fsp_spool_info *info, bool *stub)
+{
+	struct fsp_spool_file *data = NULL;
+
+	FSP_GUARD(&f->lock);
+	info->size = f->size;
+	info->base_row = f->over_row;
+	info->error = -f->failed;
+	*stub = f->pending;
+	if (f->spool && f->size)
+		data = fsp_steal(f->spool);
+	f->dirty = false;
+	file_drop_spool_locked(f);
+	merge_reset_locked(f);
+	return data;
+}
+
 static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
                  const struct fsp_ctx *ctx)
 {
 	struct fsp_spool_info info = { .ino = i->attr.ino,
 	                               .at_us = fsp_now_us() };
+	struct fsp_spool_file *data;
 	FSP_FREE char *path = NULL;
+	char none[] = "";
+	bool stub;
 	int err = inode_path_hint(v, i, &path);
 
-	if (err)
-		path = strdup("");
-	info.path = path;
-	info.size = f->size;
-	info.base_row = f->over_row;
-	info.error = -f->failed;
-	if (f->spool && f->size) {
-		err = fsp_spool_keep(fsp_steal(f->spool), &info);
+	info.path = err ? none : path;
+	data = give_up(f, &info, &stub);
+	if (data) {
+		err = fsp_spool_keep(data, &info);
 		fsp_error("/%s: %llu bytes could not be committed (%s) and are %s",
-		          path ? path : "", (unsigned long long)info.size,
+		          info.path, (unsigned long long)info.size,
 		          strerror(info.error),
 		          err ? "left in the spool" : "kept in the spool");
 	}
-	if (f->pending && path && *path)
-		remove_stub(v, i, ctx, path);
-	f->dirty = false;
-	file_drop_spool_locked(f);
-	merge_reset_locked(f);
+	if (stub && *info.path)
+		remove_stub(v, i, ctx, info.path);
+}
+
+/* Is there something to commit, or something that could not be? */
+static bool is_dirty(struct file *f, bool failed)
+{
+	FSP_GUARD(&f->lock);
+	return f->dirty && (f->failed != 0) == failed;
 }
 
 void file_settle(struct fsp_vfs *v, struct inode *i)
@@ -305,9 +343,12 @@ void file_settle(struct fsp_vfs *v, struct inode *i)
 	if (file_get(v, i, false, &f) || !f)
 		return;
 	/* A killed writer's file is committed as by an ordinary close. */
-	if (f->dirty && !f->failed)
-		file_commit(v, i, &ctx);        /* failed says the outcome */
-	if (f->dirty && f->failed)
+	if (is_dirty(f, false))
+		file_commit(v, i, &ctx, COMMIT_FULL);   /* failed has the outcome */
+	if (is_dirty(f, true))
 		keep(v, i, f, &ctx);
+	fsp_lock(&f->lock);
+	f->session_row = 0;
+	fsp_unlock(&f->lock);
 	file_put(v, i, f);
 }

@@ -92,7 +92,7 @@ static int make_regular(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	if (err)
 		return err;
-	err = fsp_vfs_flush(o.handle, ctx);
+	err = fsp_vfs_fsync(o.handle, ctx);
 	fsp_vfs_release(o.handle, ctx);
 	if (err)
 		fsp_vfs_forget(v, out->ino, 1);

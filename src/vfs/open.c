@@ -297,12 +297,13 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	return writable(h->flags) ? file_commit(h->v, h->inode, ctx) : 0;
+	return writable(h->flags)
+		? file_commit(h->v, h->inode, ctx, COMMIT_FLUSH) : 0;
 }
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	int err = file_commit(h->v, h->inode, ctx);
+	int err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
 
 	/* What was renamed or changed in mode before is durable, too. */
 	return err || h->inode->kind != INODE_LIVE || h->v->store->read_only ?
@@ -321,6 +322,8 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	if (writable(h->flags))
 		h->file->writers--;
 	settle = h->file->writers == 0 && h->file->dirty;
+	if (!h->file->writers && !settle)
+		h->file->session_row = 0;
 	fsp_unlock(&h->file->lock);
 	if (settle)
 		file_settle(v, i);

@@ -69,6 +69,7 @@ struct file {
 	                                   succeeds */
 	struct fsp_content base;        /* where [0, base_valid) comes from */
 	uint64_t base_valid;
+	int64_t session_row;            /* committed while it has been open */
 	int64_t over_row;               /* the version it was written over */
 	uint64_t base_limit;            /* truncations left no more of it; 0:
 	                                   the commit replaces, never merges */
@@ -189,7 +190,12 @@ void merge_reset_locked(struct file *f);
 int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c);
 
 /* commit.c */
-int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx);
+enum commit_kind {
+	COMMIT_FLUSH,           /* some descriptor was closed */
+	COMMIT_FULL
+};
+int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
+                enum commit_kind kind);
 /* The last handle of a file has gone, or the mount ends. */
 void file_settle(struct fsp_vfs *v, struct inode *i);
 

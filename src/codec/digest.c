@@ -1,0 +1,88 @@
+/*
+ * SHA-256 and SHA-1 of one content in one pass. SHA-1 names the objects that
+ * PHP wrote, SHA-256 the new ones.
+ */
+#include "fsp_codec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+
+#include "fsp_buf.h"
+
+struct fsp_digest {
+	EVP_MD_CTX *sha256, *sha1;
+	uint64_t size;
+};
+
+int fsp_digest_new(struct fsp_digest **out)
+{
+	struct fsp_digest *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->sha256 = EVP_MD_CTX_new();
+	d->sha1 = EVP_MD_CTX_new();
+	/* Known algorithms fail to start only for want of memory. */
+	if (!d->sha256 || !d->sha1 ||
+	    !EVP_DigestInit_ex(d->sha256, EVP_sha256(), NULL) ||
+	    !EVP_DigestInit_ex(d->sha1, EVP_sha1(), NULL)) {
+		fsp_digest_free(d);
+		return -ENOMEM;
+	}
+	*out = d;
+	return 0;
+}
+
+int fsp_digest_update(struct fsp_digest *d, const void *buf, size_t len)
+{
+	if (!EVP_DigestUpdate(d->sha256, buf, len) ||
+	    !EVP_DigestUpdate(d->sha1, buf, len))
+		return -EIO;
+	d->size += len;
+	return 0;
+}
+
+uint64_t fsp_digest_size(const struct fsp_digest *d)
+{
+	return d->size;
+}
+
+/* Finishes a copy, so that the running digest can go on. */
+static int get_hex(const EVP_MD_CTX *running, char *hex, size_t hexlen)
+{
+	EVP_MD_CTX *copy = EVP_MD_CTX_new();
+	unsigned char md[EVP_MAX_MD_SIZE];
+	unsigned int len = 0;
+	int rc = -ENOMEM;
+
+	if (!copy)
+		return rc;
+	if (EVP_MD_CTX_copy_ex(copy, running) &&
+	    EVP_DigestFinal_ex(copy, md, &len) && len * 2 == hexlen) {
+		fsp_hex(hex, md, len);
+		rc = 0;
+	}
+	EVP_MD_CTX_free(copy);
+	return rc;
+}
+
+int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out)
+{
+	int rc = get_hex(d->sha256, out->sha256, FSP_SHA256_HEX);
+
+	if (!rc)
+		rc = get_hex(d->sha1, out->sha1, FSP_SHA1_HEX);
+	out->size = d->size;
+	return rc;
+}
+
+void fsp_digest_free(struct fsp_digest *d)
+{
+	if (!d)
+		return;
+	EVP_MD_CTX_free(d->sha256);
+	EVP_MD_CTX_free(d->sha1);
+	free(d);
+}

@@ -1,0 +1,201 @@
+/* Commit: a new version of a regular file under every name it has. */
+#include <errno.h>
+#include <string.h>
+
+#include "sql_meta.h"
+
+struct commit {
+	const struct fsp_commit *c;
+	struct fsp_entry *out;
+};
+
+static struct ent *name_at(struct ents *l, const char *path)
+{
+	for (size_t i = 0; path && i < l->n; i++)
+		if (strcmp(l->v[i].key.path, path) == 0)
+			return &l->v[i];
+	return NULL;
+}
+
+/* 1 when the row's content is what a name holds. */
+static int same_content(struct txn *t, int64_t id, const struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct row base;
+	int err;
+
+	if (!e->has_row)
+		return id == 0;
+	if (e->row.id == id)
+		return 1;
+	err = sql_start(t, &s, "SELECT " ROW_COLS " FROM {file} f WHERE"
+	                " f.id = ?", "i", id);
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err;
+	/* Renamed, or the same again: writing over it is no conflict. */
+	err = sql_row_read(s, 0, &base);
+	return err ? 0 : base.size == e->row.size &&
+		strcmp(base.hash, e->row.hash) == 0;
+}
+
+/* 1 when what was written over is what is there. */
+static int base_is_live(struct txn *t, const struct fsp_commit *c,
+                        struct ents *l, const struct ent *at)
+{
+	int same = 0;
+
+	if (at)
+		return same_content(t, c->base_row, at);
+	for (size_t i = 0; i < l->n && !same; i++)
+		same = same_content(t, c->base_row, &l->v[i]);
+	return same;
+}
+
+/* Of an object that nobody has verified: what its other rows say. */
+static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
+{
+	*out = (int64_t)o->stored;
+	return o->verified_us ? 0
+		: sql_number(t, out, "SELECT MAX(f.size_storage) FROM {file} f"
+		             " WHERE f.data_hash = ?", "t", o->key);
+}
+
+/*
+ * Was the live version only a step on the way to this one? An empty file that
+ * is filled, and what one open file has flushed before, are no versions that
+ * anybody would look for, unless they stood for a while.
+ */
+static bool is_step(const struct txn *t, const struct ent *e, int64_t step_us)
+{
+	return e->has_row &&
+	       (t->now_us - e->row.stored_us) * 1000 < t->m->opt.thin_ns &&
+	       (e->row.size == 0 || e->row.stored_us == step_us);
+}
+
+static int drop_step(struct txn *t, struct ent *e)
+{
+	int err = sql_run(t, "DELETE FROM {file} WHERE id = ?", "i", e->row.id);
+
+	e->row.id = e->row.pred_id;
+	e->has_row = e->row.id != 0;
+	return err;
+}
+
+static int insert_row(struct txn *t, const struct fsp_object *o,
+                      struct ent *e)
+{
+	int64_t stored;
+	const struct node *n = &e->node;
+	int err = stored_size(t, o, &stored);
+
+	if (!err)
+		err = sql_run(t, "INSERT INTO {file} (file_key, space_key,"
+	                  " data_hash, created_at, deleted_at, size_original,"
+	                  " size_storage, ino, mode, uid, gid, mtime_ns,"
+	                  " stored_at, since_us, pred_id)"
+	                  " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+	                  " ?)", "tttiiiiiiiiiiz", e->key.file, e->key.space,
+	                  o->key, sql_created_at(n->mtime_ns),
+	                  (int64_t)o->size, stored,
+	                  (int64_t)e->ino, (int64_t)(n->mode & 07777),
+	                  (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns,
+	                  t->now_us, t->now_us,
+	                  e->has_row ? e->row.id : (int64_t)0);
+
+	if (!err)
+		e->row.id = t->c->drv->ops->last_id(t->c);
+	e->has_row = true;
+	e->row.size = o->size;
+	memcpy(e->row.hash, o->key, sizeof(e->row.hash));
+	return err;
+}
+
+static int commit_name(struct txn *t, const struct fsp_object *o,
+                       struct ent *e, int64_t step_us)
+{
+	int err = 0;
+
+	if (e->has_row && e->row.size == o->size &&
+	    strcmp(e->row.hash, o->key) == 0)
+		return sql_save_row(t, e);
+	if (is_step(t, e, step_us))
+		err = drop_step(t, e);
+	if (!err)
+		err = sql_close_rows(t, &e->key, 0);
+	if (!err)
+		err = insert_row(t, o, e);
+	if (!err)
+		err = sql_run(t, "UPDATE {name} SET file_id = ?, owner = NULL"
+		              " WHERE id = ?", "ii", e->row.id, e->name_id);
+	return err ? err : sql_space_for(t, &e->key, false);
+}
+
+/* When the row that may collapse was stored: its links' rows, too. */
+static int64_t step_time(const struct fsp_commit *c, const struct ents *l)
+{
+	for (size_t i = 0; c->collapse_row && i < l->n; i++)
+		if (l->v[i].has_row && l->v[i].row.id == c->collapse_row)
+			return l->v[i].row.stored_us;
+	return NO_TIME;
+}
+
+static int keep_name(struct txn *t, const struct ent *e)
+{
+	return sql_run(t, "UPDATE {name} SET owner = NULL WHERE id = ?", "i",
+	               e->name_id);
+}
+
+static int commit_all(struct txn *t, const struct fsp_commit *c,
+                      struct ents *l)
+{
+	struct node n = l->v[0].node;
+	int64_t step_us = step_time(c, l);
+	int err = c->object ? sql_put_object(t, c->object) : 0;
+
+	sql_apply(t, c->mask | FSP_SET_MTIME, &c->attr, &n);
+	if (!err)
+		err = sql_save_node(t, l->v[0].ino, &n);
+	for (size_t i = 0; i < l->n && !err; i++) {
+		l->v[i].node = n;
+		err = c->object ? commit_name(t, c->object, &l->v[i], step_us)
+		                : keep_name(t, &l->v[i]);
+	}
+	return err;
+}
+
+static int commit(struct txn *t, void *arg)
+{
+	struct commit *a = arg;
+	struct ents names ENTS = { .n = 0 };
+	struct ent *at;
+	int err = sql_resolve_all(t, &a->c->ref, &names);
+
+	if (err)
+		return err;
+	if (!sql_is_file(&names.v[0]))
+		return sql_is_dir(&names.v[0]) ? -EISDIR : -EINVAL;
+	at = name_at(&names, a->c->ref.path);
+	if (a->c->require_base) {
+		err = base_is_live(t, a->c, &names, at);
+		if (err < 0)
+			return err;
+		err = err ? 0 : -EAGAIN;
+	}
+	if (!err)
+		err = commit_all(t, a->c, &names);
+	if (!err || err == -EAGAIN)
+		sql_fill(at ? at : &names.v[0], a->out);
+	return err;
+}
+
+int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_commit *c, struct fsp_entry *out)
+{
+	struct commit a = { c, out };
+
+	if (c->object && (!*c->object->key || c->object->size > INT64_MAX))
+		return -EINVAL;
+	return sql_txn(m, ctx, SQL_DURABLE, commit, &a);
+}

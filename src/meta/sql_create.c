@@ -1,0 +1,172 @@
+/* New entries: created, or linked to an inode that exists. */
+#include <errno.h>
+#include <string.h>
+
+#include "sql_meta.h"
+
+struct create {
+	const struct fsp_place *at;
+	const struct fsp_new *what;
+	uint64_t ino;
+	struct fsp_entry *out;
+};
+
+/* The free place in an existing directory; -EEXIST. */
+static int take_place(struct txn *t, const struct fsp_place *at,
+                      struct ent *parent, struct ent *e)
+{
+	int err = sql_parent(t, at, parent);
+
+	if (err)
+		return err;
+	err = sql_find(t, at->dir, at->name, e);
+	if (err != -ENOENT)
+		return err ? err : -EEXIST;
+	err = sql_bury(t, e);
+	if (!err)
+		err = sql_touch(t, parent->ino);
+	return err;
+}
+
+static void new_node(const struct txn *t, const struct fsp_new *what,
+                     const struct node *parent, struct node *n)
+{
+	*n = (struct node){
+		.mode = what->mode,
+		.uid = what->uid,
+		.gid = what->gid,
+		.nlink = 1,
+		.rdev = what->rdev,
+		.size = what->target ? strlen(what->target) : 0,
+		.atime_ns = t->now_ns,
+		.mtime_ns = t->now_ns,
+		.ctime_ns = t->now_ns,
+	};
+	if (!(parent->mode & S_ISGID))
+		return;
+	n->gid = parent->gid;
+	if (S_ISDIR(n->mode))
+		n->mode |= S_ISGID;
+}
+
+static int create(struct txn *t, void *arg)
+{
+	struct create *a = arg;
+	struct ent parent ENT = { .how = BY_NAME };
+	struct ent e ENT = { .how = BY_NAME };
+	bool file = S_ISREG(a->what->mode);
+	int err = take_place(t, a->at, &parent, &e);
+
+	if (err)
+		return err;
+	new_node(t, a->what, &parent.node, &e.node);
+	e.ino = a->ino;
+	if (file)
+		err = sql_adopt_past(t, &e.key);
+	if (!err)
+		err = sql_put_node(t, a->ino, &e.node, a->what->target);
+	if (!err)
+		err = sql_put_name(t, &e.key, a->ino, 0,
+		                   file ? a->what->owner : NULL, t->now_us);
+	if (!err)
+		err = sql_space_for(t, &e.key, S_ISDIR(e.node.mode));
+	if (!err)
+		sql_fill(&e, a->out);
+	return err;
+}
+
+static int check_new(const struct fsp_new *what)
+{
+	switch (what->mode & S_IFMT) {
+	case S_IFREG:
+		return what->owner && *what->owner ? 0 : -EINVAL;
+	case S_IFLNK:
+		if (!what->target || !*what->target)
+			return -EINVAL;
+		return strlen(what->target) < FSP_PATH_MAX ? 0 : -ENAMETOOLONG;
+	case S_IFDIR:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+int sql_create(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *at, const struct fsp_new *what,
+               struct fsp_entry *out)
+{
+	struct fsp_new clean = *what;
+	struct create a = { .at = at, .what = &clean, .out = out };
+	int err = check_new(what);
+
+	clean.mode &= S_IFMT | 07777;
+	if (!S_ISLNK(what->mode))
+		clean.target = NULL;
+	if (!err)
+		err = sql_new_ino(m, ctx, &a.ino);
+	return err ? err : sql_txn(m, ctx, SQL_WRITE, create, &a);
+}
+
+struct link {
+	const struct fsp_ref *ref;
+	const struct fsp_place *to;
+	struct fsp_entry *out;
+};
+
+static int put_link(struct txn *t, struct ent *from, const struct ent *e)
+{
+	int64_t row = 0;
+	int err = 0;
+
+	if (sql_is_file(from))
+		err = sql_adopt_past(t, &e->key);
+	if (!err && from->has_row)
+		err = sql_copy_row(t, from->row.id, &e->key, &row);
+	if (!err)
+		err = sql_put_name(t, &e->key, from->ino, row, from->owner,
+		                   t->now_us);
+	if (!err)
+		err = sql_run(t, "UPDATE {node} SET nlink = nlink + 1,"
+		              " ctime_ns = ? WHERE ino = ?", "ii", t->now_ns,
+		              (int64_t)from->ino);
+	if (!err)
+		err = sql_space_for(t, &e->key, false);
+	from->node.nlink++;
+	from->node.ctime_ns = t->now_ns;
+	if (row)
+		from->row.id = row;
+	return err;
+}
+
+static int link_txn(struct txn *t, void *arg)
+{
+	struct link *a = arg;
+	struct ents names ENTS = { .n = 0 };
+	struct ent parent ENT = { .how = BY_NAME };
+	struct ent e ENT = { .how = BY_NAME };
+	int err = sql_resolve_all(t, a->ref, &names);
+
+	if (err)
+		return err;
+	if (sql_is_dir(&names.v[0]))
+		return -EPERM;
+	err = take_place(t, a->to, &parent, &e);
+	if (!err)
+		err = put_link(t, &names.v[0], &e);
+	if (!err)
+		sql_fill(&names.v[0], a->out);
+	return err;
+}
+
+int sql_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
+             const struct fsp_ref *ref, const struct fsp_place *to,
+             struct fsp_entry *out)
+{
+	struct link a = { ref, to, out };
+
+	return sql_txn(m, ctx, SQL_WRITE, link_txn, &a);
+}

@@ -1,0 +1,220 @@
+/*
+ * The versions of a file name: the rows of its key, and from each the chain
+ * of predecessors through rows of other keys.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "sql_meta.h"
+
+struct version {
+	struct row row;
+	char *path;
+	bool chosen;            /* belongs to the name's history */
+	bool renamed;           /* its successor is the same version */
+};
+
+struct versions {
+	struct version *v;      /* by id */
+	size_t n, cap;
+};
+
+static void versions_free(struct versions *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->v[i].path);
+	free(l->v);
+	*l = (struct versions){ .n = 0 };
+}
+
+static struct version *add(struct versions *l)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct version *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n] = (struct version){ .chosen = false };
+	return &l->v[l->n++];
+}
+
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = ((const struct version *)a)->row.id;
+	int64_t y = ((const struct version *)b)->row.id;
+
+	return x < y ? -1 : x > y;
+}
+
+static struct version *find(const struct versions *l, int64_t id)
+{
+	struct version key = { .row = { .id = id } };
+
+	return l->n ? bsearch(&key, l->v, l->n, sizeof(key), by_id) : NULL;
+}
+
+/* All rows of one key; those that cannot be read are left out. */
+static int load_key(struct txn *t, const char *space, const char *file,
+                    bool chosen, struct versions *l)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	FSP_FREE char *path = NULL;
+	int err = fsp_path_of_row(space, file, &path);
+
+	if (err)
+		return err == -EINVAL ? 0 : err;        /* hidden */
+	err = sql_start(t, &s, "SELECT " ROW_COLS " FROM {file} f WHERE"
+	                " f.space_key = ? AND f.file_key = ?", "tt", space,
+	                file);
+	if (err)
+		return err;
+	while ((err = sql_next(s)) == 1) {
+		struct version *v;
+		struct row r;
+
+		if (sql_row_read(s, 0, &r))
+			continue;
+		v = add(l);
+		if (!v)
+			return -ENOMEM;
+		v->row = r;
+		v->chosen = chosen;
+		v->path = strdup(path);
+		if (!v->path)
+			return -ENOMEM;
+	}
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_id);
+	return err;
+}
+
+/* The rows of the key that a row has. */
+static int load_of(struct txn *t, int64_t id, struct versions *l)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	FSP_FREE char *space = NULL;
+	FSP_FREE char *file = NULL;
+	const char *text;
+	int err;
+
+	err = sql_start(t, &s, "SELECT f.space_key, f.file_key FROM {file} f"
+	                " WHERE f.id = ?", "i", id);
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err;             /* gone by the retention policy */
+	text = sql_str(s, 0);
+	space = text ? strdup(text) : NULL;
+	text = sql_str(s, 1);
+	file = text ? strdup(text) : NULL;
+	return space && file ? load_key(t, space, file, false, l) : 0;
+}
+
+static bool same_version(const struct row *a, const struct row *b)
+{
+	return a->stored_us == b->stored_us && strcmp(a->hash, b->hash) == 0;
+}
+
+/* Chooses the predecessor of the version with this id. */
+static int follow(struct txn *t, struct versions *l, int64_t id)
+{
+	int64_t pred = find(l, id)->row.pred_id;
+	struct version *p;
+	int err = 0;
+
+	if (pred <= 0 || pred >= id)
+		return 0;               /* none, or no honest one */
+	p = find(l, pred);
+	if (!p)
+		err = load_of(t, pred, l);
+	if (!err && !p)
+		p = find(l, pred);
+	if (err || !p)
+		return err;
+	p->chosen = true;
+	p->renamed |= same_version(&p->row, &find(l, id)->row);
+	return 0;
+}
+
+/* From the newest to the oldest: a predecessor's id is always smaller. */
+static int choose(struct txn *t, struct versions *l)
+{
+	size_t i = l->n;
+	int err = 0;
+
+	while (i-- > 0 && !err) {
+		int64_t id = l->v[i].row.id;
+
+		if (!l->v[i].chosen)
+			continue;
+		err = follow(t, l, id);
+		/* Loading moved it. */
+		i = (size_t)(find(l, id) - l->v);
+	}
+	return err;
+}
+
+static int by_stored(const void *a, const void *b)
+{
+	const struct version *x = a, *y = b;
+
+	if (x->row.stored_us != y->row.stored_us)
+		return x->row.stored_us < y->row.stored_us ? -1 : 1;
+	return by_id(a, b);
+}
+
+struct history {
+	const char *path;
+	struct versions l;
+};
+
+static int read_history(struct txn *t, void *arg)
+{
+	struct history *a = arg;
+	struct key k KEY = { .depth = 0 };
+	int err;
+
+	versions_free(&a->l);
+	if (!*a->path)
+		return -ENOENT;
+	err = sql_key_of_path(a->path, &k);
+	if (!err)
+		err = load_key(t, k.space, k.file, true, &a->l);
+	if (!err && !a->l.n)
+		err = -ENOENT;
+	return err ? err : choose(t, &a->l);
+}
+
+int sql_history(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const char *path, fsp_meta_version each, void *arg)
+{
+	struct history a = { .path = path };
+	int err = sql_txn(m, ctx, SQL_READ, read_history, &a);
+
+	if (!err)
+		qsort(a.l.v, a.l.n, sizeof(*a.l.v), by_stored);
+	for (size_t i = 0; i < a.l.n && !err; i++) {
+		const struct version *v = &a.l.v[i];
+		struct fsp_version out = {
+			.row = v->row.id,
+			.stored_us = v->row.stored_us,
+			.closed_us = v->row.closed_us,
+			.path = v->path,
+		};
+		struct fsp_entry e;
+
+		if (!v->chosen || v->renamed)
+			continue;
+		sql_fill_row((struct sql_meta *)m, &v->row, v->row.id, &e);
+		out.attr = e.attr;
+		memcpy(out.hash, v->row.hash, sizeof(out.hash));
+		err = each(arg, &out);
+	}
+	versions_free(&a.l);
+	return err;
+}

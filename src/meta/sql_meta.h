@@ -1,0 +1,431 @@
+/*
+ * The logic over SQL: what sql_*.c share. Everything here runs inside one
+ * transaction (struct txn), which belongs to one thread.
+ */
+#ifndef FSP_SQL_META_H
+#define FSP_SQL_META_H
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "fsp_lock.h"
+#include "fsp_meta.h"
+#include "fsp_path.h"
+#include "sqldrv.h"
+
+struct sql_meta {
+	struct fsp_meta base;
+	struct sqldrv *drv;
+	struct fsp_meta_options opt;
+	atomic_uint_fast64_t reads, writes, retries;
+	/* how many transactions were committed, and are on disk for sure */
+	atomic_uint_fast64_t written, synced;
+	struct fsp_mutex lock;
+	uint64_t ino_next, ino_end;     /* lock: leased numbers */
+};
+
+struct txn {
+	struct sql_meta *m;
+	struct sqlconn *c;
+	const struct fsp_ctx *ctx;
+	int64_t now_ns, now_us, now_s;  /* one moment for all it does */
+};
+
+/* Owns drv, also when it fails. */
+int sql_meta_new(struct sqldrv *drv, const struct fsp_meta_options *o,
+                 struct fsp_meta **out);
+
+/* NULL unless m is of this implementation. */
+struct sql_meta *sql_meta_of(struct fsp_meta *m);
+
+/* ---- sql_txn.c: transactions and statements */
+
+typedef int (*sql_fn)(struct txn *t, void *arg);
+
+/* Runs fn in a transaction, again when the database asks for that: fn must
+ * set its results afresh each time. Any error of fn undoes everything. */
+int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
+            sql_fn fn, void *arg);
+
+/*
+ * Parameters by letter: t text (NULL is NULL), i int64_t, z int64_t where 0
+ * is NULL.
+ */
+int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
+              const char *types, ...);
+int sql_next(struct sqlstmt *s);        /* 1 a row, 0 the end, -errno */
+void sql_end(struct sqlstmt **s);
+#define SQL_STMT __attribute__((cleanup(sql_end)))
+
+/* All of a statement without rows. */
+int sql_run(struct txn *t, const char *text, const char *types, ...);
+/* The integer of the only row; NULL and no row give 0. */
+int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
+               ...);
+
+/* Columns. A string is valid until the next row; NULL for anything else than
+ * text without NUL bytes. */
+const char *sql_str(struct sqlstmt *s, int col);
+bool sql_int(struct sqlstmt *s, int col, int64_t *v);   /* false: no integer */
+int64_t sql_int_or(struct sqlstmt *s, int col, int64_t other);
+bool sql_null(struct sqlstmt *s, int col);
+
+/* ---- pieces of SQL; `a` is the alias with its dot */
+
+#define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
+#define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
+#define ROW_COLS \
+	"f.id, f.data_hash, f.size_original, f.created_at, f.deleted_at," \
+	" f.ino, f.mode, f.uid, f.gid, f.mtime_ns, f.stored_at," \
+	" f.since_us, f.closed_us, f.pred_id"
+#define ROW_N 14
+#define NODE_COLS \
+	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
+	" d.mtime_ns, d.ctime_ns"
+#define NODE_N 9
+/* The id of the row that is the file under a key. */
+#define LIVE_ID(space, key) \
+	"(SELECT x.id FROM {file} x WHERE x.space_key = " space \
+	" AND x.file_key = " key " AND " LIVE("x.") \
+	" ORDER BY x.created_at DESC, x.id DESC LIMIT 1)"
+/* The file_key of a name. */
+#define NAME_KEY(a) \
+	"CASE WHEN " a "dir_key = '' THEN " a "name ELSE " a "dir_key" \
+	" || '/' || " a "name END"
+
+/* ---- sql_row.c: rows and nodes in memory */
+
+#define NO_TIME INT64_MIN
+
+struct row {
+	int64_t id;
+	char hash[FSP_HASH_MAX + 1];
+	uint64_t size;
+	int64_t created_at;
+	bool live;
+	uint64_t ino;                   /* 0: PHP's */
+	int64_t mode, uid, gid;         /* -1: unset */
+	int64_t mtime_ns;               /* never NO_TIME, created_at if unset */
+	int64_t stored_us;              /* the same */
+	int64_t since_us, closed_us;    /* closed 0: live */
+	int64_t pred_id;                /* 0: none */
+};
+
+struct node {
+	uint32_t mode, uid, gid, nlink;
+	uint64_t rdev, size;            /* size: of a symlink's target */
+	int64_t atime_ns, mtime_ns, ctime_ns;
+};
+
+/* From ROW_COLS at col: 0, -ENOENT where the join found none, -EIO (logged)
+ * for a row that cannot be. */
+int sql_row_read(struct sqlstmt *s, int col, struct row *r);
+int sql_node_read(struct sqlstmt *s, int col, int64_t ino, struct node *n);
+
+void sql_node_file(const struct sql_meta *m, const struct row *r,
+                   struct node *n);
+void sql_node_dir(const struct sql_meta *m, int64_t time_ns, struct node *n);
+int64_t sql_us_to_ns(int64_t us);
+int64_t sql_sec_to_us(int64_t sec);
+
+/* ---- sql_key.c: places */
+
+/* An entry as the tables name it. path "" is the root, which has none. */
+struct key {
+	char *path;
+	char *space, *dir, *name;       /* of fsp_name */
+	char *file;                     /* file_key */
+	int depth;                      /* components of path */
+};
+#define KEY __attribute__((cleanup(sql_key_free)))
+
+int sql_key(const char *dir, const char *name, struct key *k);
+int sql_key_of_path(const char *path, struct key *k);
+int sql_key_of_row(const char *space, const char *file_key, struct key *k);
+int sql_key_copy(const struct key *from, struct key *k);
+void sql_key_free(struct key *k);
+
+/* What is below a directory: its own container, and the keys under it. */
+struct tree {
+	int depth;
+	char *path;
+	struct fsp_dirkey k;
+	char *lo, *hi;  /* lo <= key < hi: of spaces above a record, or of
+	                 * file keys (dir keys, too) in k.space */
+};
+#define TREE __attribute__((cleanup(sql_tree_free)))
+
+bool sql_tree_spaces(const struct tree *t);
+int sql_tree(const char *path, struct tree *t);
+void sql_tree_free(struct tree *t);
+
+/* ---- sql_find.c: what is at a place, or has a number */
+
+enum how { BY_NAME, BY_ROW, BY_IMPLICIT };
+
+struct ent {
+	struct key key;
+	enum how how;
+	int64_t name_id, file_id;       /* BY_NAME; file_id 0: none */
+	char *owner;
+	/* a name here that has ended or is hidden; 0: none */
+	int64_t dead_id;
+	uint64_t dead_ino;
+	bool hidden;
+	uint64_t ino;
+	struct node node;
+	bool has_row;
+	struct row row;                 /* the live row */
+};
+#define ENT __attribute__((cleanup(sql_ent_free)))
+
+void sql_ent_free(struct ent *e);
+bool sql_is_dir(const struct ent *e);
+bool sql_is_file(const struct ent *e);
+void sql_fill(const struct ent *e, struct fsp_entry *out);
+/* A row as a file of its own; oldest gives the number that PHP's have. */
+void sql_fill_row(const struct sql_meta *m, const struct row *r,
+                  int64_t oldest, struct fsp_entry *out);
+
+/* -ENOENT leaves the key and dead_id in e. */
+int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e);
+int sql_find_path(struct txn *t, const char *path, struct ent *e);
+/* -ENOTDIR for anything else than a directory. */
+int sql_find_dir(struct txn *t, const char *path, struct ent *e);
+
+struct ents {
+	struct ent *v;
+	size_t n, cap;
+};
+#define ENTS __attribute__((cleanup(sql_ents_free)))
+
+void sql_ents_free(struct ents *l);
+struct ent *sql_ents_add(struct ents *l);
+/* Reads the rest of a statement over NAMES_SQL, dead names, too. */
+#define NAMES_SQL(where) \
+	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
+	", n.space_key, n.dir_key, n.name FROM {name} n" \
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON f.id = " \
+	LIVE_ID("n.space_key", NAME_KEY("n.")) " WHERE " where
+int sql_read_names(struct sqlstmt *s, struct ents *l);
+/* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
+int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
+/* A name of a regular file whose row PHP closed. */
+bool sql_is_dead(const struct ent *e);
+
+/* The living names of an inode. */
+int sql_names_of(struct txn *t, uint64_t ino, struct ents *l);
+int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
+
+/* ---- sql_implied.c: directories that are there because of what is below */
+
+/* 1 when rows make the directory (at a time, or now with NO_TIME), 0 when
+ * not. own: its own filespace row counts, too. */
+int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
+                int64_t *time_ns);
+int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino);
+
+/* ---- sql_scan.c: ranges of rows with skipping */
+
+/* Which rows count: live ones of PHP alone, those valid at a time, all. */
+enum which { ROWS_PHP, ROWS_AT, ROWS_ALL };
+
+/*
+ * The SELECTs for a scan. Of files: space_key, file_key, the oldest id that
+ * PHP's inode number comes from, ROW_COLS; ordered by key and id. A legacy
+ * store gives closed rows, too, for ROWS_PHP in a space: it has no index to
+ * find the oldest otherwise. Of spaces: space_key, created_at, deleted_at.
+ */
+const char *sql_file_text(const struct txn *t, enum which w, bool in_space);
+const char *sql_space_text(enum which w);
+#define SCAN_ROW 3              /* the first of ROW_COLS */
+
+struct scan {
+	const char *space;      /* NULL: over spaces */
+	const char *lo, *hi;
+	const char *text;       /* parameters: [space] lo hi [at at] */
+	int64_t at;             /* NO_TIME: none */
+	/* 0 goes on, 1 ends, -errno. *seek (fresh): goes on from that key. */
+	int (*row)(void *arg, struct sqlstmt *s, char **seek);
+	void *arg;
+};
+int sql_scan(struct txn *t, const struct scan *s);
+
+/* ---- sql_set.c: the entries of a directory by name */
+
+struct item {
+	char *name;
+	bool implicit;          /* a directory without name */
+	bool file;              /* rows have exactly this key */
+	uint64_t seen;          /* rows below, for skipping */
+	struct fsp_entry e;
+};
+struct set {
+	struct item *v;
+	size_t n, cap;
+	uint32_t *slot;
+	size_t slots;
+};
+#define SET __attribute__((cleanup(sql_set_free)))
+
+void sql_set_free(struct set *s);
+struct item *sql_set_find(const struct set *s, const char *name);
+/* Finds or adds (*fresh says which); NULL without memory. */
+struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
+int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
+
+/* ---- sql_list.c */
+
+/* Adds what rows alone say is in a directory. ROWS_ALL: deleted ones too. */
+int sql_collect(struct txn *t, const struct tree *tree, enum which which,
+                int64_t at_us, struct set *set);
+/* Gives directories that only rows make their numbers. */
+int sql_number_dirs(struct txn *t, const char *dir, struct set *set);
+int sql_list_live(struct txn *t, const char *dir, struct set *set);
+
+/* ---- sql_write.c: the steps that changes are made of */
+
+/* The directory that a place means, adopted; -ESTALE -ENOENT -ENOTDIR. */
+int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir);
+int sql_touch(struct txn *t, uint64_t dir_ino);
+int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
+                 const char *target);
+int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
+                 int64_t file_id, const char *owner, int64_t since_us);
+/* Closes the live rows of a key but keep (0 = none). */
+int sql_close_rows(struct txn *t, const struct key *k, int64_t keep);
+/* Takes one link off; a node of a regular file goes with its last. */
+int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
+/* Removes the name that has ended or is hidden at a place. */
+int sql_bury(struct txn *t, struct ent *e);
+/* The filespace row of a space. */
+int sql_ensure_space(struct txn *t, const char *space);
+/* ... that a new entry needs. */
+int sql_space_for(struct txn *t, const struct key *k, bool is_dir);
+
+/* ---- sql_adopt.c */
+
+/* Afterwards e is BY_NAME, with one live row of ours where it has any. */
+int sql_adopt(struct txn *t, struct ent *e);
+/* A row like another under a new key, its successor. */
+int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
+                 int64_t *copy);
+/* Rows that PHP left under a key before anything new begins there. */
+int sql_adopt_past(struct txn *t, const struct key *k);
+/* The names of what ref means, adopted; -ESTALE. */
+int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
+
+/* ---- sql_remove.c */
+
+int sql_is_empty(struct txn *t, const char *path);      /* 1 yes, 0 no */
+/* Ends an adopted entry; a directory must have been found empty. */
+int sql_end_entry(struct txn *t, struct ent *e);
+/* Closes the name of anything but a regular file. */
+int sql_end_name(struct txn *t, int64_t name_id);
+
+/* ---- sql_setattr.c */
+
+void sql_apply(struct txn *t, uint32_t mask, const struct fsp_attr *a,
+               struct node *n);
+int sql_save_node(struct txn *t, uint64_t ino, const struct node *n);
+/* The row of e gets what its node says. */
+int sql_save_row(struct txn *t, const struct ent *e);
+int64_t sql_created_at(int64_t mtime_ns);       /* as the column has it */
+
+/* ---- sql_object.c */
+
+int sql_put_object(struct txn *t, const struct fsp_object *o);
+
+/* ---- sql_ino.c */
+
+int sql_new_ino(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t *ino);
+
+/* ---- sql_move.c */
+
+/* An entry on its way: its names and those below, and filespace rows. */
+struct move {
+	char *from;             /* its path */
+	struct ents l;          /* the entry itself comes first */
+	struct moved_space {
+		int64_t id;
+		char *path, *name;
+	} *space;
+	size_t n, cap;
+};
+#define MOVE __attribute__((cleanup(sql_move_free)))
+
+void sql_move_free(struct move *mv);
+/* How many entries are below a directory. */
+int sql_count_below(struct txn *t, const char *path, int64_t *n);
+/* Adopts an entry with everything below it; takes e. */
+int sql_take(struct txn *t, struct ent *e, struct move *mv);
+/* Ends all its names and rows ... */
+int sql_detach(struct txn *t, struct move *mv);
+/* ... and begins them again at another path. */
+int sql_attach(struct txn *t, struct move *mv, const char *to);
+
+/* ---- the calls of fsp_meta_ops, by file */
+
+int sql_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
+               const char *name, struct fsp_entry *out);
+int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const struct fsp_ref *ref, struct fsp_entry *out);
+int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
+                 char **target);
+int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
+             fsp_meta_each each, void *arg);
+int sql_create(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *at, const struct fsp_new *what,
+               struct fsp_entry *out);
+int sql_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const struct fsp_ref *ref, uint32_t mask,
+                const struct fsp_attr *attr, struct fsp_entry *out);
+int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_commit *c, struct fsp_entry *out);
+int sql_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *at, bool dir, struct fsp_entry *out);
+int sql_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
+             const struct fsp_ref *ref, const struct fsp_place *to,
+             struct fsp_entry *out);
+int sql_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *from, const struct fsp_place *to,
+               uint32_t flags, struct fsp_renamed *out);
+int sql_sync(struct fsp_meta *m, const struct fsp_ctx *ctx);
+int sql_object_find(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    const char *sha256, const char *sha1, uint64_t size,
+                    struct fsp_object *out);
+int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const char *key, struct fsp_object *out);
+int sql_object_put(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const struct fsp_object *o);
+int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    int (*each)(void *arg, const char *key, uint64_t size),
+                    void *arg);
+int sql_history(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const char *path, fsp_meta_version each, void *arg);
+int sql_past_names(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const char *dir,
+                   int (*each)(void *arg, const char *name,
+                               enum fsp_past kind), void *arg);
+int sql_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const char *path, int64_t *at_us);
+int sql_list_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const char *dir, int64_t at_us, fsp_meta_each each,
+                void *arg);
+int sql_lookup_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const char *dir, const char *name, int64_t at_us,
+                  struct fsp_entry *out);
+int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               struct fsp_counts *out);
+int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                 int (*each)(void *arg, const struct fsp_account *a),
+                 void *arg);
+int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const struct fsp_mountinfo *i);
+int sql_mount_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     const char *id);
+int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   int (*each)(void *arg, const struct fsp_mountinfo *i),
+                   void *arg);
+
+#endif

@@ -1,0 +1,146 @@
+/* The mounts of a store, and what one leaves when it dies. */
+#include <errno.h>
+#include <string.h>
+
+#include "sql_meta.h"
+
+static int add(struct txn *t, void *arg)
+{
+	const struct fsp_mountinfo *i = arg;
+
+	return sql_run(t, "REPLACE INTO {mount} (id, host, pid, path,"
+	               " started_us, read_only) VALUES (?, ?, ?, ?, ?, ?)",
+	               "ttitii", i->id, i->host, i->pid, i->path,
+	               i->started_us, (int64_t)i->read_only);
+}
+
+int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const struct fsp_mountinfo *i)
+{
+	struct fsp_mountinfo copy = *i;
+
+	if (!i->id || !*i->id || !i->host || !i->path)
+		return -EINVAL;
+	return sql_txn(m, ctx, SQL_WRITE, add, &copy);
+}
+
+/* A name that was created and never committed. What PHP wrote over it in the
+ * meantime is a file like any other. */
+static int drop_pending(struct txn *t, struct ent *e)
+{
+	int err;
+
+	if (e->has_row)
+		return sql_adopt(t, e);
+	err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i", e->name_id);
+	return err ? err : sql_unlink_node(t, e->ino, true);
+}
+
+static int forget(struct txn *t, void *arg)
+{
+	const char *id = arg;
+	struct ents names ENTS = { .n = 0 };
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err;
+
+	err = sql_start(t, &s, NAMES_SQL("n.owner = ? AND n.live = 1 AND"
+	                                 " n.file_id IS NULL"), "t", id);
+	if (!err)
+		err = sql_read_names(s, &names);
+	sql_end(&s);
+	for (size_t i = 0; i < names.n && !err; i++)
+		err = drop_pending(t, &names.v[i]);
+	if (!err)
+		err = sql_run(t, "DELETE FROM {mount} WHERE id = ?", "t", id);
+	return err;
+}
+
+int sql_mount_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     const char *id)
+{
+	char *copy = strdup(id);
+	int err = copy ? sql_txn(m, ctx, SQL_WRITE, forget, copy) : -ENOMEM;
+
+	free(copy);
+	return err;
+}
+
+struct mounts {
+	struct fsp_mountinfo *v;
+	size_t n, cap;
+};
+
+static void mounts_free(struct mounts *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free((void *)(uintptr_t)l->v[i].id);
+		free((void *)(uintptr_t)l->v[i].host);
+		free((void *)(uintptr_t)l->v[i].path);
+	}
+	free(l->v);
+	*l = (struct mounts){ .n = 0 };
+}
+
+static const char *copy_of(struct sqlstmt *s, int col)
+{
+	const char *text = sql_str(s, col);
+
+	return strdup(text ? text : "");
+}
+
+static int add_mount(struct mounts *l, struct sqlstmt *s)
+{
+	struct fsp_mountinfo *i;
+
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 8;
+
+		i = realloc(l->v, cap * sizeof(*i));
+		if (!i)
+			return -ENOMEM;
+		l->v = i;
+		l->cap = cap;
+	}
+	i = &l->v[l->n++];
+	*i = (struct fsp_mountinfo){
+		.id = copy_of(s, 0),
+		.host = copy_of(s, 1),
+		.path = copy_of(s, 3),
+		.pid = sql_int_or(s, 2, 0),
+		.started_us = sql_int_or(s, 4, 0),
+		.read_only = sql_int_or(s, 5, 0) != 0,
+	};
+	return i->id && i->host && i->path ? 0 : -ENOMEM;
+}
+
+static int read_mounts(struct txn *t, void *arg)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct mounts *l = arg;
+	int err;
+
+	mounts_free(l);
+	err = sql_start(t, &s, "SELECT m.id, m.host, m.pid, m.path,"
+	                " m.started_us, m.read_only FROM {mount} m"
+	                " ORDER BY m.started_us, m.id", "");
+	if (err)
+		return err;
+	while ((err = sql_next(s)) == 1) {
+		err = add_mount(l, s);
+		if (err)
+			return err;
+	}
+	return err;
+}
+
+int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   int (*each)(void *arg, const struct fsp_mountinfo *i),
+                   void *arg)
+{
+	struct mounts l __attribute__((cleanup(mounts_free))) = { .n = 0 };
+	int err = sql_txn(m, ctx, SQL_READ, read_mounts, &l);
+
+	for (size_t i = 0; i < l.n && !err; i++)
+		err = each(arg, &l.v[i]);
+	return err;
+}

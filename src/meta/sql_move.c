@@ -1,0 +1,382 @@
+/*
+ * Moving: an entry and everything below it is taken (adopted and listed),
+ * detached (names ended, rows closed) and attached at another path.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "sql_meta.h"
+
+#define RECORD_DEPTH 3
+
+void sql_move_free(struct move *mv)
+{
+	for (size_t i = 0; i < mv->n; i++) {
+		free(mv->space[i].path);
+		free(mv->space[i].name);
+	}
+	free(mv->space);
+	free(mv->from);
+	sql_ents_free(&mv->l);
+}
+
+#define COUNT_NAMES(where) \
+	"SELECT COUNT(*) FROM {name} n WHERE n.live = 1 AND " where
+#define COUNT_ROWS(where) \
+	"SELECT COUNT(*) FROM {file} f WHERE " where " AND " PHP_LIVE("f.")
+
+static int count_names(struct txn *t, const struct tree *tree, int64_t *n)
+{
+	int64_t here, below;
+	int err = sql_number(t, &here, COUNT_NAMES("n.space_key = ? AND"
+	                     " n.dir_key = ?"), "tt", tree->k.space,
+	                     tree->k.dir);
+
+	if (!err && sql_tree_spaces(tree))
+		err = sql_number(t, &below, COUNT_NAMES("n.space_key >= ? AND"
+		                 " n.space_key < ?"), "tt", tree->lo, tree->hi);
+	else if (!err)
+		err = sql_number(t, &below, COUNT_NAMES("n.space_key = ? AND"
+		                 " n.dir_key >= ? AND n.dir_key < ?"), "ttt",
+		                 tree->k.space, tree->lo, tree->hi);
+	*n = err ? 0 : here + below;
+	return err;
+}
+
+static int count_rows(struct txn *t, const struct tree *tree, int64_t *n)
+{
+	int64_t here = 0, below = 0;
+	int err;
+
+	if (!sql_tree_spaces(tree))
+		return sql_number(t, n, COUNT_ROWS("f.space_key = ? AND"
+		                  " f.file_key >= ? AND f.file_key < ?"),
+		                  "ttt", tree->k.space, tree->lo, tree->hi);
+	err = sql_number(t, &here, COUNT_ROWS("f.space_key = ?"), "t",
+	                 tree->k.space);
+	if (!err)
+		err = sql_number(t, &below, COUNT_ROWS("f.space_key >= ? AND"
+		                 " f.space_key < ?"), "tt", tree->lo, tree->hi);
+	*n = here + below;
+	return err;
+}
+
+int sql_count_below(struct txn *t, const char *path, int64_t *n)
+{
+	struct tree tree TREE = { .depth = 0 };
+	int64_t names = 0, rows = 0;
+	int err = sql_tree(path, &tree);
+
+	if (!err)
+		err = count_names(t, &tree, &names);
+	if (!err)
+		err = count_rows(t, &tree, &rows);
+	*n = names + rows;
+	return err;
+}
+
+struct paths {
+	char **v;
+	size_t n, cap;
+};
+
+static void paths_free(struct paths *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->v[i]);
+	free(p->v);
+}
+
+static int paths_add(struct paths *p, char *path)
+{
+	if (p->n == p->cap) {
+		size_t cap = p->cap ? p->cap * 2 : 64;
+		char **v = realloc(p->v, cap * sizeof(*v));
+
+		if (!v) {
+			free(path);
+			return -ENOMEM;
+		}
+		p->v = v;
+		p->cap = cap;
+	}
+	p->v[p->n++] = path;
+	return 0;
+}
+
+static int on_file(void *arg, struct sqlstmt *s, char **seek)
+{
+	const char *space = sql_str(s, 0), *key = sql_str(s, 1);
+	char *path;
+	int err;
+
+	(void)seek;
+	if (!space || !key)
+		return 0;
+	err = fsp_path_of_row(space, key, &path);
+	if (err)
+		return err == -EINVAL ? 0 : err;        /* hidden: stays */
+	return paths_add(arg, path);
+}
+
+static int on_space(void *arg, struct sqlstmt *s, char **seek)
+{
+	const char *space = sql_str(s, 0);
+	char *path;
+	int err;
+
+	(void)seek;
+	if (!space)
+		return 0;
+	err = fsp_path_of_space(space, &path);
+	if (err)
+		return err == -EINVAL ? 0 : err;        /* hidden: stays */
+	return paths_add(arg, path);
+}
+
+/* The paths below that only PHP knows: files, and spaces without files. */
+static int find_php(struct txn *t, const struct tree *tree, struct paths *p)
+{
+	struct tree all TREE = { .depth = 0 };
+	bool spaces = sql_tree_spaces(tree);
+	struct scan sc = { .at = NO_TIME, .row = on_file, .arg = p };
+	int err = sql_tree("", &all);
+
+	sc.space = tree->k.space;
+	sc.lo = spaces ? all.lo : tree->lo;
+	sc.hi = spaces ? all.hi : tree->hi;
+	sc.text = sql_file_text(t, ROWS_PHP, true);
+	if (!err)
+		err = sql_scan(t, &sc);
+	if (err || !spaces)
+		return err;
+	sc.space = NULL;
+	sc.lo = tree->lo;
+	sc.hi = tree->hi;
+	sc.text = sql_file_text(t, ROWS_PHP, false);
+	err = sql_scan(t, &sc);
+	sc.text = sql_space_text(ROWS_PHP);
+	sc.row = on_space;
+	return err ? err : sql_scan(t, &sc);
+}
+
+static int adopt_below(struct txn *t, const struct tree *tree)
+{
+	struct paths p __attribute__((cleanup(paths_free))) = { .n = 0 };
+	int err = find_php(t, tree, &p);
+
+	for (size_t i = 0; i < p.n && !err; i++) {
+		struct ent e ENT = { .how = BY_NAME };
+
+		err = sql_find_path(t, p.v[i], &e);
+		if (!err)
+			err = sql_adopt(t, &e);
+	}
+	return err;
+}
+
+static int list_names(struct txn *t, const struct tree *tree, struct ents *l)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err;
+
+	err = sql_start(t, &s, NAMES_SQL("n.live = 1 AND n.space_key = ? AND"
+	                " n.dir_key = ?"), "tt", tree->k.space, tree->k.dir);
+	if (!err)
+		err = sql_read_names(s, l);
+	sql_end(&s);
+	if (err)
+		return err;
+	if (sql_tree_spaces(tree))
+		err = sql_start(t, &s, NAMES_SQL("n.live = 1 AND"
+		                " n.space_key >= ? AND n.space_key < ?"), "tt",
+		                tree->lo, tree->hi);
+	else
+		err = sql_start(t, &s, NAMES_SQL("n.live = 1 AND"
+		                " n.space_key = ? AND n.dir_key >= ? AND"
+		                " n.dir_key < ?"), "ttt", tree->k.space,
+		                tree->lo, tree->hi);
+	return err ? err : sql_read_names(s, l);
+}
+
+static int add_space(struct move *mv, struct sqlstmt *s)
+{
+	const char *space = sql_str(s, 0), *name = sql_str(s, 1);
+	struct moved_space *m;
+	int err;
+
+	if (mv->n == mv->cap) {
+		size_t cap = mv->cap ? mv->cap * 2 : 8;
+
+		m = realloc(mv->space, cap * sizeof(*m));
+		if (!m)
+			return -ENOMEM;
+		mv->space = m;
+		mv->cap = cap;
+	}
+	m = &mv->space[mv->n];
+	*m = (struct moved_space){ .id = sql_int_or(s, 2, 0) };
+	err = space ? fsp_path_of_space(space, &m->path) : -EINVAL;
+	if (err)
+		return err == -EINVAL ? 0 : err;        /* hidden: stays */
+	mv->n++;
+	m->name = strdup(name ? name : "");
+	return m->name ? 0 : -ENOMEM;
+}
+
+/* The filespace rows with lo <= space_key < hi. */
+static int list_spaces(struct txn *t, const char *lo, const char *hi,
+                       struct move *mv)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err;
+
+	err = sql_start(t, &s, "SELECT s.space_key, s.name, s.id FROM"
+	                " {space} s WHERE s.space_key >= ? AND"
+	                " s.space_key < ? AND " LIVE("s.") " ORDER BY s.id",
+	                "tt", lo, hi);
+	if (err)
+		return err;
+	while ((err = sql_next(s)) == 1) {
+		err = add_space(mv, s);
+		if (err)
+			return err;
+	}
+	return err;
+}
+
+static int take_below(struct txn *t, struct move *mv)
+{
+	struct tree tree TREE = { .depth = 0 };
+	FSP_FREE char *end = NULL;
+	int err = sql_tree(mv->from, &tree);
+
+	if (!err)
+		err = adopt_below(t, &tree);
+	if (!err)
+		err = list_names(t, &tree, &mv->l);
+	if (err || tree.depth > RECORD_DEPTH)
+		return err;
+	end = fsp_strf("%s\001", tree.k.space);
+	err = end ? list_spaces(t, tree.k.space, end, mv) : -ENOMEM;
+	if (!err && sql_tree_spaces(&tree))
+		err = list_spaces(t, tree.lo, tree.hi, mv);
+	return err;
+}
+
+int sql_take(struct txn *t, struct ent *e, struct move *mv)
+{
+	struct ent *first;
+	bool dir = sql_is_dir(e);
+	int err = sql_adopt(t, e);
+
+	if (err)
+		return err;
+	mv->from = strdup(e->key.path);
+	first = sql_ents_add(&mv->l);
+	if (!mv->from || !first)
+		return -ENOMEM;
+	*first = *e;
+	*e = (struct ent){ .how = BY_NAME };
+	return dir ? take_below(t, mv) : 0;
+}
+
+static int detach_ent(struct txn *t, struct ent *e)
+{
+	int err;
+
+	if (!sql_is_file(e))
+		return sql_end_name(t, e->name_id);
+	err = sql_close_rows(t, &e->key, 0);
+	if (!err)
+		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
+		              e->name_id);
+	if (!err && sql_is_dead(e))
+		err = sql_unlink_node(t, e->ino, true);
+	return err;
+}
+
+int sql_detach(struct txn *t, struct move *mv)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < mv->l.n && !err; i++)
+		err = detach_ent(t, &mv->l.v[i]);
+	for (size_t i = 0; i < mv->n && !err; i++)
+		err = sql_run(t, "UPDATE {space} SET deleted_at = ?"
+		              " WHERE id = ?", "ii", t->now_s,
+		              mv->space[i].id);
+	return err;
+}
+
+static char *moved_path(const struct move *mv, const char *path,
+                        const char *to)
+{
+	return fsp_strf("%s%s", to, path + strlen(mv->from));
+}
+
+static int attach_ent(struct txn *t, struct ent *e, struct key *k)
+{
+	int64_t row = 0;
+	int err = 0;
+
+	if (sql_is_file(e))
+		err = sql_adopt_past(t, k);
+	if (!err && e->has_row) {
+		err = sql_copy_row(t, e->row.id, k, &row);
+		e->row.id = row;
+	}
+	e->file_id = row;
+	if (!err)
+		err = sql_put_name(t, k, e->ino, row, e->owner, t->now_us);
+	e->name_id = err ? 0 : t->c->drv->ops->last_id(t->c);
+	return err ? err : sql_space_for(t, k, sql_is_dir(e));
+}
+
+/* A space that is one at its new place, too, keeps its name. */
+static int attach_space(struct txn *t, const struct moved_space *m,
+                        const char *path)
+{
+	struct fsp_dirkey k;
+	int64_t there;
+	int err = fsp_path_dirkey(path, &k);
+
+	if (err)
+		return err;
+	if (!*k.dir)
+		err = sql_number(t, &there, "SELECT 1 FROM {space} s WHERE"
+		                 " s.space_key = ? AND " LIVE("s.") " LIMIT 1",
+		                 "t", k.space);
+	if (!err && !*k.dir && !there)
+		err = sql_run(t, "INSERT INTO {space} (space_key, created_at,"
+		              " updated_at, name) SELECT ?, s.created_at, ?,"
+		              " s.name FROM {space} s WHERE s.id = ?", "tii",
+		              k.space, t->now_s, m->id);
+	fsp_dirkey_free(&k);
+	return err;
+}
+
+int sql_attach(struct txn *t, struct move *mv, const char *to)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < mv->n && !err; i++) {
+		FSP_FREE char *path = moved_path(mv, mv->space[i].path, to);
+
+		err = path ? attach_space(t, &mv->space[i], path) : -ENOMEM;
+	}
+	for (size_t i = 0; i < mv->l.n && !err; i++) {
+		struct ent *e = &mv->l.v[i];
+		FSP_FREE char *path = moved_path(mv, e->key.path, to);
+		struct key k KEY = { .depth = 0 };
+
+		if (sql_is_dead(e))
+			continue;
+		err = path ? sql_key_of_path(path, &k) : -ENOMEM;
+		if (!err)
+			err = attach_ent(t, e, &k);
+	}
+	return err;
+}

@@ -1,0 +1,182 @@
+/* Objects that were verified, and those that rows name. */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "sql_meta.h"
+
+#define PAGE 65536      /* keys read in one transaction */
+
+#define OBJECT_COLS \
+	"o.object_key, o.sha256, o.sha1, o.size, o.stored, o.format," \
+	" o.verified_us FROM {object} o"
+
+static int copy_text(struct sqlstmt *s, int col, char *out, size_t size)
+{
+	const char *text = sql_str(s, col);
+
+	if (!text || strlen(text) >= size)
+		return -EIO;
+	strcpy(out, text);
+	return 0;
+}
+
+static int read_object(struct sqlstmt *s, struct fsp_object *o)
+{
+	int err;
+
+	*o = (struct fsp_object){ .size = 0 };
+	err = copy_text(s, 0, o->key, sizeof(o->key));
+	if (!err)
+		err = copy_text(s, 1, o->sha256, sizeof(o->sha256));
+	if (!err)
+		err = copy_text(s, 2, o->sha1, sizeof(o->sha1));
+	if (!err)
+		err = copy_text(s, 5, o->format, sizeof(o->format));
+	o->size = (uint64_t)sql_int_or(s, 3, 0);
+	o->stored = (uint64_t)sql_int_or(s, 4, 0);
+	o->verified_us = sql_int_or(s, 6, 0);
+	return err;
+}
+
+int sql_put_object(struct txn *t, const struct fsp_object *o)
+{
+	if (!o->verified_us)
+		return 0;               /* nothing that is known for sure */
+	return sql_run(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	               " size, stored, format, verified_us)"
+	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
+	               o->sha256, o->sha1, (int64_t)o->size,
+	               (int64_t)o->stored, o->format, o->verified_us);
+}
+
+struct wanted {
+	const char *key, *sha256, *sha1;
+	uint64_t size;
+	const struct fsp_object *put;
+	struct fsp_object *out;
+};
+
+/*
+ * Both digests of an object are known, so SHA-1 decides only where SHA-256 is
+ * not asked for: a collision must not give another's content.
+ */
+static int find(struct txn *t, void *arg)
+{
+	const struct wanted *w = arg;
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err;
+
+	if (w->key)
+		err = sql_start(t, &s, "SELECT " OBJECT_COLS
+		                " WHERE o.object_key = ?", "t", w->key);
+	else if (w->sha256 && *w->sha256)
+		err = sql_start(t, &s, "SELECT " OBJECT_COLS
+		                " WHERE o.sha256 = ? AND o.size = ? ORDER BY"
+		                " o.verified_us DESC LIMIT 1", "ti", w->sha256,
+		                (int64_t)w->size);
+	else
+		err = sql_start(t, &s, "SELECT " OBJECT_COLS
+		                " WHERE o.sha1 = ? AND o.size = ? ORDER BY"
+		                " o.verified_us DESC LIMIT 1", "ti", w->sha1,
+		                (int64_t)w->size);
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err ? err : -ENOENT;
+	return read_object(s, w->out);
+}
+
+int sql_object_find(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    const char *sha256, const char *sha1, uint64_t size,
+                    struct fsp_object *out)
+{
+	struct wanted w = {
+		.sha256 = sha256, .sha1 = sha1, .size = size, .out = out
+	};
+
+	return sql_txn(m, ctx, SQL_READ, find, &w);
+}
+
+int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const char *key, struct fsp_object *out)
+{
+	struct wanted w = { .key = key, .out = out };
+
+	return sql_txn(m, ctx, SQL_READ, find, &w);
+}
+
+static int put(struct txn *t, void *arg)
+{
+	const struct wanted *w = arg;
+
+	return sql_put_object(t, w->put);
+}
+
+int sql_object_put(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const struct fsp_object *o)
+{
+	struct wanted w = { .put = o };
+
+	if (!*o->key || o->size > INT64_MAX)
+		return -EINVAL;
+	return sql_txn(m, ctx, SQL_WRITE, put, &w);
+}
+
+struct page {
+	char after[FSP_HASH_MAX + 1];
+	struct named {
+		char key[FSP_HASH_MAX + 1];
+		uint64_t size;
+	} v[PAGE];
+	size_t n;
+	bool more;
+};
+
+static int read_page(struct txn *t, void *arg)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct page *p = arg;
+	int err;
+
+	p->n = 0;
+	p->more = false;
+	err = sql_start(t, &s, "SELECT f.data_hash, MAX(f.size_original)"
+	                " FROM {file} f WHERE f.data_hash > ?"
+	                " GROUP BY f.data_hash ORDER BY f.data_hash", "t",
+	                p->after);
+	if (err)
+		return err;
+	while (p->n < PAGE && (err = sql_next(s)) == 1) {
+		struct named *o = &p->v[p->n];
+		int64_t size = sql_int_or(s, 1, 0);
+
+		/* What is no key names nothing; the row itself is reported
+		 * where it is read. */
+		if (copy_text(s, 0, o->key, sizeof(o->key)))
+			continue;
+		o->size = size < 0 ? 0 : (uint64_t)size;
+		p->n++;
+	}
+	p->more = p->n == PAGE;
+	return err < 0 ? err : 0;
+}
+
+int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    int (*each)(void *arg, const char *key, uint64_t size),
+                    void *arg)
+{
+	FSP_FREE struct page *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	do {
+		err = sql_txn(m, ctx, SQL_READ, read_page, p);
+		for (size_t i = 0; i < p->n && !err; i++)
+			err = each(arg, p->v[i].key, p->v[i].size);
+		if (!err && p->n)
+			strcpy(p->after, p->v[p->n - 1].key);
+	} while (!err && p->more);
+	return err;
+}

@@ -1,0 +1,76 @@
+/* The implementation of struct fsp_meta over a driver. */
+#include <errno.h>
+
+#include "sql_meta.h"
+
+static void sql_close(struct fsp_meta *base)
+{
+	struct sql_meta *m = (struct sql_meta *)base;
+
+	m->drv->ops->close(m->drv);
+	fsp_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static const struct fsp_meta_ops ops = {
+	.lookup = sql_lookup,
+	.getattr = sql_getattr,
+	.list = sql_list,
+	.readlink = sql_readlink,
+	.create = sql_create,
+	.setattr = sql_setattr,
+	.commit = sql_commit,
+	.remove = sql_remove,
+	.link = sql_link,
+	.rename = sql_rename,
+	.sync = sql_sync,
+	.object_find = sql_object_find,
+	.object_get = sql_object_get,
+	.object_put = sql_object_put,
+	.object_each = sql_object_each,
+	.history = sql_history,
+	.past_names = sql_past_names,
+	.dir_ended = sql_dir_ended,
+	.list_at = sql_list_at,
+	.lookup_at = sql_lookup_at,
+	.counts = sql_counts,
+	.accounts = sql_accounts,
+	.mount_add = sql_mount_add,
+	.mount_remove = sql_mount_remove,
+	.mount_each = sql_mount_each,
+	.close = sql_close,
+};
+
+int sql_meta_new(struct sqldrv *drv, const struct fsp_meta_options *o,
+                 struct fsp_meta **out)
+{
+	struct sql_meta *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		drv->ops->close(drv);
+		return -ENOMEM;
+	}
+	m->base.ops = &ops;
+	m->drv = drv;
+	m->opt = *o;
+	fsp_mutex_init(&m->lock);
+	*out = &m->base;
+	return 0;
+}
+
+struct sql_meta *sql_meta_of(struct fsp_meta *m)
+{
+	return m->ops == &ops ? (struct sql_meta *)m : NULL;
+}
+
+void fsp_meta_sqlite_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
+{
+	struct sql_meta *m = sql_meta_of(base);
+
+	*out = (struct fsp_meta_stats){ 0, 0, 0 };
+	if (!m)
+		return;
+	out->reads = atomic_load(&m->reads);
+	out->writes = atomic_load(&m->writes);
+	out->retries = atomic_load(&m->retries);
+}

@@ -1,0 +1,151 @@
+/* Removing: a name ends, its row is closed, a node goes with its last link. */
+#include <errno.h>
+
+#include "sql_meta.h"
+
+static int has_names(struct txn *t, const struct tree *tree)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct ents one ENTS = { .n = 0 };
+	bool bad;
+	int err;
+
+	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
+	                                 " AND n.live = 1"), "tt",
+	                tree->k.space, tree->k.dir);
+	if (err)
+		return err;
+	while ((err = sql_next_name(s, &one, &bad)) == 1) {
+		/* What cannot be read is something all the same. */
+		if (bad || !sql_is_dead(&one.v[0]))
+			return 1;
+		sql_ents_free(&one);
+	}
+	return err;
+}
+
+int sql_is_empty(struct txn *t, const char *path)
+{
+	struct tree tree TREE = { .depth = 0 };
+	int64_t time_ns;
+	int err = sql_tree(path, &tree);
+
+	if (!err)
+		err = has_names(t, &tree);
+	if (!err)
+		err = sql_implied(t, path, NO_TIME, false, &time_ns);
+	return err < 0 ? err : !err;
+}
+
+static int end_file(struct txn *t, struct ent *e)
+{
+	int err = sql_close_rows(t, &e->key, 0);
+
+	if (!err)
+		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
+		              e->name_id);
+	return err ? err : sql_unlink_node(t, e->ino, true);
+}
+
+/* Names in an empty directory whose rows PHP closed go with it. */
+static int bury_names(struct txn *t, const struct tree *tree)
+{
+	struct ents dead ENTS = { .n = 0 };
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err;
+
+	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
+	                                 " AND n.live = 1"), "tt",
+	                tree->k.space, tree->k.dir);
+	if (!err)
+		err = sql_read_names(s, &dead);
+	sql_end(&s);
+	for (size_t i = 0; i < dead.n && !err; i++)
+		err = end_file(t, &dead.v[i]);
+	return err;
+}
+
+static int end_dir(struct txn *t, const struct ent *e)
+{
+	struct tree tree TREE = { .depth = 0 };
+	int err = sql_tree(e->key.path, &tree);
+
+	if (!err)
+		err = bury_names(t, &tree);
+	if (err || *tree.k.dir)
+		return err;
+	return sql_run(t, "UPDATE {space} SET deleted_at = ? WHERE"
+	               " space_key = ? AND " LIVE(""), "it", t->now_s,
+	               tree.k.space);
+}
+
+int sql_end_name(struct txn *t, int64_t name_id)
+{
+	return sql_run(t, "UPDATE {name} SET live = NULL, closed_us ="
+	               " CASE WHEN since_us > ? THEN since_us ELSE ? END"
+	               " WHERE id = ?", "iii", t->now_us, t->now_us, name_id);
+}
+
+int sql_end_entry(struct txn *t, struct ent *e)
+{
+	int err;
+
+	e->node.nlink -= e->node.nlink > 0;
+	e->node.ctime_ns = t->now_ns;
+	if (sql_is_file(e))
+		return end_file(t, e);
+	err = sql_is_dir(e) ? end_dir(t, e) : 0;
+	if (!err)
+		err = sql_end_name(t, e->name_id);
+	return err ? err : sql_unlink_node(t, e->ino, false);
+}
+
+struct removal {
+	const struct fsp_place *at;
+	bool dir;
+	struct fsp_entry *out;
+};
+
+static int check_removal(struct txn *t, const struct ent *e, bool dir)
+{
+	int empty;
+
+	if (dir && !sql_is_dir(e))
+		return -ENOTDIR;
+	if (!dir)
+		return sql_is_dir(e) ? -EISDIR : 0;
+	empty = sql_is_empty(t, e->key.path);
+	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
+}
+
+static int removal(struct txn *t, void *arg)
+{
+	struct removal *a = arg;
+	struct ent parent ENT = { .how = BY_NAME };
+	struct ent e ENT = { .how = BY_NAME };
+	int err = sql_parent(t, a->at, &parent);
+
+	if (!err)
+		err = sql_find(t, a->at->dir, a->at->name, &e);
+	if (!err)
+		err = check_removal(t, &e, a->dir);
+	if (!err)
+		err = sql_adopt(t, &e);
+	if (!err)
+		err = sql_end_entry(t, &e);
+	if (!err)
+		err = sql_touch(t, parent.ino);
+	if (!err) {
+		sql_fill(&e, a->out);
+		a->out->attr.nlink = e.node.nlink;
+	}
+	return err;
+}
+
+int sql_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *at, bool dir, struct fsp_entry *out)
+{
+	struct removal a = { at, dir, out };
+
+	return sql_txn(m, ctx, SQL_WRITE, removal, &a);
+}

@@ -1,0 +1,193 @@
+/* Renaming, replacing and exchanging. */
+#include <errno.h>
+#include <string.h>
+
+#include "sql_meta.h"
+
+struct rename {
+	const struct fsp_place *from, *to;
+	uint32_t flags;
+	struct fsp_renamed *out;
+};
+
+/* Is path in the directory dir, at any depth? */
+static bool is_inside(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+static int check_rows(struct txn *t, const struct ent *e)
+{
+	int64_t n;
+	int err;
+
+	if (!sql_is_dir(e))
+		return 0;
+	err = sql_count_below(t, e->key.path, &n);
+	if (err)
+		return err;
+	return (uint64_t)n > t->m->opt.rename_max_rows ? -EXDEV : 0;
+}
+
+/* Whether what is at the target may be replaced by from. */
+static int check_replace(struct txn *t, const struct ent *from,
+                         const struct ent *to)
+{
+	int empty;
+
+	if (sql_is_dir(from) && !sql_is_dir(to))
+		return -ENOTDIR;
+	if (!sql_is_dir(to))
+		return 0;
+	if (!sql_is_dir(from))
+		return -EISDIR;
+	empty = sql_is_empty(t, to->key.path);
+	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
+}
+
+static int moved_node(struct txn *t, uint64_t ino)
+{
+	return sql_run(t, "UPDATE {node} SET ctime_ns = ? WHERE ino = ?", "ii",
+	               t->now_ns, (int64_t)ino);
+}
+
+static int replace(struct txn *t, struct ent *from, struct ent *to,
+                   bool exists, struct fsp_renamed *out)
+{
+	struct move mv MOVE = { .n = 0 };
+	int err = exists ? check_replace(t, from, to) : 0;
+
+	if (!err && exists)
+		err = sql_adopt(t, to);
+	if (!err && exists)
+		err = sql_end_entry(t, to);
+	if (!err && !exists)
+		err = sql_bury(t, to);
+	if (!err)
+		err = sql_take(t, from, &mv);
+	if (!err)
+		err = sql_detach(t, &mv);
+	if (!err)
+		err = sql_attach(t, &mv, to->key.path);
+	if (!err)
+		err = moved_node(t, mv.l.v[0].ino);
+	if (err)
+		return err;
+	mv.l.v[0].node.ctime_ns = t->now_ns;
+	sql_fill(&mv.l.v[0], &out->entry);
+	return 0;
+}
+
+static int exchange(struct txn *t, struct ent *from, struct ent *to,
+                    struct fsp_renamed *out)
+{
+	struct move a MOVE = { .n = 0 };
+	struct move b MOVE = { .n = 0 };
+	int err = check_rows(t, to);
+
+	if (!err)
+		err = sql_take(t, from, &a);
+	if (!err)
+		err = sql_take(t, to, &b);
+	if (!err)
+		err = sql_detach(t, &a);
+	if (!err)
+		err = sql_detach(t, &b);
+	if (!err)
+		err = sql_attach(t, &a, b.from);
+	if (!err)
+		err = sql_attach(t, &b, a.from);
+	if (!err)
+		err = moved_node(t, a.l.v[0].ino);
+	if (!err)
+		err = moved_node(t, b.l.v[0].ino);
+	if (err)
+		return err;
+	a.l.v[0].node.ctime_ns = t->now_ns;
+	sql_fill(&a.l.v[0], &out->entry);
+	return 0;
+}
+
+static int check_names(const struct rename *a, const struct ent *from,
+                       const struct ent *to, bool exists)
+{
+	bool swap = a->flags & FSP_RENAME_EXCHANGE;
+
+	if (exists && (a->flags & FSP_RENAME_NOREPLACE))
+		return -EEXIST;
+	if (!exists && swap)
+		return -ENOENT;
+	if (is_inside(to->key.path, from->key.path) ||
+	    (swap && is_inside(from->key.path, to->key.path)))
+		return -EINVAL;
+	return 0;
+}
+
+/* Both entries are found: from exists, to perhaps. */
+static int rename_found(struct txn *t, const struct rename *a,
+                        struct ent *from, struct ent *to, bool exists)
+{
+	bool swap = a->flags & FSP_RENAME_EXCHANGE;
+	int err = check_names(a, from, to, exists);
+
+	if (err)
+		return err;
+	*a->out = (struct fsp_renamed){ .ino = from->ino };
+	sql_fill(from, &a->out->entry);
+	if (exists && from->ino == to->ino)
+		return 0;
+	if (exists)
+		a->out->replaced = to->ino;
+	err = check_rows(t, from);
+	if (err)
+		return err;
+	if (swap) {
+		a->out->replaced_nlink = to->node.nlink;
+		return exchange(t, from, to, a->out);
+	}
+	err = replace(t, from, to, exists, a->out);
+	if (exists)
+		a->out->replaced_nlink = to->node.nlink;
+	return err;
+}
+
+static int rename_txn(struct txn *t, void *arg)
+{
+	struct rename *a = arg;
+	struct ent from_dir ENT = { .how = BY_NAME };
+	struct ent to_dir ENT = { .how = BY_NAME };
+	struct ent from ENT = { .how = BY_NAME };
+	struct ent to ENT = { .how = BY_NAME };
+	bool same, exists;
+	int err = sql_parent(t, a->from, &from_dir);
+
+	if (!err)
+		err = sql_find(t, a->from->dir, a->from->name, &from);
+	if (!err)
+		err = sql_parent(t, a->to, &to_dir);
+	if (!err)
+		err = sql_find(t, a->to->dir, a->to->name, &to);
+	exists = !err;
+	if (err && (err != -ENOENT || !to.key.path))
+		return err;
+	same = exists && from.ino == to.ino;
+	err = rename_found(t, a, &from, &to, exists);
+	/* Two names of one inode: nothing happens. */
+	if (err || same)
+		return err;
+	err = sql_touch(t, from_dir.ino);
+	return err ? err : sql_touch(t, to_dir.ino);
+}
+
+int sql_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
+               const struct fsp_place *from, const struct fsp_place *to,
+               uint32_t flags, struct fsp_renamed *out)
+{
+	struct rename a = { from, to, flags, out };
+
+	if ((flags & FSP_RENAME_NOREPLACE) && (flags & FSP_RENAME_EXCHANGE))
+		return -EINVAL;
+	return sql_txn(m, ctx, SQL_WRITE, rename_txn, &a);
+}

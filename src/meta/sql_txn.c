@@ -1,0 +1,198 @@
+/* Transactions, run again where the database asks for it, and statements. */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "sql_meta.h"
+
+#define MAX_TRIES 100
+#define RETRY_NS 200000L
+
+static void read_now(struct txn *t)
+{
+	t->now_ns = fsp_now_ns();
+	t->now_us = t->now_ns / 1000;
+	t->now_s = t->now_ns / FSP_NS_PER_SEC;
+	if (t->now_s < 1)
+		t->now_s = 1;           /* deleted_at 0 means live */
+}
+
+static int attempt(struct sql_meta *m, const struct fsp_ctx *ctx,
+                   enum sql_kind kind, sql_fn fn, void *arg)
+{
+	const struct sqldrv_ops *ops = m->drv->ops;
+	struct txn t = { .m = m, .ctx = ctx };
+	uint_fast64_t before = atomic_load(&m->written);
+	int err = ops->acquire(m->drv, ctx, kind, &t.c);
+
+	if (err)
+		return err;
+	read_now(&t);
+	err = fn(&t, arg);
+	if (err)
+		ops->rollback(t.c);
+	else
+		err = ops->commit(t.c);
+	ops->release(t.c);
+	if (err || kind == SQL_READ)
+		return err;
+	if (kind == SQL_DURABLE) {
+		/* Others may have got further meanwhile: only raise it. */
+		uint_fast64_t old = atomic_load(&m->synced);
+
+		while (old < before &&
+		       !atomic_compare_exchange_weak(&m->synced, &old, before))
+			;
+	} else {
+		atomic_fetch_add(&m->written, 1);
+	}
+	return 0;
+}
+
+int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
+            enum sql_kind kind, sql_fn fn, void *arg)
+{
+	struct sql_meta *m = (struct sql_meta *)base;
+	int err = -EDEADLK;
+
+	fsp_lock_assert_none();
+	if (kind != SQL_READ && (m->opt.read_only || m->drv->read_only))
+		return -EROFS;
+	atomic_fetch_add(kind == SQL_READ ? &m->reads : &m->writes, 1);
+	for (int i = 0; err == -EDEADLK && i < MAX_TRIES; i++) {
+		struct timespec ts = { .tv_nsec = RETRY_NS * i };
+
+		if (i > 0)
+			atomic_fetch_add(&m->retries, 1);
+		err = fsp_ctx_check(ctx);
+		if (err)
+			return err;
+		/* Cut short by a signal it only tries sooner. */
+		(void)nanosleep(&ts, NULL);
+		err = attempt(m, ctx, kind, fn, arg);
+	}
+	return err == -EDEADLK ? -ETIMEDOUT : err;
+}
+
+static int bind(struct sqlstmt *s, const char *types, va_list ap)
+{
+	const struct sqldrv_ops *ops = s->conn->drv->ops;
+	int err = 0;
+
+	for (int i = 0; types[i] && !err; i++) {
+		if (types[i] == 't') {
+			const char *text = va_arg(ap, const char *);
+
+			err = text ? ops->bind_text(s, i + 1, text) :
+				ops->bind_null(s, i + 1);
+		} else {
+			int64_t v = va_arg(ap, int64_t);
+
+			err = types[i] == 'z' && !v ?
+				ops->bind_null(s, i + 1) :
+				ops->bind_int(s, i + 1, v);
+		}
+	}
+	return err;
+}
+
+static int start(struct txn *t, struct sqlstmt **out, const char *text,
+                 const char *types, va_list ap)
+{
+	int err = t->c->drv->ops->prepare(t->c, text, out);
+
+	if (err) {
+		*out = NULL;
+		return err;
+	}
+	err = bind(*out, types, ap);
+	if (err)
+		sql_end(out);
+	return err;
+}
+
+int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
+              const char *types, ...)
+{
+	va_list ap;
+	int err;
+
+	va_start(ap, types);
+	err = start(t, out, text, types, ap);
+	va_end(ap);
+	return err;
+}
+
+int sql_next(struct sqlstmt *s)
+{
+	return s->conn->drv->ops->step(s);
+}
+
+void sql_end(struct sqlstmt **s)
+{
+	if (*s)
+		(*s)->conn->drv->ops->end(*s);
+	*s = NULL;
+}
+
+int sql_run(struct txn *t, const char *text, const char *types, ...)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	va_list ap;
+	int err;
+
+	va_start(ap, types);
+	err = start(t, &s, text, types, ap);
+	va_end(ap);
+	if (!err)
+		err = sql_next(s);
+	return err < 0 ? err : 0;
+}
+
+int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
+               ...)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	va_list ap;
+	int err;
+
+	va_start(ap, types);
+	err = start(t, &s, text, types, ap);
+	va_end(ap);
+	*v = 0;
+	if (!err)
+		err = sql_next(s);
+	if (err > 0)
+		*v = sql_int_or(s, 0, 0);
+	return err < 0 ? err : 0;
+}
+
+const char *sql_str(struct sqlstmt *s, int col)
+{
+	size_t len = 0;
+	const char *text = s->conn->drv->ops->get_text(s, col, &len);
+
+	return text && strlen(text) == len ? text : NULL;
+}
+
+bool sql_int(struct sqlstmt *s, int col, int64_t *v)
+{
+	return s->conn->drv->ops->get_int(s, col, v) == 1;
+}
+
+int64_t sql_int_or(struct sqlstmt *s, int col, int64_t other)
+{
+	int64_t v;
+
+	return sql_int(s, col, &v) ? v : other;
+}
+
+bool sql_null(struct sqlstmt *s, int col)
+{
+	int64_t v;
+
+	return s->conn->drv->ops->get_int(s, col, &v) == 0;
+}

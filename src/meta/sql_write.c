@@ -1,0 +1,125 @@
+/* The steps that changes are made of. */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "sql_meta.h"
+
+#define RECORD_DEPTH 3
+
+int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
+{
+	int err = sql_find_dir(t, at->dir, dir);
+
+	if (err)
+		return err;
+	if (at->dir_ino && at->dir_ino != dir->ino)
+		return -ESTALE;
+	return sql_adopt(t, dir);
+}
+
+int sql_touch(struct txn *t, uint64_t dir_ino)
+{
+	return sql_run(t, "UPDATE {node} SET mtime_ns = ?, ctime_ns = ?"
+	               " WHERE ino = ?", "iii", t->now_ns, t->now_ns,
+	               (int64_t)dir_ino);
+}
+
+int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
+                 const char *target)
+{
+	return sql_run(t, "INSERT INTO {node} (ino, mode, uid, gid, nlink,"
+	               " rdev, target, atime_ns, mtime_ns, ctime_ns)"
+	               " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	               "iiiiiitiii", (int64_t)ino, (int64_t)n->mode,
+	               (int64_t)n->uid, (int64_t)n->gid, (int64_t)n->nlink,
+	               (int64_t)n->rdev, target, n->atime_ns, n->mtime_ns,
+	               n->ctime_ns);
+}
+
+int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
+                 int64_t file_id, const char *owner, int64_t since_us)
+{
+	return sql_run(t, "INSERT INTO {name} (space_key, dir_key, name, live,"
+	               " ino, file_id, owner, since_us)"
+	               " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+	               "tttizti", k->space, k->dir, k->name, (int64_t)ino,
+	               file_id, owner, since_us);
+}
+
+int sql_close_rows(struct txn *t, const struct key *k, int64_t keep)
+{
+	return sql_run(t, "UPDATE {file} SET deleted_at = ?, closed_us ="
+	               " CASE WHEN COALESCE(since_us, stored_at, 0) > ?"
+	               " THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
+	               " WHERE space_key = ? AND file_key = ? AND "
+	               LIVE("") " AND id <> ?", "iiitti", t->now_s, t->now_us,
+	               t->now_us, k->space, k->file, keep);
+}
+
+int sql_unlink_node(struct txn *t, uint64_t ino, bool file)
+{
+	int err = sql_run(t, "UPDATE {node} SET nlink = nlink - 1,"
+	                  " ctime_ns = ? WHERE ino = ? AND nlink > 0", "ii",
+	                  t->now_ns, (int64_t)ino);
+
+	if (err || !file)
+		return err;
+	return sql_run(t, "DELETE FROM {node} WHERE ino = ? AND nlink = 0",
+	               "i", (int64_t)ino);
+}
+
+int sql_bury(struct txn *t, struct ent *e)
+{
+	int err;
+
+	if (!e->dead_id)
+		return 0;
+	err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i", e->dead_id);
+	if (!err)
+		err = sql_unlink_node(t, e->dead_ino, true);
+	/* A hidden file's row is as PHP's again, and shows when it can. */
+	if (!err && e->hidden)
+		err = sql_run(t, "UPDATE {file} SET ino = NULL"
+		              " WHERE space_key = ? AND file_key = ? AND "
+		              LIVE(""), "tt", e->key.space, e->key.file);
+	e->dead_id = 0;
+	return err;
+}
+
+int sql_ensure_space(struct txn *t, const char *space)
+{
+	FSP_FREE char *path = NULL;
+	const char *name;
+	int64_t there;
+	int err = sql_number(t, &there, "SELECT 1 FROM {space} s WHERE"
+	                     " s.space_key = ? AND " LIVE("s.") " LIMIT 1",
+	                     "t", space);
+
+	if (err || there)
+		return err;
+	err = fsp_path_of_space(space, &path);
+	if (err)
+		return err;
+	name = strrchr(path, '/');
+	return sql_run(t, "INSERT INTO {space} (space_key, created_at, name)"
+	               " VALUES (?, ?, ?)", "tit", space, t->now_s,
+	               name ? name + 1 : path);
+}
+
+int sql_space_for(struct txn *t, const struct key *k, bool is_dir)
+{
+	struct fsp_dirkey own;
+	int err;
+
+	if (k->depth > RECORD_DEPTH || (!is_dir && *k->space))
+		return sql_ensure_space(t, k->space);
+	if (!is_dir || k->depth < RECORD_DEPTH)
+		return 0;
+	err = fsp_path_dirkey(k->path, &own);
+	if (!err) {
+		err = sql_ensure_space(t, own.space);
+		fsp_dirkey_free(&own);
+	}
+	return err;
+}

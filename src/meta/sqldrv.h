@@ -1,0 +1,72 @@
+/*
+ * The driver interface: what sql_*.c needs of a database.
+ *
+ * A driver keeps a bounded pool of connections. A connection belongs to one
+ * thread, from acquire (which begins a transaction) to release. SQL texts are
+ * static strings: a statement is prepared once for each connection and kept
+ * under the address of its text. In a text, {file} {space} {name} {node}
+ * {object} {mount} and {info} stand for the tables, ? for the parameters.
+ * || concatenates, comparisons are of bytes.
+ *
+ * Errors: as in fsp_meta.h, and -EDEADLK: run the whole transaction again;
+ * -EEXIST: a unique key.
+ */
+#ifndef FSP_SQLDRV_H
+#define FSP_SQLDRV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fsp_ctx;
+struct sqldrv;
+
+enum sql_kind {
+	SQL_READ,               /* one snapshot */
+	SQL_WRITE,              /* exclusive among writers */
+	SQL_DURABLE             /* the same, on disk when commit returns */
+};
+
+struct sqlconn {
+	struct sqldrv *drv;
+};
+
+struct sqlstmt {
+	struct sqlconn *conn;
+};
+
+struct sqldrv_ops {
+	/* Takes a connection within the deadline of ctx and begins. */
+	int (*acquire)(struct sqldrv *d, const struct fsp_ctx *ctx,
+	               enum sql_kind kind, struct sqlconn **out);
+	/* Ends the transaction; an error means that nothing was changed. */
+	int (*commit)(struct sqlconn *c);
+	void (*rollback)(struct sqlconn *c);
+	void (*release)(struct sqlconn *c);
+
+	/* A statement to bind, step and end; nested use of a text is fine. */
+	int (*prepare)(struct sqlconn *c, const char *text,
+	               struct sqlstmt **out);
+	int (*bind_int)(struct sqlstmt *s, int i, int64_t v);
+	int (*bind_text)(struct sqlstmt *s, int i, const char *v);
+	int (*bind_null)(struct sqlstmt *s, int i);
+	/* 1 a row, 0 no more rows, -errno. */
+	int (*step)(struct sqlstmt *s);
+	/* 1 a value, 0 NULL, -EINVAL something that is no integer. */
+	int (*get_int)(struct sqlstmt *s, int col, int64_t *v);
+	/* NULL where the value is NULL or no text; valid until the next step. */
+	const char *(*get_text)(struct sqlstmt *s, int col, size_t *len);
+	/* Ready for another round of parameters. */
+	void (*rewind)(struct sqlstmt *s);
+	void (*end)(struct sqlstmt *s);
+	int64_t (*last_id)(struct sqlconn *c);
+	void (*close)(struct sqldrv *d);
+};
+
+struct sqldrv {
+	const struct sqldrv_ops *ops;
+	bool read_only;
+	bool legacy;            /* PHP's two tables only */
+};
+
+#endif

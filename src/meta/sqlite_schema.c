@@ -1,0 +1,417 @@
+/* SQLite: the tables, recognising them, and bringing old ones up to date. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_log.h"
+#include "sqlite_pool.h"
+
+/* Milliseconds are what SQLite's clock gives. */
+#define NOW_US "(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)" \
+	" * 1000)"
+
+/*
+ * Nothing is NOT NULL in PHP's tables: an upgrade must not fail at a damaged
+ * row, which the code above hides anyway.
+ */
+#define FILE_TABLE(name) \
+	"CREATE TABLE " name " (\n" \
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,\n" \
+	"  file_key TEXT,\n" \
+	"  space_key TEXT,\n" \
+	"  data_hash TEXT,\n" \
+	"  created_at INTEGER,\n" \
+	"  deleted_at INTEGER DEFAULT 0,\n" \
+	"  size_original INTEGER,\n" \
+	"  size_storage INTEGER,\n" \
+	"  ino INTEGER,\n" \
+	"  mode INTEGER,\n" \
+	"  uid INTEGER,\n" \
+	"  gid INTEGER,\n" \
+	"  mtime_ns INTEGER,\n" \
+	"  stored_at INTEGER DEFAULT " NOW_US ",\n" \
+	"  since_us INTEGER,\n" \
+	"  closed_us INTEGER,\n" \
+	"  pred_id INTEGER\n" \
+	")"
+
+#define SPACE_TABLE(name) \
+	"CREATE TABLE " name " (\n" \
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,\n" \
+	"  space_key TEXT,\n" \
+	"  created_at INTEGER,\n" \
+	"  updated_at INTEGER DEFAULT NULL,\n" \
+	"  deleted_at INTEGER DEFAULT NULL,\n" \
+	"  name TEXT\n" \
+	")"
+
+#define LIVE "(deleted_at IS NULL OR deleted_at = 0)"
+
+static const char *const own_tables[] = {
+	/* all rows of a key; the live ones; those of PHP alone */
+	"CREATE INDEX fsp_file_key ON filespace_file (space_key, file_key)",
+	"CREATE INDEX fsp_file_live ON filespace_file"
+	" (space_key, file_key, created_at) WHERE " LIVE,
+	"CREATE INDEX fsp_file_php ON filespace_file (space_key, file_key)"
+	" WHERE ino IS NULL",
+	"CREATE INDEX fsp_file_php_live ON filespace_file"
+	" (space_key, file_key) WHERE ino IS NULL AND " LIVE,
+	"CREATE INDEX fsp_file_hash ON filespace_file (data_hash)",
+	"CREATE INDEX fsp_space_key ON filespace (space_key)",
+	"CREATE TABLE fsp_name (\n"
+	"  id INTEGER PRIMARY KEY,\n"
+	"  space_key TEXT NOT NULL,\n"
+	"  dir_key TEXT NOT NULL,\n"
+	"  name TEXT NOT NULL,\n"
+	"  live INTEGER,\n"
+	"  ino INTEGER NOT NULL,\n"
+	"  file_id INTEGER,\n"
+	"  owner TEXT,\n"
+	"  since_us INTEGER NOT NULL,\n"
+	"  closed_us INTEGER,\n"
+	"  UNIQUE (space_key, dir_key, live, name)\n"
+	")",
+	"CREATE INDEX fsp_name_ino ON fsp_name (ino, live)",
+	"CREATE INDEX fsp_name_owner ON fsp_name (owner)"
+	" WHERE owner IS NOT NULL",
+	"CREATE TABLE fsp_node (\n"
+	"  ino INTEGER PRIMARY KEY,\n"
+	"  mode INTEGER NOT NULL,\n"
+	"  uid INTEGER NOT NULL,\n"
+	"  gid INTEGER NOT NULL,\n"
+	"  nlink INTEGER NOT NULL,\n"
+	"  rdev INTEGER NOT NULL,\n"
+	"  target TEXT,\n"
+	"  atime_ns INTEGER NOT NULL,\n"
+	"  mtime_ns INTEGER NOT NULL,\n"
+	"  ctime_ns INTEGER NOT NULL\n"
+	")",
+	"CREATE TABLE fsp_object (\n"
+	"  object_key TEXT NOT NULL PRIMARY KEY,\n"
+	"  sha256 TEXT NOT NULL,\n"
+	"  sha1 TEXT NOT NULL,\n"
+	"  size INTEGER NOT NULL,\n"
+	"  stored INTEGER NOT NULL,\n"
+	"  format TEXT NOT NULL,\n"
+	"  verified_us INTEGER NOT NULL\n"
+	") WITHOUT ROWID",
+	"CREATE INDEX fsp_object_sha256 ON fsp_object (sha256)",
+	"CREATE INDEX fsp_object_sha1 ON fsp_object (sha1)",
+	"CREATE TABLE fsp_mount (\n"
+	"  id TEXT NOT NULL PRIMARY KEY,\n"
+	"  host TEXT NOT NULL,\n"
+	"  pid INTEGER NOT NULL,\n"
+	"  path TEXT NOT NULL,\n"
+	"  started_us INTEGER NOT NULL,\n"
+	"  read_only INTEGER NOT NULL\n"
+	")",
+	"CREATE TABLE fsp_info (\n"
+	"  name TEXT NOT NULL PRIMARY KEY,\n"
+	"  value TEXT NOT NULL\n"
+	")",
+	"INSERT INTO fsp_info VALUES ('schema', '1'), ('next_ino', '16'),\n"
+	"  ('sync', '0'), ('store', lower(hex(randomblob(16))))",
+	NULL
+};
+
+const char *const sqlite_file_columns[] = {
+	"id", "file_key", "space_key", "data_hash", "created_at",
+	"deleted_at", "size_original", "size_storage", NULL
+};
+
+const char *const sqlite_space_columns[] = {
+	"id", "space_key", "created_at", "updated_at", "deleted_at", "name",
+	NULL
+};
+
+/* What PHP's statements cannot do without: bits in the order above. */
+#define FILE_REQUIRED 0x7fU
+#define SPACE_REQUIRED 0x3U
+
+int sqlite_create(sqlite3 *db)
+{
+	int err = sqlite_run(db, FILE_TABLE("filespace_file"));
+
+	if (!err)
+		err = sqlite_run(db, SPACE_TABLE("filespace"));
+	for (int i = 0; !err && own_tables[i]; i++)
+		err = sqlite_run(db, own_tables[i]);
+	return err;
+}
+
+/* Which of the columns a table has; *extra (fresh) is the first other one. */
+static int find_columns(sqlite3 *db, const char *sql,
+                        const char *const *columns, uint32_t *found,
+                        char **extra)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+
+	*found = 0;
+	while (!rc && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(st, 0);
+		int i = 0;
+
+		while (name && columns[i] && strcmp(columns[i], name) != 0)
+			i++;
+		if (name && columns[i])
+			*found |= 1U << i;
+		else if (name && !*extra)
+			*extra = strdup(name);
+		rc = 0;
+	}
+	(void)sqlite3_finalize(st);     /* its code is the one of the step */
+	return rc == SQLITE_DONE ? 0 : sqlite_errno(db, rc, NULL);
+}
+
+#define COLUMNS_OF(table) "SELECT name FROM pragma_table_info('" table "')"
+
+static int detect_legacy(sqlite3 *db, struct sqlite_found *out)
+{
+	FSP_FREE char *extra = NULL;
+	int64_t triggers = 0;
+	int err;
+
+	err = find_columns(db, COLUMNS_OF("filespace_file"),
+	                   sqlite_file_columns, &out->file_columns, &extra);
+	if (!err)
+		err = find_columns(db, COLUMNS_OF("filespace"),
+		                   sqlite_space_columns, &out->space_columns,
+		                   &extra);
+	if (!err)
+		err = sqlite_select(db, "SELECT count(*) FROM sqlite_master"
+		                    " WHERE type = 'trigger' AND tbl_name IN"
+		                    " ('filespace', 'filespace_file')",
+		                    &triggers);
+	if (err)
+		return err;
+	out->kind = SQLITE_LEGACY;
+	if ((out->file_columns & FILE_REQUIRED) != FILE_REQUIRED ||
+	    (out->space_columns & SPACE_REQUIRED) != SPACE_REQUIRED) {
+		out->kind = SQLITE_UNKNOWN;
+		out->why = fsp_strf("filespace_file or filespace lacks"
+		                    " columns that the PHP library uses");
+	} else if (extra) {
+		out->why = fsp_strf("the column %s is not known", extra);
+	} else if (triggers) {
+		out->why = fsp_strf("the tables have triggers");
+	}
+	return 0;
+}
+
+static int detect_version(sqlite3 *db, struct sqlite_found *out)
+{
+	int64_t version = 0;
+	int err = sqlite_select(db, "SELECT CAST(value AS INTEGER)"
+	                        " FROM fsp_info WHERE name = 'schema'",
+	                        &version);
+
+	if (err == -ENOENT || (!err && version < 1)) {
+		out->kind = SQLITE_UNKNOWN;
+		out->why = fsp_strf("fsp_info holds no schema version");
+		return 0;
+	}
+	out->version = version > 1000 ? 1000 : (int)version;
+	out->kind = version > SQLITE_SCHEMA_VERSION ? SQLITE_NEWER :
+		SQLITE_OURS;
+	return err;
+}
+
+int sqlite_detect(sqlite3 *db, struct sqlite_found *out)
+{
+	int64_t php = 0, info = 0, all = 0;
+	int err;
+
+	*out = (struct sqlite_found){ .kind = SQLITE_NOTHING };
+	err = sqlite_select(db, "SELECT count(*) FROM sqlite_master WHERE"
+	                    " name NOT LIKE 'sqlite_%'", &all);
+	if (!err)
+		err = sqlite_select(db, "SELECT count(*) FROM sqlite_master"
+		                    " WHERE type = 'table' AND name IN"
+		                    " ('filespace', 'filespace_file')", &php);
+	if (!err)
+		err = sqlite_select(db, "SELECT count(*) FROM sqlite_master"
+		                    " WHERE type = 'table' AND name ="
+		                    " 'fsp_info'", &info);
+	if (err || all == 0)
+		return err;
+	if (php == 2)
+		return info ? detect_version(db, out) :
+			detect_legacy(db, out);
+	out->kind = SQLITE_UNKNOWN;
+	out->why = fsp_strf("it holds other tables, but not both of"
+	                    " filespace and filespace_file");
+	return 0;
+}
+
+struct migration {
+	sqlite3 *db;
+	const struct sqlite_found *found;
+	FILE *out;
+	bool dry_run;
+};
+
+static int emit(const struct migration *m, const char *sql)
+{
+	if (!sql)
+		return -ENOMEM;
+	if (m->out && fprintf(m->out, "%s;\n", sql) < 0)
+		return -EIO;
+	return m->dry_run ? 0 : sqlite_run(m->db, sql);
+}
+
+/* The columns of `names` that are there, comma-separated. */
+static char *column_list(const char *const *names, uint32_t have,
+                         bool missing_as_null, const char *null_to_zero)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+
+	for (int i = 0; names[i]; i++) {
+		bool there = have & (1U << i);
+		const char *sep = b.len ? ", " : "";
+		int err;
+
+		if (!there && !missing_as_null)
+			continue;
+		if (!there)
+			err = fsp_buf_printf(&b, "%sNULL AS %s", sep, names[i]);
+		else if (null_to_zero && strcmp(names[i], null_to_zero) == 0)
+			err = fsp_buf_printf(&b, "%scoalesce(%s, 0)", sep,
+			                     names[i]);
+		else
+			err = fsp_buf_printf(&b, "%s%s", sep, names[i]);
+		if (err)
+			return NULL;
+	}
+	return fsp_buf_steal(&b);
+}
+
+/* Puts `fresh` in the place of `old`, rows, ids and the next id kept. */
+static int replace_table(const struct migration *m, const char *create,
+                         const char *old, const char *into, const char *from)
+{
+	FSP_FREE char *copy = fsp_strf(
+		"INSERT INTO fsp_new (%s%s)\nSELECT %s%s FROM %s", into,
+		strcmp(old, "filespace") == 0 ? "" : ", stored_at", from,
+		strcmp(old, "filespace") == 0 ? "" : ", NULL", old);
+	FSP_FREE char *next = fsp_strf(
+		"INSERT INTO sqlite_sequence (name, seq)\n"
+		"SELECT 'fsp_new', max(seq) FROM sqlite_sequence\n"
+		"WHERE name IN ('%s', 'fsp_old')", old);
+	FSP_FREE char *drop = fsp_strf("DROP TABLE %s", old);
+	FSP_FREE char *rename = fsp_strf(
+		"ALTER TABLE fsp_new RENAME TO %s", old);
+	int err = emit(m, create);
+
+	if (!err)
+		err = emit(m, copy);
+	if (!err)
+		err = emit(m, "UPDATE sqlite_sequence SET name = 'fsp_old'\n"
+		           "WHERE name = 'fsp_new'");
+	if (!err)
+		err = emit(m, next);
+	if (!err)
+		err = emit(m, "DELETE FROM sqlite_sequence\n"
+		           "WHERE name = 'fsp_old' OR seq IS NULL");
+	if (!err)
+		err = emit(m, drop);
+	return err ? err : emit(m, rename);
+}
+
+/* From PHP's two tables. */
+static int migrate_to_1(const struct migration *m)
+{
+	uint32_t fc = m->found->file_columns, sc = m->found->space_columns;
+	FSP_FREE char *file_into = column_list(sqlite_file_columns, fc, false,
+	                                       NULL);
+	FSP_FREE char *file_from = column_list(sqlite_file_columns, fc, false,
+	                                       "deleted_at");
+	FSP_FREE char *space = column_list(sqlite_space_columns, sc, false,
+	                                   NULL);
+	int err;
+
+	if (!file_into || !file_from || !space)
+		return -ENOMEM;
+	err = replace_table(m, FILE_TABLE("fsp_new"), "filespace_file",
+	                    file_into, file_from);
+	if (!err)
+		err = replace_table(m, SPACE_TABLE("fsp_new"), "filespace",
+		                    space, space);
+	for (int i = 0; !err && own_tables[i]; i++)
+		err = emit(m, own_tables[i]);
+	return err;
+}
+
+static const struct {
+	int from;
+	int (*run)(const struct migration *m);
+} steps[] = {
+	{ 0, migrate_to_1 },
+};
+
+int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
+                   bool dry_run)
+{
+	struct migration m = { db, f, out, dry_run };
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps) && !err; i++)
+		if (steps[i].from >= f->version)
+			err = steps[i].run(&m);
+	return err;
+}
+
+/* The tables we do not find are empty, the columns NULL. */
+static const char *const no_tables[SQLITE_TABLES] = {
+	NULL, NULL,
+	"(SELECT NULL AS id, NULL AS space_key, NULL AS dir_key,"
+	" NULL AS name, NULL AS live, NULL AS ino, NULL AS file_id,"
+	" NULL AS owner, NULL AS since_us, NULL AS closed_us WHERE 0)",
+	"(SELECT NULL AS ino, NULL AS mode, NULL AS uid, NULL AS gid,"
+	" NULL AS nlink, NULL AS rdev, NULL AS target, NULL AS atime_ns,"
+	" NULL AS mtime_ns, NULL AS ctime_ns WHERE 0)",
+	"(SELECT NULL AS object_key, NULL AS sha256, NULL AS sha1,"
+	" NULL AS size, NULL AS stored, NULL AS format,"
+	" NULL AS verified_us WHERE 0)",
+	"(SELECT NULL AS id, NULL AS host, NULL AS pid, NULL AS path,"
+	" NULL AS started_us, NULL AS read_only WHERE 0)",
+	"(SELECT NULL AS name, NULL AS value WHERE 0)",
+};
+
+static const char *const our_tables[SQLITE_TABLES] = {
+	"filespace_file", "filespace", "fsp_name", "fsp_node", "fsp_object",
+	"fsp_mount", "fsp_info"
+};
+
+static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
+{
+	FSP_FREE char *file = column_list(sqlite_file_columns,
+	                                  f->file_columns, true, NULL);
+	FSP_FREE char *space = column_list(sqlite_space_columns,
+	                                   f->space_columns, true, NULL);
+
+	if (!file || !space)
+		return -ENOMEM;
+	p->table[0] = fsp_strf(
+		"(SELECT %s, NULL AS ino, NULL AS mode, NULL AS uid,"
+		" NULL AS gid, NULL AS mtime_ns, NULL AS stored_at,"
+		" NULL AS since_us, NULL AS closed_us, NULL AS pred_id"
+		" FROM filespace_file)", file);
+	p->table[1] = fsp_strf("(SELECT %s FROM filespace)", space);
+	return p->table[0] && p->table[1] ? 0 : -ENOMEM;
+}
+
+int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
+{
+	bool legacy = f->kind == SQLITE_LEGACY;
+	int err = legacy ? name_legacy(p, f) : 0;
+
+	for (int i = legacy ? 2 : 0; !err && i < SQLITE_TABLES; i++) {
+		p->table[i] = strdup(legacy ? no_tables[i] : our_tables[i]);
+		if (!p->table[i])
+			err = -ENOMEM;
+	}
+	return err;
+}

@@ -1,0 +1,84 @@
+/*
+ * Sorted extents with merging. Files are mostly written front to back, so
+ * that the array is short and changes happen at its end.
+ */
+#include "extents.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int fsp_extents_reserve(struct fsp_extents *x)
+{
+	struct fsp_extent *v;
+	size_t cap;
+
+	if (x->n < x->cap)
+		return 0;
+	cap = x->cap ? x->cap * 2 : 8;
+	v = reallocarray(x->v, cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	x->v = v;
+	x->cap = cap;
+	return 0;
+}
+
+/* The first extent whose end is at or after pos; n when there is none. */
+static size_t first_reaching(const struct fsp_extents *x, uint64_t pos)
+{
+	size_t lo = 0, hi = x->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (x->v[mid].end < pos)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+void fsp_extents_add(struct fsp_extents *x, uint64_t start, uint64_t end)
+{
+	size_t i, j;
+
+	if (start == end)
+		return;
+	/* i..j are those that overlap or touch the new one. */
+	i = first_reaching(x, start);
+	for (j = i; j < x->n && x->v[j].start <= end; j++) {
+		if (x->v[j].start < start)
+			start = x->v[j].start;
+		if (x->v[j].end > end)
+			end = x->v[j].end;
+	}
+	memmove(x->v + i + 1, x->v + j, (x->n - j) * sizeof(*x->v));
+	x->v[i] = (struct fsp_extent){ start, end };
+	x->n = x->n + 1 - (j - i);
+}
+
+void fsp_extents_cut(struct fsp_extents *x, uint64_t size)
+{
+	size_t i = first_reaching(x, size);
+
+	if (i < x->n && x->v[i].start < size)
+		x->v[i++].end = size;
+	x->n = i;
+}
+
+const struct fsp_extent *fsp_extents_find(const struct fsp_extents *x,
+                                          uint64_t off)
+{
+	/* The extent that ends at off does not cover it. */
+	size_t i = off == UINT64_MAX ? x->n : first_reaching(x, off + 1);
+
+	return i < x->n ? &x->v[i] : NULL;
+}
+
+void fsp_extents_free(struct fsp_extents *x)
+{
+	free(x->v);
+	memset(x, 0, sizeof(*x));
+}
