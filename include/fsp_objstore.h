@@ -23,6 +23,11 @@ typedef int (*fsp_obj_sink)(void *arg, const void *buf, size_t len);
 typedef int (*fsp_obj_each)(void *arg, const char *key, uint64_t size,
                             int64_t mtime_us);
 
+/* Bytes: in all, not in use, and of those for whom we run as. */
+struct fsp_space {
+	uint64_t total, free, avail;
+};
+
 struct fsp_objstore_ops {
 	/*
 	 * Begins an object. Nothing is visible under the key until commit,
@@ -45,9 +50,9 @@ struct fsp_objstore_ops {
 	           const char *key);
 	int (*list)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	            fsp_obj_each each, void *arg);
-	/* Total and free bytes; -ENOTSUP where there is no such thing. */
+	/* -ENOTSUP where there is no such thing. */
 	int (*space)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-	             uint64_t *total, uint64_t *avail);
+	             struct fsp_space *out);
 	void (*close)(struct fsp_objstore *s);
 };
 
@@ -75,7 +80,7 @@ int fsp_obj_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 int fsp_obj_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                  fsp_obj_each each, void *arg);
 int fsp_obj_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                  uint64_t *total, uint64_t *avail);
+                  struct fsp_space *out);
 void fsp_obj_close(struct fsp_objstore *s);             /* NULL is fine */
 
 /*

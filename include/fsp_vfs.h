@@ -118,7 +118,7 @@ void fsp_vfs_releasedir(struct fsp_dirhandle *h);
 int fsp_vfs_fsyncdir(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 
 struct fsp_fsstat {
-	uint64_t total, avail;          /* bytes */
+	uint64_t total, free, avail;    /* bytes */
 	uint64_t files, files_free;
 };
 int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,

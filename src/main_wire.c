@@ -58,6 +58,10 @@ static int find_file(const struct fsp_wire_options *o, char **conf, char **dir,
 	else if (err == -ENOENT && *dir)
 		*error = fsp_strf("%s: is a directory with files in it, but no "
 		                  "store (%s is missing)", *dir, *conf);
+	else if (err == -ENOENT && o->source && !strchr(o->source, '/'))
+		*error = fsp_strf("%s: no such configuration; the directory of "
+		                  "an embedded store is given as ./%s", *conf,
+		                  o->source);
 	else
 		*error = fsp_strf("%s: %s", *conf ? *conf : o->source,
 		                  strerror(-err));

@@ -36,7 +36,7 @@ struct status {
 	char host[HOST_NAME_MAX + 1];
 	struct fsp_counts counts;
 	bool has_space;
-	uint64_t total, avail;
+	struct fsp_space space;
 	struct mount *mounts;
 	size_t n_mounts;
 	struct kept *kept;
@@ -111,8 +111,7 @@ static int collect(struct fsp_admin *a, struct status *s)
 	if (!err)
 		err = fsp_spool_each_kept(s->spool, add_kept, s);
 	/* The room is shown where it is known; the rest does not need it. */
-	s->has_space = fsp_obj_space(st->objects, &a->ctx, &s->total,
-	                             &s->avail) == 0;
+	s->has_space = fsp_obj_space(st->objects, &a->ctx, &s->space) == 0;
 	return err;
 }
 
@@ -127,8 +126,8 @@ static void print_place(const struct status *s, FILE *out)
 	fprintf(out, "Objects    %s, %s\n", fsp_config_str(c, "general", "adapter"),
 	        fsp_config_str(c, "file", "path"));
 	if (s->has_space) {
-		FSP_FREE char *avail = fsp_text_bytes((int64_t)s->avail);
-		FSP_FREE char *total = fsp_text_bytes((int64_t)s->total);
+		FSP_FREE char *avail = fsp_text_bytes((int64_t)s->space.avail);
+		FSP_FREE char *total = fsp_text_bytes((int64_t)s->space.total);
 
 		fprintf(out, "Free       %s of %s\n", avail ? avail : "?",
 		        total ? total : "?");
@@ -262,8 +261,8 @@ static int print_json(const struct status *s, FILE *out)
 	fsp_json_str(&j, "objects_path", fsp_config_str(c, "file", "path"));
 	fsp_json_str(&j, "spool", s->spool);
 	if (s->has_space) {
-		fsp_json_uint(&j, "total_bytes", s->total);
-		fsp_json_uint(&j, "free_bytes", s->avail);
+		fsp_json_uint(&j, "total_bytes", s->space.total);
+		fsp_json_uint(&j, "free_bytes", s->space.avail);
 	}
 	fsp_json_uint(&j, "files", s->counts.files);
 	fsp_json_uint(&j, "directories", s->counts.dirs);

@@ -290,7 +290,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	st.f_blocks = s.total / st.f_frsize;
-	st.f_bfree = st.f_bavail = s.avail / st.f_frsize;
+	st.f_bfree = s.free / st.f_frsize;
+	st.f_bavail = s.avail / st.f_frsize;
 	st.f_files = s.files + s.files_free;
 	st.f_ffree = st.f_favail = s.files_free;
 	fuse_reply_statfs(req, &st);

@@ -43,10 +43,10 @@ static const struct {
 	{ "name", "has a row, but is no regular file",
 	  "SELECT n.id FROM {name} n JOIN {node} d ON d.ino = n.ino WHERE"
 	  " n.file_id IS NOT NULL AND (d.mode & 61440) <> 32768" },
-	{ "name", "pending without an owner, or owned without being pending",
+	{ "name", "has an owner without being pending",
 	  "SELECT n.id FROM {name} n JOIN {node} d ON d.ino = n.ino WHERE"
-	  " n.live = 1 AND ((n.owner IS NULL) <> (n.file_id IS NOT NULL OR"
-	  " (d.mode & 61440) <> 32768))" },
+	  " n.owner IS NOT NULL AND (n.file_id IS NOT NULL OR"
+	  " (d.mode & 61440) <> 32768)" },
 	{ "row", "live, but its inode's name has another row",
 	  "SELECT f.id FROM {file} f WHERE " LIVE("f.") " AND"
 	  " f.ino IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {name} n WHERE"

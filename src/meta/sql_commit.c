@@ -57,9 +57,10 @@ static int base_is_live(struct txn *t, const struct fsp_commit *c,
 static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
 {
 	*out = (int64_t)o->stored;
-	return o->verified_us ? 0
-		: sql_number(t, out, "SELECT MAX(f.size_storage) FROM {file} f"
-		             " WHERE f.data_hash = ?", "t", o->key);
+	if (o->verified_us)
+		return 0;
+	return sql_number(t, out, "SELECT MAX(f.size_storage) FROM {file} f"
+	                  " WHERE f.data_hash = ?", "t", o->key);
 }
 
 /*
@@ -86,30 +87,29 @@ static int drop_step(struct txn *t, struct ent *e)
 static int insert_row(struct txn *t, const struct fsp_object *o,
                       struct ent *e)
 {
-	int64_t stored;
 	const struct node *n = &e->node;
+	int64_t stored;
 	int err = stored_size(t, o, &stored);
 
-	if (!err)
-		err = sql_run(t, "INSERT INTO {file} (file_key, space_key,"
-	                  " data_hash, created_at, deleted_at, size_original,"
-	                  " size_storage, ino, mode, uid, gid, mtime_ns,"
-	                  " stored_at, since_us, pred_id)"
-	                  " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-	                  " ?)", "tttiiiiiiiiiiz", e->key.file, e->key.space,
-	                  o->key, sql_created_at(n->mtime_ns),
-	                  (int64_t)o->size, stored,
-	                  (int64_t)e->ino, (int64_t)(n->mode & 07777),
-	                  (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns,
-	                  t->now_us, t->now_us,
-	                  e->has_row ? e->row.id : (int64_t)0);
-
-	if (!err)
-		e->row.id = t->c->drv->ops->last_id(t->c);
+	if (err)
+		return err;
+	err = sql_run(t, "INSERT INTO {file} (file_key, space_key,"
+	              " data_hash, created_at, deleted_at, size_original,"
+	              " size_storage, ino, mode, uid, gid, mtime_ns,"
+	              " stored_at, since_us, pred_id)"
+	              " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	              "tttiiiiiiiiiiz", e->key.file, e->key.space, o->key,
+	              sql_created_at(n->mtime_ns), (int64_t)o->size, stored,
+	              (int64_t)e->ino, (int64_t)(n->mode & 07777),
+	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, t->now_us,
+	              t->now_us, e->has_row ? e->row.id : (int64_t)0);
+	if (err)
+		return err;
+	e->row.id = t->c->drv->ops->last_id(t->c);
 	e->has_row = true;
 	e->row.size = o->size;
 	memcpy(e->row.hash, o->key, sizeof(e->row.hash));
-	return err;
+	return 0;
 }
 
 static int commit_name(struct txn *t, const struct fsp_object *o,
@@ -159,8 +159,9 @@ static int commit_all(struct txn *t, const struct fsp_commit *c,
 		err = sql_save_node(t, l->v[0].ino, &n);
 	for (size_t i = 0; i < l->n && !err; i++) {
 		l->v[i].node = n;
-		err = c->object ? commit_name(t, c->object, &l->v[i], step_us)
-		                : keep_name(t, &l->v[i]);
+		err = c->object ?
+			commit_name(t, c->object, &l->v[i], step_us) :
+			keep_name(t, &l->v[i]);
 	}
 	return err;
 }

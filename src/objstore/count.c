@@ -105,9 +105,9 @@ static int count_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 }
 
 static int count_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                       uint64_t *total, uint64_t *avail)
+                       struct fsp_space *out)
 {
-	return fsp_obj_space(counter_of(s)->inner, ctx, total, avail);
+	return fsp_obj_space(counter_of(s)->inner, ctx, out);
 }
 
 static void count_close(struct fsp_objstore *s)

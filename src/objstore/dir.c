@@ -265,7 +265,7 @@ static int dir_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 }
 
 static int dir_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                     uint64_t *total, uint64_t *avail)
+                     struct fsp_space *out)
 {
 	struct dir_store *d = dir_of(s);
 	struct statvfs v;
@@ -273,8 +273,9 @@ static int dir_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	(void)ctx;
 	if (fstatvfs(d->fd, &v))
 		return map_error(d, -errno);
-	*total = (uint64_t)v.f_blocks * v.f_frsize;
-	*avail = (uint64_t)v.f_bavail * v.f_frsize;
+	out->total = (uint64_t)v.f_blocks * v.f_frsize;
+	out->free = (uint64_t)v.f_bfree * v.f_frsize;
+	out->avail = (uint64_t)v.f_bavail * v.f_frsize;
 	return 0;
 }
 

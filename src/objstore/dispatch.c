@@ -102,11 +102,11 @@ int fsp_obj_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 }
 
 int fsp_obj_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                  uint64_t *total, uint64_t *avail)
+                  struct fsp_space *out)
 {
 	int rc = check(ctx, NULL);
 
-	return rc ? rc : s->ops->space(s, ctx, total, avail);
+	return rc ? rc : s->ops->space(s, ctx, out);
 }
 
 void fsp_obj_close(struct fsp_objstore *s)

@@ -135,11 +135,11 @@ static int fault_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 }
 
 static int fault_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                       uint64_t *total, uint64_t *avail)
+                       struct fsp_space *out)
 {
 	int rc = turn(fault_of(s));
 
-	return rc ? rc : fsp_obj_space(fault_of(s)->inner, ctx, total, avail);
+	return rc ? rc : fsp_obj_space(fault_of(s)->inner, ctx, out);
 }
 
 static void fault_close(struct fsp_objstore *s)

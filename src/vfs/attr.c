@@ -226,22 +226,25 @@ int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                    struct fsp_fsstat *out)
 {
 	struct fsp_counts c;
-	uint64_t total, avail;
+	struct fsp_space s;
 	int err = counts(v, ctx, &c);
 
 	if (!err)
-		err = fsp_obj_space(v->store->objects, ctx, &total, &avail);
+		err = fsp_obj_space(v->store->objects, ctx, &s);
 	if (err)
 		return err;
 	/* With a total of our own, what is used is what the objects take. */
 	if (v->total_size) {
-		total = v->total_size;
-		if (avail > total - (c.stored_bytes < total ? c.stored_bytes : total))
-			avail = c.stored_bytes < total ?
-				total - c.stored_bytes : 0;
+		uint64_t left = c.stored_bytes < v->total_size ?
+			v->total_size - c.stored_bytes : 0;
+
+		s.total = v->total_size;
+		s.free = left;
+		s.avail = left < s.avail ? left : s.avail;
 	}
-	out->total = total;
-	out->avail = avail;
+	out->total = s.total;
+	out->free = s.free;
+	out->avail = s.avail;
 	out->files = c.files + c.dirs + c.others;
 	out->files_free = UINT32_MAX;
 	return 0;

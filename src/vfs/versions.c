@@ -32,19 +32,20 @@ static uint64_t past_ino(uint64_t parent, enum inode_kind kind, const char *name
 /*
  * Who may read a version: whom its own mode and that of today allow. One mode
  * has to say both. Where the owners differ, a class gets what it would get
- * under any class of the other: never too much.
+ * under any class of the other: never too much. The bits to write stay, for
+ * cp -p to bring back; writing is EROFS whatever they say.
  */
 static uint32_t both_modes(const struct fsp_attr *own, const struct fsp_attr *now)
 {
 	uint32_t all = now->mode & now->mode >> 3 & now->mode >> 6 & 07;
-	uint32_t mode = own->mode & 0555;
+	uint32_t mode = own->mode & 0777;
 	uint32_t allow = now->mode;
 
 	if (own->uid != now->uid)
 		allow = all << 6 | all << 3 | all;
 	else if (own->gid != now->gid)
 		allow = (now->mode & 0700) | all << 3 | all;
-	return mode & allow;
+	return mode & (allow | 0222);
 }
 
 /* A directory's read bits stand for a file's, and x follows r. */
@@ -52,10 +53,7 @@ static void restrict_to(struct fsp_attr *a, const struct fsp_attr *now)
 {
 	struct fsp_attr limit = *now;
 
-	if (S_ISDIR(limit.mode))
-		limit.mode |= (limit.mode & 0444) >> 2;
-	else
-		limit.mode |= (limit.mode & 0444) >> 2;
+	limit.mode |= (limit.mode & 0444) >> 2;
 	a->mode = (a->mode & S_IFMT) | both_modes(a, &limit);
 }
 
@@ -290,6 +288,7 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	int err = path ? fsp_meta_dir_ended(v->store->meta, ctx, path, &at)
 	               : -ENOMEM;
 
+	at--;
 	if (!err)
 		err = fsp_meta_lookup_at(v->store->meta, ctx, dir, name, at, &e);
 	if (err)

@@ -1,0 +1,471 @@
+/*
+ * What the tests of meta share: a database in a directory of its own, short
+ * calls by path, PHP's statements over a raw handle, and the check of all
+ * invariants at the end of each test.
+ */
+#ifndef META_FIXTURE_H
+#define META_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_file.h"
+#include "fsp_meta.h"
+#include "fsp_path.h"
+
+#define FX __attribute__((unused)) static
+
+struct fx {
+	char dir[64], db[96];
+	struct fsp_meta *m;
+	struct fsp_ctx ctx;
+	sqlite3 *php;           /* opened on first use */
+	int broken;             /* what check found */
+};
+
+FX struct fsp_meta_options fx_options(void)
+{
+	return (struct fsp_meta_options){
+		.file_mode = 0640, .dir_mode = 0750, .uid = 33, .gid = 34,
+		.rename_max_rows = 1000,
+		.busy_timeout_ns = 20 * FSP_NS_PER_SEC, .connections = 4,
+		.create = true,
+	};
+}
+
+FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
+{
+	char *error = NULL;
+	int err = fsp_meta_sqlite_open(f->db, o, &f->m, &error);
+
+	if (err)
+		fail_msg("open: %d %s", err, error ? error : "");
+	assert_null(error);
+}
+
+FX void fx_close(struct fx *f)
+{
+	if (f->m)
+		f->m->ops->close(f->m);
+	f->m = NULL;
+}
+
+FX void fx_dir(struct fx *f)
+{
+	*f = (struct fx){ .ctx = fsp_ctx_background() };
+	strcpy(f->dir, "/tmp/fsp-meta-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->db, sizeof(f->db), "%s/meta.db", f->dir);
+}
+
+FX int fx_setup(void **state)
+{
+	struct fx *f = calloc(1, sizeof(*f));
+	struct fsp_meta_options o = fx_options();
+
+	fx_dir(f);
+	fx_open(f, &o);
+	*state = f;
+	return 0;
+}
+
+FX int fx_setup_dir(void **state)
+{
+	struct fx *f = calloc(1, sizeof(*f));
+
+	fx_dir(f);
+	*state = f;
+	return 0;
+}
+
+FX void fx_complain(void *arg, const char *what)
+{
+	struct fx *f = arg;
+
+	print_error("check: %s\n", what);
+	f->broken++;
+}
+
+FX void fx_check(struct fx *f)
+{
+	f->broken = 0;
+	assert_int_equal(fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f),
+	                 0);
+	assert_int_equal(f->broken, 0);
+}
+
+FX int fx_teardown(void **state)
+{
+	struct fx *f = *state;
+	int broken = 0;
+
+	if (f->m && fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f) == 0)
+		broken = f->broken;
+	if (f->php)
+		sqlite3_close(f->php);
+	fx_close(f);
+	fsp_clock_set(NULL);
+	fsp_rm_tree(f->dir);
+	free(f);
+	return broken;
+}
+
+/* ---- calls by path */
+
+FX void fx_split(const char *path, char *dir, char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(dir, FSP_PATH_MAX, "%.*s", slash ? (int)(slash - path) : 0,
+	         path);
+	snprintf(name, 300, "%s", slash ? slash + 1 : path);
+}
+
+#define FX_PLACE(var, path) \
+	char var##_dir[FSP_PATH_MAX], var##_name[300]; \
+	struct fsp_place var = { 0, var##_dir, var##_name }; \
+	fx_split(path, var##_dir, var##_name)
+
+FX int fx_look(struct fx *f, const char *path, struct fsp_entry *e)
+{
+	char dir[FSP_PATH_MAX], name[300];
+
+	fx_split(path, dir, name);
+	return f->m->ops->lookup(f->m, &f->ctx, dir, name, e);
+}
+
+FX struct fsp_entry fx_get(struct fx *f, const char *path)
+{
+	struct fsp_entry e = { .attr = { .ino = 0 } };
+	int err = fx_look(f, path, &e);
+
+	if (err)
+		fail_msg("%s: %d", path, err);
+	return e;
+}
+
+FX void fx_gone(struct fx *f, const char *path)
+{
+	struct fsp_entry e;
+	int err = fx_look(f, path, &e);
+
+	if (err != -ENOENT)
+		fail_msg("%s: %d instead of ENOENT", path, err);
+}
+
+FX int fx_new(struct fx *f, const char *path, uint32_t mode,
+              struct fsp_entry *e)
+{
+	struct fsp_new n = {
+		.mode = mode, .uid = 1000, .gid = 1001, .owner = "mount1",
+		.target = "to/where"
+	};
+	FX_PLACE(at, path);
+
+	return f->m->ops->create(f->m, &f->ctx, &at, &n, e);
+}
+
+FX uint64_t fx_mkdir(struct fx *f, const char *path)
+{
+	struct fsp_entry e;
+	int err = fx_new(f, path, S_IFDIR | 0755, &e);
+
+	if (err)
+		fail_msg("mkdir %s: %d", path, err);
+	return e.attr.ino;
+}
+
+/* mkdir -p */
+FX void fx_mkdirs(struct fx *f, const char *path)
+{
+	char part[FSP_PATH_MAX];
+	struct fsp_entry e;
+
+	for (size_t i = 1; i <= strlen(path); i++) {
+		if (path[i] && path[i] != '/')
+			continue;
+		snprintf(part, sizeof(part), "%.*s", (int)i, path);
+		if (fx_look(f, part, &e) == -ENOENT)
+			fx_mkdir(f, part);
+	}
+}
+
+/* An object whose digests are the digit c over and over. */
+FX struct fsp_object fx_object(char c, uint64_t size)
+{
+	struct fsp_object o = { .size = size, .stored = size / 2,
+		                .verified_us = 1 };
+
+	memset(o.key, c, 64);
+	memset(o.sha256, c, 64);
+	memset(o.sha1, c, 40);
+	strcpy(o.format, "zstd");
+	return o;
+}
+
+FX int fx_commit_ref(struct fx *f, const struct fsp_ref *ref, char c,
+                     uint64_t size, int64_t mtime_ns, struct fsp_entry *e)
+{
+	struct fsp_object o = fx_object(c, size);
+	struct fsp_commit k = {
+		.ref = *ref, .owner = "mount1", .object = &o,
+		.attr = { .mtime_ns = mtime_ns }
+	};
+
+	return f->m->ops->commit(f->m, &f->ctx, &k, e);
+}
+
+#define FX_MTIME 1600000000123456789LL
+
+FX struct fsp_entry fx_commit(struct fx *f, const char *path, char c,
+                              uint64_t size)
+{
+	struct fsp_entry e = fx_get(f, path);
+	struct fsp_ref ref = { e.attr.ino, path };
+	int err = fx_commit_ref(f, &ref, c, size, FX_MTIME, &e);
+
+	if (err)
+		fail_msg("commit %s: %d", path, err);
+	return e;
+}
+
+/* Creates the file where it is missing, and commits. */
+FX struct fsp_entry fx_put(struct fx *f, const char *path, char c,
+                           uint64_t size)
+{
+	struct fsp_entry e;
+	int err = fx_look(f, path, &e);
+
+	if (err == -ENOENT)
+		err = fx_new(f, path, S_IFREG | 0644, &e);
+	if (err)
+		fail_msg("create %s: %d", path, err);
+	return fx_commit(f, path, c, size);
+}
+
+FX int fx_rm(struct fx *f, const char *path, bool dir)
+{
+	struct fsp_entry e;
+	FX_PLACE(at, path);
+
+	return f->m->ops->remove(f->m, &f->ctx, &at, dir, &e);
+}
+
+FX int fx_mv(struct fx *f, const char *a, const char *b, uint32_t flags,
+             struct fsp_renamed *out)
+{
+	struct fsp_renamed dummy;
+	FX_PLACE(from, a);
+	FX_PLACE(to, b);
+
+	return f->m->ops->rename(f->m, &f->ctx, &from, &to, flags,
+	                         out ? out : &dummy);
+}
+
+FX int fx_ln(struct fx *f, const char *old, const char *path)
+{
+	struct fsp_entry e = fx_get(f, old);
+	struct fsp_ref ref = { e.attr.ino, old };
+	FX_PLACE(to, path);
+
+	return f->m->ops->link(f->m, &f->ctx, &ref, &to, &e);
+}
+
+/* ---- listings as one string: sorted, directories with a slash */
+
+struct fx_list {
+	char *v[2000];
+	int n;
+};
+
+FX int fx_each(void *arg, const char *name, const struct fsp_entry *e)
+{
+	struct fx_list *l = arg;
+	char s[600];
+
+	snprintf(s, sizeof(s), "%s%s", name,
+	         S_ISDIR(e->attr.mode) ? "/" : "");
+	l->v[l->n++] = strdup(s);
+	return 0;
+}
+
+FX int fx_cmp(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+FX const char *fx_join(struct fx_list *l)
+{
+	static char out[65536];
+	size_t len = 0;
+
+	qsort(l->v, (size_t)l->n, sizeof(*l->v), fx_cmp);
+	out[0] = '\0';
+	for (int i = 0; i < l->n; i++) {
+		len += (size_t)snprintf(out + len, sizeof(out) - len, "%s%s",
+		                        i ? " " : "", l->v[i]);
+		free(l->v[i]);
+	}
+	l->n = 0;
+	return out;
+}
+
+FX const char *fx_ls(struct fx *f, const char *dir)
+{
+	struct fx_list l = { .n = 0 };
+	int err = f->m->ops->list(f->m, &f->ctx, dir, fx_each, &l);
+
+	if (err)
+		fail_msg("list %s: %d", dir, err);
+	return fx_join(&l);
+}
+
+FX const char *fx_ls_at(struct fx *f, const char *dir, int64_t at)
+{
+	struct fx_list l = { .n = 0 };
+	int err = f->m->ops->list_at(f->m, &f->ctx, dir, at, fx_each, &l);
+
+	if (err)
+		fail_msg("list_at %s: %d", dir, err);
+	return fx_join(&l);
+}
+
+/* Every entry's lookup says what the listing says, at all levels. */
+FX int fx_same(void *arg, const char *name, const struct fsp_entry *e);
+
+struct fx_walk {
+	struct fx *f;
+	const char *dir;
+	int n;
+};
+
+FX int fx_walk(struct fx *f, const char *dir)
+{
+	struct fx_walk w = { f, dir, 0 };
+
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, dir, fx_same, &w), 0);
+	return w.n;
+}
+
+FX int fx_same(void *arg, const char *name, const struct fsp_entry *e)
+{
+	struct fx_walk *w = arg;
+	char *path = fsp_path_join(w->dir, name);
+	struct fsp_ref ref = { e->attr.ino, path };
+	struct fsp_entry a = { .attr = { .ino = 0 } };
+	struct fsp_entry b = { .attr = { .ino = 0 } };
+
+	assert_int_equal(w->f->m->ops->lookup(w->f->m, &w->f->ctx, w->dir,
+	                                      name, &a), 0);
+	assert_int_equal(w->f->m->ops->getattr(w->f->m, &w->f->ctx, &ref, &b),
+	                 0);
+	if (memcmp(&a, e, sizeof(a)) != 0)
+		fail_msg("%s: lookup and list differ", path);
+	assert_int_equal(b.attr.ino, e->attr.ino);
+	assert_int_equal(b.attr.mode, e->attr.mode);
+	assert_int_equal(b.attr.mtime_ns, e->attr.mtime_ns);
+	w->n++;
+	if (S_ISDIR(e->attr.mode))
+		w->n += fx_walk(w->f, path);
+	free(path);
+	return 0;
+}
+
+/* ---- PHP */
+
+FX sqlite3 *fx_php(struct fx *f)
+{
+	if (!f->php) {
+		assert_int_equal(sqlite3_open(f->db, &f->php), SQLITE_OK);
+		sqlite3_busy_timeout(f->php, 20000);
+	}
+	return f->php;
+}
+
+FX void fx_sql(struct fx *f, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+FX void fx_sql(struct fx *f, const char *fmt, ...)
+{
+	char *sql = NULL, *error = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	assert_true(vasprintf(&sql, fmt, ap) >= 0);
+	va_end(ap);
+	if (sqlite3_exec(fx_php(f), sql, NULL, NULL, &error))
+		fail_msg("%s: %s", sql, error);
+	free(sql);
+}
+
+FX int64_t fx_number(struct fx *f, const char *sql)
+{
+	sqlite3_stmt *st;
+	int64_t v = INT64_MIN;
+
+	assert_int_equal(sqlite3_prepare_v2(fx_php(f), sql, -1, &st, NULL), 0);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		v = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return v;
+}
+
+/* deleteFile of the library: the time is the server's. */
+FX void fx_php_delete(struct fx *f, const char *space, const char *key)
+{
+	fx_sql(f, "UPDATE filespace_file SET deleted_at = %lld WHERE"
+	       " space_key = '%s' AND file_key = '%s' AND deleted_at = 0",
+	       (long long)(fsp_now_us() / 1000000), space, key);
+}
+
+/* upload: close, then insert without naming deleted_at. */
+FX int64_t fx_php_upload(struct fx *f, const char *space, const char *key,
+                         char c, int64_t size, int64_t mtime)
+{
+	char hash[41] = "";
+
+	memset(hash, c, 40);
+	fx_php_delete(f, space, key);
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, size_original, size_storage) VALUES ('%s', '%s',"
+	       " '%s', '%lld', '%lld', '%lld')", space, key, hash,
+	       (long long)mtime, (long long)size, (long long)size);
+	return sqlite3_last_insert_rowid(fx_php(f));
+}
+
+/* getFile: the hash's first character, or 0. */
+FX char fx_php_get(struct fx *f, const char *space, const char *key)
+{
+	char sql[512];
+
+	snprintf(sql, sizeof(sql), "SELECT unicode(data_hash) FROM"
+	         " filespace_file WHERE space_key = '%s' AND file_key = '%s'"
+	         " AND deleted_at = 0 ORDER BY created_at DESC LIMIT 1", space,
+	         key);
+	sqlite3_stmt *st;
+	int c = 0;
+
+	assert_int_equal(sqlite3_prepare_v2(fx_php(f), sql, -1, &st, NULL), 0);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		c = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return (char)c;
+}
+
+#define FX_TEST(fn) cmocka_unit_test_setup_teardown(fn, fx_setup, fx_teardown)
+#define FX_DIR_TEST(fn) \
+	cmocka_unit_test_setup_teardown(fn, fx_setup_dir, fx_teardown)
+
+#endif

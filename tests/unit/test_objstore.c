@@ -1,0 +1,835 @@
+/*
+ * The object store: one contract, asked of every backend under every
+ * decorator, and the order in which the directory makes things durable.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_file.h"
+#include "fsp_objstore.h"
+
+#define BIG (3 * 1024 * 1024 + 17)
+
+/*
+ * This program's own fsync() and friends stand in front of the C library's,
+ * for libfsp, too: they record what is called on files and directories, and
+ * fail where `sabotage` says.
+ */
+enum step { FILE_FSYNC, RENAME, DIR_FSYNC };
+
+static enum step trace[64];
+static int ntrace;
+static bool tracing;
+static int sabotage = -1;       /* a step */
+
+#define REAL(type, name) ((type)dlsym(RTLD_NEXT, name))
+
+static int step(enum step s)
+{
+	if (!tracing)
+		return 0;
+	if (ntrace < 64)
+		trace[ntrace++] = s;
+	if (sabotage != (int)s)
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+static int sync_step(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return step(S_ISDIR(st.st_mode) ? DIR_FSYNC : FILE_FSYNC);
+}
+
+typedef int (*fd_fn)(int);
+typedef int (*rename_fn)(const char *, const char *);
+typedef int (*renameat_fn)(int, const char *, int, const char *);
+typedef int (*renameat2_fn)(int, const char *, int, const char *, unsigned int);
+
+int fsync(int fd)
+{
+	return sync_step(fd) ? -1 : REAL(fd_fn, "fsync")(fd);
+}
+
+int fdatasync(int fd)
+{
+	return sync_step(fd) ? -1 : REAL(fd_fn, "fdatasync")(fd);
+}
+
+int rename(const char *a, const char *b)
+{
+	return step(RENAME) ? -1 : REAL(rename_fn, "rename")(a, b);
+}
+
+int renameat(int d, const char *a, int e, const char *b)
+{
+	return step(RENAME) ? -1 : REAL(renameat_fn, "renameat")(d, a, e, b);
+}
+
+int renameat2(int d, const char *a, int e, const char *b, unsigned int flags)
+{
+	return step(RENAME) ? -1
+	                    : REAL(renameat2_fn, "renameat2")(d, a, e, b, flags);
+}
+
+static void trace_start(int fail_step)
+{
+	ntrace = 0;
+	sabotage = fail_step;
+	tracing = true;
+}
+
+static void trace_stop(void)
+{
+	tracing = false;
+	sabotage = -1;
+}
+
+enum stack { DIR_ONLY, COUNT_DIR, FAULT_DIR, COUNT_FAULT_DIR };
+
+struct env {
+	char dir[256];
+	struct fsp_objstore *s;
+	struct fsp_objstore *fault;     /* in the stack, or NULL */
+	struct fsp_ctx ctx;
+};
+
+static void wrap(struct env *e,
+                 int (*how)(struct fsp_objstore *, struct fsp_objstore **))
+{
+	struct fsp_objstore *outer;
+
+	assert_int_equal(how(e->s, &outer), 0);
+	e->s = outer;
+}
+
+static int setup(void **state, enum stack stack)
+{
+	struct env *e = calloc(1, sizeof(*e));
+	const char *tmp = getenv("TMPDIR");
+
+	assert_non_null(e);
+	e->ctx = fsp_ctx_background();
+	(void)snprintf(e->dir, sizeof(e->dir), "%s/fsp-obj-XXXXXX",
+	               tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(e->dir));
+	assert_int_equal(fsp_objstore_dir_open(e->dir, 0, 0, &e->s), 0);
+	if (stack == FAULT_DIR || stack == COUNT_FAULT_DIR) {
+		wrap(e, fsp_objstore_fault);
+		e->fault = e->s;
+	}
+	if (stack == COUNT_DIR || stack == COUNT_FAULT_DIR)
+		wrap(e, fsp_objstore_count);
+	*state = e;
+	return 0;
+}
+
+static int setup_dir(void **state)
+{
+	return setup(state, DIR_ONLY);
+}
+
+static int setup_count(void **state)
+{
+	return setup(state, COUNT_DIR);
+}
+
+static int setup_fault(void **state)
+{
+	return setup(state, FAULT_DIR);
+}
+
+static int setup_count_fault(void **state)
+{
+	return setup(state, COUNT_FAULT_DIR);
+}
+
+static int teardown(void **state)
+{
+	struct env *e = *state;
+
+	fsp_obj_close(e->s);
+	assert_int_equal(fsp_rm_tree(e->dir), 0);
+	free(e);
+	return 0;
+}
+
+static int put(struct env *e, const char *key, const void *p, size_t len)
+{
+	struct fsp_objwriter *w;
+	const char *c = p;
+	size_t n;
+	int rc = fsp_obj_put_begin(e->s, &e->ctx, key, &w);
+
+	if (rc) {
+		assert_null(w);
+		return rc;
+	}
+	for (; len; c += n, len -= n) {
+		n = len < 100000 ? len : 100000;
+		rc = fsp_obj_put_write(w, c, n);
+		if (rc) {
+			fsp_obj_put_abort(w);
+			return rc;
+		}
+	}
+	return fsp_obj_put_commit(w);
+}
+
+static int buf_sink(void *arg, const void *buf, size_t len)
+{
+	return fsp_buf_add(arg, buf, len);
+}
+
+static int get(struct env *e, const char *key, struct fsp_buf *b)
+{
+	fsp_buf_reset(b);
+	return fsp_obj_get(e->s, &e->ctx, key, buf_sink, b);
+}
+
+static void assert_object(struct env *e, const char *key, const char *want)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	uint64_t size;
+
+	assert_int_equal(get(e, key, &b), 0);
+	assert_int_equal(b.len, strlen(want));
+	assert_memory_equal(b.data ? b.data : "", want, b.len);
+	assert_int_equal(fsp_obj_head(e->s, &e->ctx, key, &size), 0);
+	assert_int_equal(size, b.len);
+}
+
+static void assert_missing(struct env *e, const char *key)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	uint64_t size;
+
+	assert_int_equal(get(e, key, &b), -ENOENT);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(fsp_obj_head(e->s, &e->ctx, key, &size), -ENOENT);
+}
+
+/* Files in the directory, temporary ones, too. */
+static int count_files(const char *path)
+{
+	DIR *d = opendir(path);
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static void test_basic(void **state)
+{
+	struct env *e = *state;
+
+	assert_missing(e, "aa");
+	assert_int_equal(put(e, "aa", "one", 3), 0);
+	assert_object(e, "aa", "one");
+	assert_int_equal(put(e, "aa", "second", 6), 0);
+	assert_object(e, "aa", "second");
+	assert_int_equal(put(e, "aa", "3", 1), 0);
+	assert_object(e, "aa", "3");
+	assert_int_equal(fsp_obj_del(e->s, &e->ctx, "aa"), 0);
+	assert_missing(e, "aa");
+	assert_int_equal(fsp_obj_del(e->s, &e->ctx, "aa"), 0);
+	assert_int_equal(put(e, "Az09._-", "", 0), 0);
+	assert_object(e, "Az09._-", "");
+}
+
+static void test_large(void **state)
+{
+	struct env *e = *state;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	FSP_FREE char *p = malloc(BIG);
+
+	for (size_t i = 0; i < BIG; i++)
+		p[i] = (char)(i * 31 >> 3);
+	assert_int_equal(put(e, "large", p, BIG), 0);
+	assert_int_equal(get(e, "large", &b), 0);
+	assert_int_equal(b.len, BIG);
+	assert_memory_equal(b.data, p, BIG);
+}
+
+static void test_abort(void **state)
+{
+	struct env *e = *state;
+	struct fsp_objwriter *w;
+
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "aa", &w), 0);
+	assert_int_equal(fsp_obj_put_write(w, "xyz", 3), 0);
+	assert_missing(e, "aa");
+	fsp_obj_put_abort(w);
+	assert_missing(e, "aa");
+	assert_int_equal(count_files(e->dir), 0);
+	assert_int_equal(put(e, "aa", "old", 3), 0);
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "aa", &w), 0);
+	assert_int_equal(fsp_obj_put_write(w, "xyz", 3), 0);
+	assert_object(e, "aa", "old");
+	fsp_obj_put_abort(w);
+	assert_object(e, "aa", "old");
+	assert_int_equal(count_files(e->dir), 1);
+	fsp_obj_put_abort(NULL);
+}
+
+static void test_keys(void **state)
+{
+	struct env *e = *state;
+	char longest[258];
+	const char *bad[] = { "",    ".",   "..",  ".tmp-x", "a/b",     "/a",
+		              "a b", "a\n", "a%b", "\xc3\xa4", longest };
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	uint64_t size;
+
+	memset(longest, 'k', sizeof(longest));
+	longest[255] = '\0';
+	assert_int_equal(put(e, longest, "x", 1), 0);
+	assert_object(e, longest, "x");
+	longest[255] = 'k';
+	longest[256] = '\0';
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		assert_int_equal(put(e, bad[i], "x", 1), -EINVAL);
+		assert_int_equal(get(e, bad[i], &b), -EINVAL);
+		assert_int_equal(fsp_obj_head(e->s, &e->ctx, bad[i], &size),
+		                 -EINVAL);
+		assert_int_equal(fsp_obj_del(e->s, &e->ctx, bad[i]), -EINVAL);
+	}
+	assert_int_equal(count_files(e->dir), 1);
+}
+
+struct listing {
+	int n, stop_at;
+	bool seen[3];
+	int64_t since;
+};
+
+static int list_each(void *arg, const char *key, uint64_t size,
+                     int64_t mtime_us)
+{
+	struct listing *l = arg;
+	int i = key[0] - 'a';
+
+	assert_in_range(i, 0, 2);
+	assert_int_equal(strlen(key), 1);
+	assert_false(l->seen[i]);
+	assert_int_equal(size, i + 1);
+	/* The kernel stamps with a coarser clock than the one we read. */
+	assert_true(mtime_us >= l->since - FSP_US_PER_SEC);
+	assert_true(mtime_us <= fsp_now_us() + FSP_US_PER_SEC);
+	l->seen[i] = true;
+	return ++l->n == l->stop_at ? 77 : 0;
+}
+
+static void test_list(void **state)
+{
+	struct env *e = *state;
+	struct listing l = { .since = fsp_now_us() };
+	struct fsp_objwriter *w;
+
+	assert_int_equal(fsp_obj_list(e->s, &e->ctx, list_each, &l), 0);
+	assert_int_equal(l.n, 0);
+	assert_int_equal(put(e, "a", "1", 1), 0);
+	assert_int_equal(put(e, "b", "22", 2), 0);
+	assert_int_equal(put(e, "c", "333", 3), 0);
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "d", &w), 0);
+	assert_int_equal(fsp_obj_list(e->s, &e->ctx, list_each, &l), 0);
+	assert_int_equal(l.n, 3);
+	fsp_obj_put_abort(w);
+	l = (struct listing){ .stop_at = 2 };
+	assert_int_equal(fsp_obj_list(e->s, &e->ctx, list_each, &l), 77);
+	assert_int_equal(l.n, 2);
+}
+
+struct stopper {
+	int calls;
+	size_t got;
+};
+
+static int stop_sink(void *arg, const void *buf, size_t len)
+{
+	struct stopper *s = arg;
+
+	(void)buf;
+	s->got += len;
+	return ++s->calls == 2 ? -EDOM : 0;
+}
+
+static void test_sink_error(void **state)
+{
+	struct env *e = *state;
+	struct stopper s = { 0 };
+	FSP_FREE char *p = calloc(1, BIG);
+
+	assert_int_equal(put(e, "aa", p, BIG), 0);
+	assert_int_equal(fsp_obj_get(e->s, &e->ctx, "aa", stop_sink, &s),
+	                 -EDOM);
+	assert_int_equal(s.calls, 2);
+	assert_true(s.got < BIG);
+}
+
+static void test_ctx(void **state)
+{
+	struct env *e = *state;
+	atomic_bool cancelled = true;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct listing l = { 0 };
+	uint64_t size;
+
+	assert_int_equal(put(e, "aa", "one", 3), 0);
+	e->ctx.cancelled = &cancelled;
+	assert_int_equal(put(e, "bb", "one", 3), -EINTR);
+	assert_int_equal(get(e, "aa", &b), -EINTR);
+	assert_int_equal(fsp_obj_head(e->s, &e->ctx, "aa", &size), -EINTR);
+	assert_int_equal(fsp_obj_list(e->s, &e->ctx, list_each, &l), -EINTR);
+	e->ctx.cancelled = NULL;
+	e->ctx.deadline_ns = 1;
+	assert_int_equal(fsp_obj_del(e->s, &e->ctx, "aa"), -ETIMEDOUT);
+	e->ctx.deadline_ns = 0;
+	assert_object(e, "aa", "one");
+	assert_missing(e, "bb");
+}
+
+/* A cancelled writer can still be aborted, and not be continued. */
+static void test_cancelled_writer(void **state)
+{
+	struct env *e = *state;
+	atomic_bool cancelled = false;
+	struct fsp_objwriter *w;
+
+	e->ctx.cancelled = &cancelled;
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "aa", &w), 0);
+	assert_int_equal(fsp_obj_put_write(w, "1", 1), 0);
+	cancelled = true;
+	assert_int_equal(fsp_obj_put_write(w, "2", 1), -EINTR);
+	fsp_obj_put_abort(w);
+	e->ctx.cancelled = NULL;
+	assert_missing(e, "aa");
+}
+
+static void test_space(void **state)
+{
+	struct env *e = *state;
+	struct fsp_space sp = { 0 };
+	int rc = fsp_obj_space(e->s, &e->ctx, &sp);
+
+	assert_int_equal(rc, 0);
+	assert_true(sp.total > 0);
+	assert_true(sp.avail <= sp.free && sp.free <= sp.total);
+}
+
+/* Whoever wins, the object is one of the four, whole. */
+static void *put_thread(void *arg)
+{
+	struct env *e = arg;
+	static atomic_int next;
+	char body[200001];
+	long failed = 0;
+
+	memset(body, 'a' + atomic_fetch_add(&next, 1) % 26, sizeof(body));
+	for (int i = 0; i < 20; i++)
+		failed += put(e, "same", body, sizeof(body)) != 0;
+	return (void *)failed;
+}
+
+static void test_concurrent_puts(void **state)
+{
+	struct env *e = *state;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	pthread_t t[4];
+
+	assert_int_equal(put(e, "same", "x", 1), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, put_thread, e), 0);
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(get(e, "same", &b), 0);
+		assert_true(b.len == 1 || b.len == 200001);
+		assert_int_equal(b.data[0], b.data[b.len - 1]);
+	}
+	for (int i = 0; i < 4; i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(t[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_int_equal(get(e, "same", &b), 0);
+	assert_int_equal(b.len, 200001);
+	for (size_t i = 1; i < b.len; i++)
+		assert_true(b.data[i] == b.data[0]);
+	assert_int_equal(count_files(e->dir), 1);
+}
+
+/* Everything the store can do, as far as it gets. */
+static int scenario(struct env *e)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct listing l = { 0 };
+	struct fsp_space sp;
+	uint64_t size;
+	int rc = put(e, "old", "new content", 11);
+
+	if (!rc)
+		rc = put(e, "b", "22", 2);
+	if (!rc)
+		rc = get(e, "b", &b);
+	if (!rc)
+		rc = fsp_obj_head(e->s, &e->ctx, "b", &size);
+	if (!rc)
+		rc = fsp_obj_del(e->s, &e->ctx, "old");
+	if (!rc)
+		rc = fsp_obj_list(e->s, &e->ctx, list_each, &l);
+	if (!rc)
+		rc = fsp_obj_space(e->s, &e->ctx, &sp);
+	return rc;
+}
+
+/* Old or new or not there, whole in any case, and no litter. */
+static void assert_nothing_half(struct env *e)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	int rc = get(e, "old", &b), files = rc == 0;
+
+	if (rc)
+		assert_int_equal(rc, -ENOENT);
+	else
+		assert_true(!strcmp(b.data, "before") ||
+		            !strcmp(b.data, "new content"));
+	rc = get(e, "b", &b);
+	files += rc == 0;
+	if (rc)
+		assert_int_equal(rc, -ENOENT);
+	else
+		assert_string_equal(b.data, "22");
+	assert_int_equal(count_files(e->dir), files);
+}
+
+static void test_every_fault(void **state)
+{
+	struct env *e = *state;
+	uint64_t fired;
+	int rc;
+
+	for (uint64_t n = 1;; n++) {
+		assert_int_equal(put(e, "old", "before", 6), 0);
+		assert_int_equal(fsp_obj_del(e->s, &e->ctx, "b"), 0);
+		fired = fsp_objstore_fault_fired(e->fault);
+		fsp_objstore_fault_arm(e->fault, n, EHOSTDOWN);
+		rc = scenario(e);
+		fsp_objstore_fault_arm(e->fault, 0, 0);
+		assert_nothing_half(e);
+		if (!rc) {
+			/* Past the last call: there were at least these. */
+			assert_int_equal(fsp_objstore_fault_fired(e->fault),
+			                 fired);
+			assert_true(n > 11);
+			return;
+		}
+		assert_int_equal(rc, -EHOSTDOWN);
+		assert_int_equal(fsp_objstore_fault_fired(e->fault), fired + 1);
+	}
+}
+
+/* The decorator's word: a commit that it fails was not made. */
+static void test_failed_commit(void **state)
+{
+	struct env *e = *state;
+	struct fsp_objwriter *w;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "aa", &w), 0);
+		assert_int_equal(fsp_obj_put_write(w, "new", 3), 0);
+		fsp_objstore_fault_arm(e->fault, 1, EIO);
+		assert_int_equal(fsp_obj_put_commit(w), -EIO);
+		if (i)
+			assert_object(e, "aa", "old");
+		else
+			assert_missing(e, "aa");
+		assert_int_equal(put(e, "aa", "old", 3), 0);
+		assert_int_equal(count_files(e->dir), 1);
+	}
+}
+
+static void test_counts(void **state)
+{
+	struct env *e = *state;
+	struct fsp_obj_counts c;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+
+	fsp_objstore_counts(e->s, &c);
+	assert_int_equal(c.put + c.get + c.head + c.del + c.list, 0);
+	assert_int_equal(scenario(e), 0);
+	assert_int_equal(get(e, "missing", &b), -ENOENT);
+	/* What the key check refuses never reaches the store. */
+	assert_int_equal(get(e, "a/b", &b), -EINVAL);
+	fsp_objstore_counts(e->s, &c);
+	assert_int_equal(c.put, 2);
+	assert_int_equal(c.get, 2);
+	assert_int_equal(c.head, 1);
+	assert_int_equal(c.del, 1);
+	assert_int_equal(c.list, 1);
+}
+
+/* From here on: the directory backend alone. */
+
+static void write_raw(struct env *e, const char *name, const char *body)
+{
+	char path[300];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", e->dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fsp_write_all(fd, body, strlen(body)), 0);
+	close(fd);
+}
+
+static void test_dir_torn_is_bytes(void **state)
+{
+	struct env *e = *state;
+
+	write_raw(e, "torn", "half of wh");
+	assert_object(e, "torn", "half of wh");
+	write_raw(e, "torn", "");
+	assert_object(e, "torn", "");
+	assert_int_equal(put(e, "torn", "whole", 5), 0);
+	assert_object(e, "torn", "whole");
+}
+
+static void test_dir_not_regular(void **state)
+{
+	struct env *e = *state;
+	struct listing l = { 0 };
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	static const char *const names[] = { "sub", "link", "dangling",
+		                             "fifo" };
+	uint64_t size;
+	char path[300];
+
+	write_raw(e, "a", "1");
+	(void)snprintf(path, sizeof(path), "%s/sub", e->dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/link", e->dir);
+	assert_int_equal(symlink("a", path), 0);
+	(void)snprintf(path, sizeof(path), "%s/dangling", e->dir);
+	assert_int_equal(symlink("/nonexistent", path), 0);
+	(void)snprintf(path, sizeof(path), "%s/fifo", e->dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		assert_int_equal(get(e, names[i], &b), -EIO);
+		assert_int_equal(fsp_obj_head(e->s, &e->ctx, names[i], &size),
+		                 -EIO);
+	}
+	assert_int_equal(put(e, "sub", "x", 1), -EIO);
+	assert_int_equal(fsp_obj_del(e->s, &e->ctx, "sub"), -EIO);
+	write_raw(e, ".hidden", "x");
+	write_raw(e, "no key", "x");
+	assert_int_equal(fsp_obj_list(e->s, &e->ctx, list_each, &l), 0);
+	assert_int_equal(l.n, 1);
+}
+
+static void test_dir_read_only(void **state)
+{
+	struct env *e = *state;
+	struct fsp_objstore *ro;
+	struct fsp_objwriter *w;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+
+	assert_int_equal(put(e, "aa", "one", 3), 0);
+	write_raw(e, ".tmp-dead", "x");
+	assert_int_equal(fsp_objstore_dir_open(e->dir, 1, 1, &ro), 0);
+	assert_int_equal(fsp_obj_put_begin(ro, &e->ctx, "bb", &w), -EROFS);
+	assert_int_equal(fsp_obj_del(ro, &e->ctx, "aa"), -EROFS);
+	assert_int_equal(fsp_obj_get(ro, &e->ctx, "aa", buf_sink, &b), 0);
+	assert_string_equal(b.data, "one");
+	fsp_obj_close(ro);
+	assert_int_equal(count_files(e->dir), 2);
+}
+
+static void test_dir_open(void **state)
+{
+	struct env *e = *state;
+	struct fsp_objstore *s;
+	struct stat st;
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/x/y", e->dir);
+	assert_int_equal(fsp_objstore_dir_open(path, 0, 0, &s), -ENOENT);
+	assert_int_equal(fsp_objstore_dir_open(path, 1, 1, &s), -ENOENT);
+	assert_int_equal(fsp_objstore_dir_open(path, 1, 0, &s), 0);
+	fsp_obj_close(s);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	write_raw(e, "file", "x");
+	(void)snprintf(path, sizeof(path), "%s/file", e->dir);
+	assert_int_equal(fsp_objstore_dir_open(path, 0, 0, &s), -ENOTDIR);
+	fsp_obj_close(NULL);
+}
+
+/* What a writer that was killed left behind goes when it is old. */
+static void test_dir_sweep(void **state)
+{
+	struct env *e = *state;
+	struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
+	struct fsp_objstore *s;
+	char path[300];
+
+	write_raw(e, ".tmp-old", "x");
+	(void)snprintf(path, sizeof(path), "%s/.tmp-old", e->dir);
+	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	write_raw(e, ".tmp-young", "x");
+	assert_int_equal(fsp_objstore_dir_open(e->dir, 0, 0, &s), 0);
+	fsp_obj_close(s);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(count_files(e->dir), 1);
+}
+
+/* PHP must be able to read what we write into its directory. */
+static void test_dir_modes(void **state)
+{
+	struct env *e = *state;
+	mode_t mask = umask(0);
+	struct stat st;
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/aa", e->dir);
+	assert_int_equal(put(e, "aa", "x", 1), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(chmod(e->dir, 0755), 0);
+	assert_int_equal(put(e, "aa", "x", 1), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	umask(mask);
+}
+
+/* A store that vanished is not an empty store. */
+static void test_dir_gone(void **state)
+{
+	struct env *e = *state;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	uint64_t size;
+
+	assert_int_equal(rmdir(e->dir), 0);
+	assert_int_equal(get(e, "aa", &b), -EHOSTDOWN);
+	assert_int_equal(fsp_obj_head(e->s, &e->ctx, "aa", &size), -EHOSTDOWN);
+	assert_int_equal(put(e, "aa", "x", 1), -EHOSTDOWN);
+	assert_int_equal(mkdir(e->dir, 0700), 0);
+}
+
+static void test_dir_fsync_order(void **state)
+{
+	struct env *e = *state;
+	struct fsp_objwriter *w;
+	int rc;
+
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, "aa", &w), 0);
+	assert_int_equal(fsp_obj_put_write(w, "x", 1), 0);
+	trace_start(-1);
+	rc = fsp_obj_put_commit(w);
+	trace_stop();
+	assert_int_equal(rc, 0);
+	assert_int_equal(ntrace, 3);
+	assert_int_equal(trace[0], FILE_FSYNC);
+	assert_int_equal(trace[1], RENAME);
+	assert_int_equal(trace[2], DIR_FSYNC);
+}
+
+static void commit_failing_at(struct env *e, int fail, const char *key)
+{
+	struct fsp_objwriter *w;
+	int rc;
+
+	assert_int_equal(fsp_obj_put_begin(e->s, &e->ctx, key, &w), 0);
+	assert_int_equal(fsp_obj_put_write(w, "new", 3), 0);
+	trace_start(fail);
+	rc = fsp_obj_put_commit(w);
+	trace_stop();
+	assert_int_equal(rc, -EIO);
+	assert_int_equal(trace[ntrace - 1], fail);
+}
+
+static void test_dir_commit_fails(void **state)
+{
+	struct env *e = *state;
+
+	for (int fail = FILE_FSYNC; fail <= RENAME; fail++) {
+		assert_int_equal(put(e, "aa", "old", 3), 0);
+		commit_failing_at(e, fail, "aa");
+		assert_object(e, "aa", "old");
+		commit_failing_at(e, fail, "bb");
+		assert_missing(e, "bb");
+		assert_int_equal(count_files(e->dir), 1);
+	}
+	/* The name is there already, only not for sure: whole, at least. */
+	commit_failing_at(e, DIR_FSYNC, "aa");
+	assert_object(e, "aa", "new");
+	assert_int_equal(count_files(e->dir), 1);
+}
+
+#define CONTRACT(setup)                                                        \
+	cmocka_unit_test_setup_teardown(test_basic, setup, teardown),          \
+	cmocka_unit_test_setup_teardown(test_large, setup, teardown),          \
+	cmocka_unit_test_setup_teardown(test_abort, setup, teardown),          \
+	cmocka_unit_test_setup_teardown(test_keys, setup, teardown),           \
+	cmocka_unit_test_setup_teardown(test_list, setup, teardown),           \
+	cmocka_unit_test_setup_teardown(test_sink_error, setup, teardown),     \
+	cmocka_unit_test_setup_teardown(test_ctx, setup, teardown),            \
+	cmocka_unit_test_setup_teardown(test_cancelled_writer, setup,          \
+	                                teardown),                             \
+	cmocka_unit_test_setup_teardown(test_space, setup, teardown),          \
+	cmocka_unit_test_setup_teardown(test_concurrent_puts, setup, teardown)
+
+#define DIR_TEST(name)                                                         \
+	cmocka_unit_test_setup_teardown(name, setup_dir, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CONTRACT(setup_dir),
+		CONTRACT(setup_count),
+		CONTRACT(setup_fault),
+		CONTRACT(setup_count_fault),
+		cmocka_unit_test_setup_teardown(test_every_fault, setup_fault,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(test_every_fault,
+		                                setup_count_fault, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_commit, setup_fault,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(test_counts, setup_count,
+		                                teardown),
+		DIR_TEST(test_dir_torn_is_bytes),
+		DIR_TEST(test_dir_not_regular),
+		DIR_TEST(test_dir_read_only),
+		DIR_TEST(test_dir_open),
+		DIR_TEST(test_dir_sweep),
+		DIR_TEST(test_dir_modes),
+		DIR_TEST(test_dir_gone),
+		DIR_TEST(test_dir_fsync_order),
+		DIR_TEST(test_dir_commit_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
