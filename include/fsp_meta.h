@@ -20,6 +20,7 @@
 
 #include "fsp_hash.h"
 
+struct fsp_buf;
 struct fsp_ctx;
 struct fsp_meta;
 
@@ -149,6 +150,20 @@ struct fsp_mountinfo {
 	bool read_only;
 };
 
+#define FSP_MOUNT_ID 32                 /* hex digits */
+
+enum fsp_lock_kind { FSP_LOCK_POSIX, FSP_LOCK_FLOCK };
+
+struct fsp_flock {
+	uint64_t ino;
+	enum fsp_lock_kind kind;        /* they do not see each other */
+	char mount[FSP_MOUNT_ID + 1];
+	uint64_t owner;                 /* within the mount */
+	int type;                       /* F_RDLCK F_WRLCK F_UNLCK */
+	uint64_t start, end;            /* bytes, both included */
+	int64_t pid;
+};
+
 enum fsp_rename_flags { FSP_RENAME_NOREPLACE = 1, FSP_RENAME_EXCHANGE = 2 };
 
 struct fsp_meta_ops {
@@ -237,9 +252,35 @@ struct fsp_meta_ops {
 	                int (*each)(void *arg, const struct fsp_account *a),
 	                void *arg);
 
+	/*
+	 * Extended attributes, by inode: any name and value that the caller
+	 * lets through. get replaces *out; -ENODATA. set: flags as of
+	 * setxattr(2), -EEXIST -ENODATA, -ENOSPC beyond 64 KiB in all.
+	 */
+	int (*xattr_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 uint64_t ino, const char *name, struct fsp_buf *out);
+	int (*xattr_list)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  uint64_t ino, int (*each)(void *arg, const char *name),
+	                  void *arg);
+	int (*xattr_set)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 const struct fsp_ref *ref, const char *name,
+	                 const void *value, size_t len, int flags);
+	int (*xattr_remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                    const struct fsp_ref *ref, const char *name);
+
+	/*
+	 * Locks, advisory, among all mounts. set replaces what the same owner
+	 * had in the range (F_UNLCK: takes it away); -EAGAIN with what is in
+	 * the way in *conflict. get: what would be, type F_UNLCK for nothing.
+	 */
+	int (*lock_set)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                const struct fsp_flock *l, struct fsp_flock *conflict);
+	int (*lock_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                const struct fsp_flock *l, struct fsp_flock *conflict);
+
 	int (*mount_add)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                 const struct fsp_mountinfo *i);
-	/* Also removes the pending names that the mount left. */
+	/* Also removes the pending names and the locks that the mount left. */
 	int (*mount_remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                    const char *id);
 	int (*mount_each)(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -365,6 +406,20 @@ FSP_META_CALL(counts, (FSP_META_ARGS, struct fsp_counts *out), out)
 FSP_META_CALL(accounts, (FSP_META_ARGS,
                          int (*each)(void *arg, const struct fsp_account *a),
                          void *arg), each, arg)
+FSP_META_CALL(xattr_get, (FSP_META_ARGS, uint64_t ino, const char *name,
+                          struct fsp_buf *out), ino, name, out)
+FSP_META_CALL(xattr_list, (FSP_META_ARGS, uint64_t ino,
+                           int (*each)(void *arg, const char *name),
+                           void *arg), ino, each, arg)
+FSP_META_CALL(xattr_set, (FSP_META_ARGS, const struct fsp_ref *ref,
+                          const char *name, const void *value, size_t len,
+                          int flags), ref, name, value, len, flags)
+FSP_META_CALL(xattr_remove, (FSP_META_ARGS, const struct fsp_ref *ref,
+                             const char *name), ref, name)
+FSP_META_CALL(lock_set, (FSP_META_ARGS, const struct fsp_flock *l,
+                         struct fsp_flock *conflict), l, conflict)
+FSP_META_CALL(lock_get, (FSP_META_ARGS, const struct fsp_flock *l,
+                         struct fsp_flock *conflict), l, conflict)
 FSP_META_CALL(mount_add, (FSP_META_ARGS, const struct fsp_mountinfo *i), i)
 FSP_META_CALL(mount_remove, (FSP_META_ARGS, const char *id), id)
 FSP_META_CALL(mount_each, (FSP_META_ARGS,

@@ -174,6 +174,44 @@ static int f_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	FORWARD(m, accounts, ctx, each, arg);
 }
 
+static int f_xattr_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                       uint64_t ino, const char *name, struct fsp_buf *out)
+{
+	FORWARD(m, xattr_get, ctx, ino, name, out);
+}
+
+static int f_xattr_list(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                        uint64_t ino, int (*each)(void *arg, const char *name),
+                        void *arg)
+{
+	FORWARD(m, xattr_list, ctx, ino, each, arg);
+}
+
+static int f_xattr_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                       const struct fsp_ref *ref, const char *name,
+                       const void *value, size_t len, int flags)
+{
+	FORWARD(m, xattr_set, ctx, ref, name, value, len, flags);
+}
+
+static int f_xattr_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                          const struct fsp_ref *ref, const char *name)
+{
+	FORWARD(m, xattr_remove, ctx, ref, name);
+}
+
+static int f_lock_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const struct fsp_flock *l, struct fsp_flock *conflict)
+{
+	FORWARD(m, lock_set, ctx, l, conflict);
+}
+
+static int f_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const struct fsp_flock *l, struct fsp_flock *conflict)
+{
+	FORWARD(m, lock_get, ctx, l, conflict);
+}
+
 static int f_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
                        const struct fsp_mountinfo *i)
 {
@@ -225,6 +263,12 @@ static const struct fsp_meta_ops ops = {
 	.lookup_at = f_lookup_at,
 	.counts = f_counts,
 	.accounts = f_accounts,
+	.xattr_get = f_xattr_get,
+	.xattr_list = f_xattr_list,
+	.xattr_set = f_xattr_set,
+	.xattr_remove = f_xattr_remove,
+	.lock_set = f_lock_set,
+	.lock_get = f_lock_get,
 	.mount_add = f_mount_add,
 	.mount_remove = f_mount_remove,
 	.mount_each = f_mount_each,

@@ -182,6 +182,8 @@ static int put_ent_name(struct txn *t, struct ent *e, int64_t since)
 
 static int adopt_dir(struct txn *t, struct ent *e)
 {
+	/* It was there before this change. */
+	int64_t since = e->since_us < t->now_us ? e->since_us : t->now_us - 1;
 	int err;
 
 	if (!e->key.depth) {
@@ -193,7 +195,7 @@ static int adopt_dir(struct txn *t, struct ent *e)
 		err = sql_bury(t, e);
 	if (!err)
 		err = sql_put_node(t, e->ino, &e->node, NULL);
-	return err ? err : put_ent_name(t, e, t->now_us);
+	return err ? err : put_ent_name(t, e, since);
 }
 
 static int adopt_file(struct txn *t, struct ent *e)

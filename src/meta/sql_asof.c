@@ -81,12 +81,12 @@ static int dir_at(struct txn *t, const struct key *k, int64_t at,
                   struct fsp_entry *out)
 {
 	struct ent e = { .how = BY_IMPLICIT };
-	int64_t time_ns;
-	int err = sql_implied(t, k->path, at, true, &time_ns);
+	struct implied row;
+	int err = sql_implied(t, k->path, at, true, &row);
 
 	if (err != 1)
 		return err;
-	sql_node_dir(t->m, time_ns, &e.node);
+	sql_node_dir(t->m, row.time_ns, &e.node);
 	err = sql_implicit_ino(t, k->path, &e.ino);
 	if (err)
 		return err;

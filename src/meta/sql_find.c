@@ -193,8 +193,8 @@ static void set_dead(struct ent *e, bool hidden)
 
 static int implicit_dir(struct txn *t, struct ent *e)
 {
-	int64_t time_ns;
-	int err = sql_implied(t, e->key.path, NO_TIME, true, &time_ns);
+	struct implied at;
+	int err = sql_implied(t, e->key.path, NO_TIME, true, &at);
 
 	if (err != 1)
 		return err;
@@ -203,7 +203,8 @@ static int implicit_dir(struct txn *t, struct ent *e)
 	e->how = BY_IMPLICIT;
 	e->has_row = false;
 	e->file_id = 0;
-	sql_node_dir(t->m, time_ns, &e->node);
+	e->since_us = at.since_us;
+	sql_node_dir(t->m, at.time_ns, &e->node);
 	err = sql_implicit_ino(t, e->key.path, &e->ino);
 	return err ? err : 1;
 }

@@ -14,7 +14,7 @@
 struct probe {
 	bool files;
 	bool found;
-	int64_t time_ns;
+	struct implied at;
 };
 
 static int probe_file(struct sqlstmt *s, struct probe *p)
@@ -35,7 +35,7 @@ static int probe_file(struct sqlstmt *s, struct probe *p)
 	if (p->files && !r.live)
 		return 0;
 	p->found = true;
-	p->time_ns = r.mtime_ns;
+	p->at = (struct implied){ r.mtime_ns, r.since_us };
 	return 1;
 }
 
@@ -51,7 +51,8 @@ static int probe_space(struct sqlstmt *s, struct probe *p)
 	if (err)
 		return err == -ENOMEM ? err : 0;        /* hidden */
 	p->found = true;
-	p->time_ns = sql_us_to_ns(sql_sec_to_us(sql_int_or(s, 1, 0)));
+	p->at.since_us = sql_sec_to_us(sql_int_or(s, 1, 0));
+	p->at.time_ns = sql_us_to_ns(p->at.since_us);
 	return 1;
 }
 
@@ -129,7 +130,7 @@ static int probe_files(struct txn *t, const struct tree *tree, int64_t at,
 }
 
 int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
-                int64_t *time_ns)
+                struct implied *out)
 {
 	struct tree tree TREE = { .depth = 0 };
 	struct probe p = { .files = at_us == NO_TIME };
@@ -139,7 +140,7 @@ int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
 		err = probe_spaces(t, &tree, at_us, own, &p);
 	if (!err && !p.found)
 		err = probe_files(t, &tree, at_us, &p);
-	*time_ns = p.time_ns;
+	*out = p.at;
 	return err ? err : p.found;
 }
 

@@ -173,6 +173,7 @@ struct ent {
 	uint64_t dead_ino;
 	bool hidden;
 	uint64_t ino;
+	int64_t since_us;               /* BY_IMPLICIT: there since then */
 	struct node node;
 	bool has_row;
 	struct row row;                 /* the live row */
@@ -219,10 +220,14 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
 
 /* ---- sql_implied.c: directories that are there because of what is below */
 
+/* Of the row that shows it: the time of the file, and since when it is. */
+struct implied {
+	int64_t time_ns, since_us;
+};
 /* 1 when rows make the directory (at a time, or now with NO_TIME), 0 when
  * not. own: its own filespace row counts, too. */
 int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
-                int64_t *time_ns);
+                struct implied *out);
 int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino);
 
 /* ---- sql_scan.c: ranges of rows with skipping */
@@ -415,6 +420,19 @@ int sql_list_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
 int sql_lookup_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
                   const char *dir, const char *name, int64_t at_us,
                   struct fsp_entry *out);
+int sql_xattr_get(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
+                  const char *name, struct fsp_buf *out);
+int sql_xattr_list(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
+                   int (*each)(void *arg, const char *name), void *arg);
+int sql_xattr_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const struct fsp_ref *ref, const char *name,
+                  const void *value, size_t len, int flags);
+int sql_xattr_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     const struct fsp_ref *ref, const char *name);
+int sql_lock_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                 const struct fsp_flock *l, struct fsp_flock *conflict);
+int sql_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                 const struct fsp_flock *l, struct fsp_flock *conflict);
 int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                struct fsp_counts *out);
 int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,

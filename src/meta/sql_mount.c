@@ -51,6 +51,8 @@ static int forget(struct txn *t, void *arg)
 	for (size_t i = 0; i < names.n && !err; i++)
 		err = drop_pending(t, &names.v[i]);
 	if (!err)
+		err = sql_run(t, "DELETE FROM {lock} WHERE mount = ?", "t", id);
+	if (!err)
 		err = sql_run(t, "DELETE FROM {mount} WHERE id = ?", "t", id);
 	return err;
 }

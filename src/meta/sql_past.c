@@ -230,14 +230,14 @@ static int name_events(struct txn *t, const struct key *k,
 	return err ? err : read_spans(s, l);
 }
 
-/* Latest first; what ended and began at one moment ended last. */
+/* Latest first; where something began as well, it was no removal. */
 static int latest_first(const void *a, const void *b)
 {
 	const struct event *x = a, *y = b;
 
 	if (x->us != y->us)
 		return x->us > y->us ? -1 : 1;
-	return y->ends - x->ends;
+	return x->ends - y->ends;
 }
 
 /*

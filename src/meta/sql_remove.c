@@ -27,13 +27,13 @@ static int has_names(struct txn *t, const struct tree *tree)
 int sql_is_empty(struct txn *t, const char *path)
 {
 	struct tree tree TREE = { .depth = 0 };
-	int64_t time_ns;
+	struct implied at;
 	int err = sql_tree(path, &tree);
 
 	if (!err)
 		err = has_names(t, &tree);
 	if (!err)
-		err = sql_implied(t, path, NO_TIME, false, &time_ns);
+		err = sql_implied(t, path, NO_TIME, false, &at);
 	return err < 0 ? err : !err;
 }
 

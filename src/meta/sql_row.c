@@ -36,9 +36,14 @@ static bool is_hash(const char *s)
 	       strspn(s, "0123456789abcdefABCDEF") == len;
 }
 
+/* A row is reported when it is met, but not each time again. */
 static int bad_row(int64_t id, const char *what)
 {
-	fsp_warn("filespace_file row %" PRId64 ": %s", id, what);
+	static atomic_int_fast64_t told[64];
+	atomic_int_fast64_t *last = &told[(uint64_t)id % 64];
+
+	if (atomic_exchange(last, id) != id || id == 0)
+		fsp_warn("filespace_file row %" PRId64 ": %s", id, what);
 	return -EIO;
 }
 
@@ -70,6 +75,7 @@ int sql_row_read(struct sqlstmt *s, int col, struct row *r)
 	const char *hash;
 	int64_t size;
 
+	memset(r, 0, sizeof(*r));
 	if (!sql_int(s, col, &r->id))
 		return -ENOENT;
 	hash = sql_str(s, col + 1);

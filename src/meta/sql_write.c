@@ -65,8 +65,12 @@ int sql_unlink_node(struct txn *t, uint64_t ino, bool file)
 
 	if (err || !file)
 		return err;
-	return sql_run(t, "DELETE FROM {node} WHERE ino = ? AND nlink = 0",
-	               "i", (int64_t)ino);
+	err = sql_run(t, "DELETE FROM {node} WHERE ino = ? AND nlink = 0", "i",
+	              (int64_t)ino);
+	return err ? err
+		: sql_run(t, "DELETE FROM {xattr} WHERE ino = ? AND NOT EXISTS"
+		          " (SELECT 1 FROM {node} d WHERE d.ino = ?)", "ii",
+		          (int64_t)ino, (int64_t)ino);
 }
 
 int sql_bury(struct txn *t, struct ent *e)

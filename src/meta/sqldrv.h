@@ -5,7 +5,7 @@
  * thread, from acquire (which begins a transaction) to release. SQL texts are
  * static strings: a statement is prepared once for each connection and kept
  * under the address of its text. In a text, {file} {space} {name} {node}
- * {object} {mount} and {info} stand for the tables, ? for the parameters.
+ * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the parameters.
  * || concatenates, comparisons are of bytes.
  *
  * Errors: as in fsp_meta.h, and -EDEADLK: run the whole transaction again;

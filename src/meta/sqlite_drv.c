@@ -194,7 +194,7 @@ static char *expand(const struct sqlite_pool *p, const char *text)
 {
 	static const char *const names[SQLITE_TABLES] = {
 		"{file}", "{space}", "{name}", "{node}", "{object}",
-		"{mount}", "{info}"
+		"{mount}", "{info}", "{xattr}", "{lock}"
 	};
 	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
 

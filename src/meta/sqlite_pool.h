@@ -5,7 +5,7 @@
 #include "fsp_lock.h"
 #include "sqlite_drv.h"
 
-#define SQLITE_TABLES 7
+#define SQLITE_TABLES 9
 #define SQLITE_BUCKETS 64
 
 struct sqlite_stmt {

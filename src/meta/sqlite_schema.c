@@ -107,6 +107,25 @@ static const char *const own_tables[] = {
 	"  started_us INTEGER NOT NULL,\n"
 	"  read_only INTEGER NOT NULL\n"
 	")",
+	"CREATE TABLE fsp_xattr (\n"
+	"  ino INTEGER NOT NULL,\n"
+	"  name TEXT NOT NULL,\n"
+	"  value TEXT NOT NULL,\n"
+	"  PRIMARY KEY (ino, name)\n"
+	") WITHOUT ROWID",
+	"CREATE TABLE fsp_lock (\n"
+	"  id INTEGER PRIMARY KEY,\n"
+	"  ino INTEGER NOT NULL,\n"
+	"  kind INTEGER NOT NULL,\n"
+	"  mount TEXT NOT NULL,\n"
+	"  owner INTEGER NOT NULL,\n"
+	"  type INTEGER NOT NULL,\n"
+	"  first_byte INTEGER NOT NULL,\n"
+	"  last_byte INTEGER NOT NULL,\n"
+	"  pid INTEGER NOT NULL\n"
+	")",
+	"CREATE INDEX fsp_lock_ino ON fsp_lock (ino, kind)",
+	"CREATE INDEX fsp_lock_mount ON fsp_lock (mount)",
 	"CREATE TABLE fsp_info (\n"
 	"  name TEXT NOT NULL PRIMARY KEY,\n"
 	"  value TEXT NOT NULL\n"
@@ -378,11 +397,15 @@ static const char *const no_tables[SQLITE_TABLES] = {
 	"(SELECT NULL AS id, NULL AS host, NULL AS pid, NULL AS path,"
 	" NULL AS started_us, NULL AS read_only WHERE 0)",
 	"(SELECT NULL AS name, NULL AS value WHERE 0)",
+	"(SELECT NULL AS ino, NULL AS name, NULL AS value WHERE 0)",
+	"(SELECT NULL AS id, NULL AS ino, NULL AS kind, NULL AS mount,"
+	" NULL AS owner, NULL AS type, NULL AS first_byte, NULL AS last_byte,"
+	" NULL AS pid WHERE 0)",
 };
 
 static const char *const our_tables[SQLITE_TABLES] = {
 	"filespace_file", "filespace", "fsp_name", "fsp_node", "fsp_object",
-	"fsp_mount", "fsp_info"
+	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock"
 };
 
 static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
