@@ -26,8 +26,8 @@ struct fsp_fuse_options {
 /* Mounts. *error (caller frees) says why not. */
 int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
                    char **error);
-/* For fsp_vfs_options.stale_attr; arg is the struct fsp_fuse. */
-void fsp_fuse_stale_attr(void *arg, uint64_t ino);
+/* For fsp_vfs_options.stale; arg is the struct fsp_fuse. */
+void fsp_fuse_stale(void *arg, uint64_t ino, bool pages);
 /* Serves until unmounted or told to end by a signal: 0 or -errno. */
 int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs);
 /* Unmounts where it is still mounted, and frees. */

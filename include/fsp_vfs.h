@@ -23,10 +23,12 @@ struct fsp_dirhandle;
 struct fsp_vfs_options {
 	const char *mountpoint;         /* for the list of mounts */
 	/*
-	 * The kernel's attributes of ino are out of date (another host has
-	 * committed). Called without locks; may be NULL.
+	 * What the kernel knows of ino is out of date (another host has
+	 * committed): its attributes, and where `pages` its pages, too. Called
+	 * without locks; with `pages` never from a caller's thread, since it
+	 * may wait for reads to be answered. May be NULL.
 	 */
-	void (*stale_attr)(void *arg, uint64_t ino);
+	void (*stale)(void *arg, uint64_t ino, bool pages);
 	void *arg;
 };
 
@@ -91,6 +93,57 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off,
 /* close(2) of one descriptor, and fsync(2): durable and committed, or why not. */
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx);
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx);
+/*
+ * fcntl(2) and flock(2) locks, among all mounts of the store. Taking one shows
+ * what others have committed; giving one up commits what was written.
+ *
+ * A lock that has to be waited for holds no thread: done() is called once,
+ * from any thread, maybe before this returns. fsp_vfs_lock_cancel() ends the
+ * wait with -EINTR; *wait is valid until done() was called.
+ */
+struct fsp_lock_wait;
+struct fsp_lock_request {
+	enum fsp_lock_kind kind;
+	uint64_t owner;
+	int type;                       /* F_RDLCK F_WRLCK F_UNLCK */
+	uint64_t start, end;            /* both included */
+	int64_t pid;
+	bool wait;                      /* else -EAGAIN at once */
+};
+void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                  const struct fsp_lock_request *r,
+                  void (*done)(void *arg, int err), void *arg,
+                  struct fsp_lock_wait *wait);
+void fsp_vfs_lock_cancel(struct fsp_vfs *v, struct fsp_lock_wait *wait);
+/* What is in the way; type F_UNLCK for nothing. */
+int fsp_vfs_lock_test(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                      const struct fsp_lock_request *r,
+                      struct fsp_lock_request *out);
+/* Gives up all that an owner has on the file, as closing it does. */
+void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                          enum fsp_lock_kind kind, uint64_t owner);
+
+/* The caller's memory for a wait; opaque. */
+struct fsp_lock_wait {
+	struct fsp_lock_wait *next;
+	struct fsp_handle *handle;
+	struct fsp_lock_request request;
+	void (*done)(void *arg, int err);
+	void *arg;
+	bool held, stale, cancelled;
+};
+
+/* Extended attributes. get: the value replaces *out. */
+int fsp_vfs_getxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     const char *name, struct fsp_buf *out);
+/* Names, each with its NUL, as listxattr(2) gives them. */
+int fsp_vfs_listxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      uint64_t ino, struct fsp_buf *out);
+/* value NULL: removexattr(2). */
+int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     const char *name, const void *value, size_t len,
+                     int flags);
+
 /* The last descriptor is gone; ends the handle. */
 void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx);
 /*

@@ -297,35 +297,14 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-/*
- * `ls -l` asks each file for its ACL and capabilities. No ACLs here, said so
- * that tools stop asking; nothing else is set.
- */
-static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
-                        size_t size)
-{
-	(void)ino;
-	(void)size;
-	fuse_reply_err(req, strncmp(name, "system.", 7) == 0 ? EOPNOTSUPP
-	                                                     : ENODATA);
-}
-
-static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
-{
-	(void)ino;
-	if (size)
-		fuse_reply_buf(req, NULL, 0);
-	else
-		fuse_reply_xattr(req, 0);
-}
-
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fsp_fuse *f = userdata;
 
 	/*
-	 * The kernel clears setuid bits by a setattr before a write; locks and
-	 * ACLs stay its own; pages go when size or mtime change.
+	 * The kernel clears setuid bits by a setattr before a write; pages go
+	 * when size or mtime change. Where nothing can be written, locks are
+	 * the kernel's own.
 	 */
 	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
 	                          FUSE_CAP_WRITEBACK_CACHE);
@@ -334,6 +313,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_AUTO_INVAL_DATA |
 		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO);
+	if (f->o.read_only)
+		conn->want &= ~(unsigned)(FUSE_CAP_POSIX_LOCKS |
+		                          FUSE_CAP_FLOCK_LOCKS);
+	else
+		conn->want |= conn->capable &
+			(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
 	conn->max_write = 1024 * 1024;
 	conn->time_gran = 1;
 	if (f->o.ready)
@@ -372,4 +357,9 @@ const struct fuse_lowlevel_ops fsp_fuse_ops = {
 	.release = op_release,
 	.copy_file_range = op_copy_file_range,
 	.fallocate = op_fallocate,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
+	.getlk = op_getlk,
+	.setlk = op_setlk,
+	.flock = op_flock,
 };

@@ -2,11 +2,23 @@
 #include "fuse_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 static struct fsp_handle *handle_of(struct fuse_file_info *fi)
 {
 	return (struct fsp_handle *)(uintptr_t)fi->fh;
+}
+
+/*
+ * Where an append goes we decide, not the kernel by the size it remembers: its
+ * pages would get the bytes at the wrong place.
+ */
+static void set_handle(struct fuse_file_info *fi, const struct fsp_opened *o)
+{
+	fi->fh = (uintptr_t)o->handle;
+	fi->keep_cache = o->keep_cache;
+	fi->direct_io = (fi->flags & O_APPEND) != 0;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -19,8 +31,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fi->fh = (uintptr_t)o.handle;
-	fi->keep_cache = o.keep_cache;
+	set_handle(fi, &o);
 	if (fuse_reply_open(req, fi))
 		fsp_vfs_release(o.handle, &ctx);        /* no release comes */
 }
@@ -40,8 +51,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fi->fh = (uintptr_t)o.handle;
-	fi->keep_cache = o.keep_cache;
+	set_handle(fi, &o);
 	fuse_entry(f, &a, &e);
 	if (fuse_reply_create(req, &e, fi)) {
 		fsp_vfs_release(o.handle, &ctx);
@@ -82,8 +92,13 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fsp_ctx ctx = fuse_ctx(req);
 
+	int err = fsp_vfs_flush(handle_of(fi), &ctx);
+
 	(void)ino;
-	fuse_reply_err(req, -fsp_vfs_flush(handle_of(fi), &ctx));
+	/* A process that closes any descriptor of a file loses its locks. */
+	fsp_vfs_unlock_owner(handle_of(fi), &ctx, FSP_LOCK_POSIX,
+	                     fi->lock_owner);
+	fuse_reply_err(req, -err);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
@@ -101,6 +116,9 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fsp_ctx ctx = fuse_ctx(req);
 
 	(void)ino;
+	if (fi->flock_release)
+		fsp_vfs_unlock_owner(handle_of(fi), &ctx, FSP_LOCK_FLOCK,
+		                     fi->lock_owner);
 	fsp_vfs_release(handle_of(fi), &ctx);
 	fuse_reply_err(req, 0);
 }

@@ -87,11 +87,11 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
 	return 0;
 }
 
-void fsp_fuse_stale_attr(void *arg, uint64_t ino)
+void fsp_fuse_stale(void *arg, uint64_t ino, bool pages)
 {
 	struct fsp_fuse *f = arg;
-	/* Attributes only: a negative offset leaves the pages alone. */
-	int err = fuse_lowlevel_notify_inval_inode(f->se, ino, -1, 0);
+	/* A negative offset leaves the pages alone. */
+	int err = fuse_lowlevel_notify_inval_inode(f->se, ino, pages ? 0 : -1, 0);
 
 	if (err && err != -ENOENT)
 		fsp_warn("inode %llu: the kernel did not take that it changed: %s",

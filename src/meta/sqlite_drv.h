@@ -63,6 +63,9 @@ struct sqlite_settings {
 int sqlite_connect(const char *path, bool read_only, bool immutable,
                    sqlite3 **out, char **error);
 
+/* The settings of a connection; it must know already how to wait. */
+int sqlite_set_up(sqlite3 *db);
+
 int sqlite_pool_open(const struct sqlite_settings *s, struct sqldrv **out);
 
 #endif

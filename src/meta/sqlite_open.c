@@ -62,9 +62,12 @@ static int connect_wait(const struct sqlite_settings *s, sqlite3 **db,
 	int err = sqlite_connect(s->path, s->read_only, s->immutable, db,
 	                         error);
 
-	if (!err)
-		(void)sqlite3_busy_timeout(*db, ms > INT_MAX ? INT_MAX :
-		                           (int)ms);
+	if (err)
+		return err;
+	(void)sqlite3_busy_timeout(*db, ms > INT_MAX ? INT_MAX : (int)ms);
+	err = sqlite_set_up(*db);
+	if (err)
+		say(error, fsp_strf("%s: %s", s->path, sqlite3_errmsg(*db)));
 	return err;
 }
 

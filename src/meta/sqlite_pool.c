@@ -47,12 +47,10 @@ static char *make_uri(const char *path, bool read_only, bool immutable)
 	return err ? NULL : fsp_buf_steal(&b);
 }
 
-static int set_up(sqlite3 *db)
+int sqlite_set_up(sqlite3 *db)
 {
 	int err = 0;
 
-	(void)sqlite3_extended_result_codes(db, 1);     /* cannot fail */
-	(void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_MAX);
 	for (size_t i = 0; !err && i < sizeof(pragmas) / sizeof(*pragmas); i++)
 		err = sqlite_run(db, pragmas[i]);
 	return err;
@@ -72,13 +70,15 @@ int sqlite_connect(const char *path, bool read_only, bool immutable,
 	rc = sqlite3_open_v2(uri, &db, flags, NULL);
 	if (!db)
 		return -ENOMEM;
-	err = rc ? sqlite_errno(db, rc, NULL) : set_up(db);
-	if (err) {
+	if (rc) {
+		err = sqlite_errno(db, rc, NULL);
 		if (error)
 			*error = fsp_strf("%s: %s", path, sqlite3_errmsg(db));
 		(void)sqlite3_close(db);        /* nothing is open in it */
 		return err;
 	}
+	(void)sqlite3_extended_result_codes(db, 1);     /* cannot fail */
+	(void)sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_MAX);
 	*out = db;
 	return 0;
 }
@@ -101,7 +101,8 @@ static int new_conn(struct sqlite_pool *p, const struct fsp_ctx *ctx,
 	c->ctx = ctx;
 	c->busy_until = until;
 	sqlite_watch(c);
-	if (!p->base.read_only)
+	err = sqlite_set_up(c->db);
+	if (!err && !p->base.read_only)
 		err = sqlite_run(c->db, "PRAGMA synchronous=NORMAL");
 	if (err) {
 		sqlite_conn_close(c);

@@ -197,8 +197,8 @@ static void forget_pages(struct fsp_vfs *v, struct inode *i)
 	fsp_lock(&v->lock);
 	i->pages = 0;
 	fsp_unlock(&v->lock);
-	if (v->options.stale_attr)
-		v->options.stale_attr(v->options.arg, i->attr.ino);
+	if (v->options.stale)
+		v->options.stale(v->options.arg, i->attr.ino, false);
 }
 
 /*

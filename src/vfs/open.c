@@ -58,12 +58,22 @@ static void revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 	fsp_unlock(&v->lock);
 }
 
+int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
+                    const struct fsp_ctx *ctx, bool *keep, bool *stale)
+{
+	struct fsp_entry e;
+	int err = fresh_entry(v, i, ctx, &e);
+
+	if (!err)
+		revalidate(v, i, f, &e, keep, stale);
+	return err;
+}
+
 static int open_live(struct fsp_vfs *v, struct inode *i,
                      const struct fsp_ctx *ctx, struct file *f, bool *keep)
 {
-	struct fsp_entry e;
 	bool stale = false, unlinked;
-	int err = fresh_entry(v, i, ctx, &e);
+	int err = file_revalidate(v, i, f, ctx, keep, &stale);
 
 	fsp_lock(&v->lock);
 	unlinked = i->unlinked;
@@ -73,12 +83,9 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 		*keep = true;
 		return 0;
 	}
-	if (err)
-		return err;
-	revalidate(v, i, f, &e, keep, &stale);
-	if (stale && v->options.stale_attr)
-		v->options.stale_attr(v->options.arg, i->attr.ino);
-	return 0;
+	if (!err && stale && v->options.stale)
+		v->options.stale(v->options.arg, i->attr.ino, false);
+	return err;
 }
 
 /* What lives in .versions never changes. */

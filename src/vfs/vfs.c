@@ -86,7 +86,7 @@ static int add_mount(struct fsp_vfs *v, char **error)
 	char host[256] = "";
 	struct fsp_mountinfo info = {
 		.id = v->id, .host = host, .path = v->options.mountpoint,
-		.pid = getpid(), .started_us = fsp_now_us(),
+		.pid = getpid(), .started_us = v->started_us,
 	};
 	int err;
 
@@ -98,9 +98,9 @@ static int add_mount(struct fsp_vfs *v, char **error)
 	                  v->options.mountpoint) : 0;
 }
 
-static void random_id(char out[33])
+static void random_id(char out[FSP_MOUNT_ID + 1])
 {
-	unsigned char id[16];
+	unsigned char id[FSP_MOUNT_ID / 2];
 
 	fsp_random(id, sizeof(id));
 	fsp_hex(out, id, sizeof(id));
@@ -108,6 +108,8 @@ static void random_id(char out[33])
 
 static void vfs_free(struct fsp_vfs *v)
 {
+	fsp_cond_destroy(&v->lock_wake);
+	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
 	fsp_spool_close(v->spool);
 	inode_table_free(v);
@@ -129,7 +131,9 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	v->op_timeout_ns = fsp_config_ns(store->config, "mount", "op_timeout");
 	v->total_size = (uint64_t)fsp_config_int(store->config, "mount",
 	                                         "total_size");
+	v->started_us = fsp_now_us();
 	random_id(v->id);
+	locks_init(v);
 	err = inode_table_init(v);
 	if (!err)
 		err = open_dirs(v, error);
@@ -164,6 +168,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	struct inode *i;
 	int err;
 
+	locks_end(v);
 	while ((i = next_dirty(v))) {
 		file_settle(v, i);
 		inode_unref(v, i);

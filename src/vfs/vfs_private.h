@@ -83,6 +83,7 @@ struct file {
 	uint32_t mask;                  /* attributes that go with the commit */
 	struct fsp_attr attr;
 	int64_t mtime_ns;
+	bool locked[2];                 /* by kind: a lock was taken here */
 	uint64_t writes;                /* changes so far, to see new ones */
 };
 
@@ -100,7 +101,8 @@ struct fsp_vfs {
 	struct fsp_cache *cache;
 	struct fsp_spool *spool;
 	struct fsp_vfs_options options;
-	char id[33];                    /* of this mount */
+	char id[FSP_MOUNT_ID + 1];      /* of this mount */
+	int64_t started_us;
 	const char *versions_dir;
 	int64_t op_timeout_ns;
 	uint64_t total_size;
@@ -112,6 +114,13 @@ struct fsp_vfs {
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
 	struct inode *root;
+
+	struct fsp_mutex lock_lock;     /* the waits for locks */
+	struct fsp_cond lock_wake;
+	struct fsp_lock_wait *waits;
+	pthread_t lock_thread;
+	bool lock_thread_runs, lock_stop;
+	uint64_t lock_events;           /* unlocks here, to try again at once */
 
 	struct fsp_counts counts;       /* for statfs, and how old */
 	int64_t counts_ns;
@@ -179,6 +188,17 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 int file_grow(struct fsp_vfs *v, struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
 uint64_t content_tag(const struct fsp_content *c);
+
+/*
+ * open.c: a clean file takes what is live now. *keep: the kernel's pages still
+ * hold; *stale: its attributes do not.
+ */
+int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
+                    const struct fsp_ctx *ctx, bool *keep, bool *stale);
+
+/* lock.c */
+void locks_init(struct fsp_vfs *v);
+void locks_end(struct fsp_vfs *v);
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */

@@ -1,0 +1,317 @@
+/*
+ * Locks: asked of the rows, so that all mounts see them; waited for by one
+ * thread of the mount for all, so that a waiting lock holds no worker.
+ */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+/* How often another mount's lock is asked for: at first, and at the most. */
+#define POLL_MIN_NS (2 * 1000 * 1000LL)
+#define POLL_MAX_NS (100 * 1000 * 1000LL)
+
+static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
+                 struct fsp_flock *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->ino = h->inode->attr.ino;
+	l->kind = r->kind;
+	strcpy(l->mount, h->v->id);
+	l->owner = r->owner;
+	l->type = r->type;
+	l->start = r->start;
+	l->end = r->end;
+	l->pid = r->pid;
+}
+
+/* What a mount held that has died is nobody's: its spool is not locked. */
+static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       const char *mount)
+{
+	int err;
+
+	if (strcmp(mount, v->id) == 0 || fsp_spool_alive(v->spool_dir, mount))
+		return false;
+	err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
+	if (err)
+		fsp_warn("a dead mount's locks stay: %s", strerror(-err));
+	return !err;
+}
+
+/* Once; -EAGAIN: somebody has it. */
+static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                    const struct fsp_lock_request *r)
+{
+	struct fsp_vfs *v = h->v;
+	struct fsp_flock l, conflict;
+	int err;
+
+	fill(h, r, &l);
+	err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
+	if (err == -EAGAIN && clear_dead(v, ctx, conflict.mount))
+		err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
+	return err;
+}
+
+static void wake(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock_lock);
+	v->lock_events++;
+	fsp_cond_broadcast(&v->lock_wake);
+}
+
+/*
+ * Whoever holds the lock sees what was committed before. *stale: the kernel's
+ * pages are of before.
+ */
+static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                      bool *stale)
+{
+	bool keep = true, attr = false;
+	int err;
+
+	*stale = false;
+	if (h->inode->kind != INODE_LIVE)
+		return 0;
+	err = file_revalidate(h->v, h->inode, h->file, ctx, &keep, &attr);
+	*stale = !err && (!keep || attr);
+	/* An unlinked file has no rows to look at: nobody else can have it. */
+	return err == -ESTALE ? 0 : err;
+}
+
+static void finish(struct fsp_lock_wait *w, int err)
+{
+	struct fsp_handle *h = w->handle;
+
+	if (!err && w->stale && h->v->options.stale)
+		h->v->options.stale(h->v->options.arg, h->inode->attr.ino, true);
+	w->done(w->arg, err);
+}
+
+/* One more try for a waiter: -EAGAIN when it goes on waiting. */
+static int try_wait(struct fsp_lock_wait *w)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	int err;
+
+	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
+	err = w->held ? 0 : try_lock(w->handle, &ctx, &w->request);
+	if (!err && !w->held)
+		err = look_again(w->handle, &ctx, &w->stale);
+	return err;
+}
+
+/* Takes a waiter out of the list, where `from` says it may be. */
+static struct fsp_lock_wait *next_wait(struct fsp_vfs *v, size_t skip)
+{
+	struct fsp_lock_wait **p = &v->waits, *w;
+
+	fsp_assert_held(&v->lock_lock);
+	while (*p && skip--)
+		p = &(*p)->next;
+	w = *p;
+	if (w)
+		*p = w->next;
+	return w;
+}
+
+static void put_back(struct fsp_vfs *v, struct fsp_lock_wait *w, size_t at)
+{
+	struct fsp_lock_wait **p = &v->waits;
+
+	fsp_assert_held(&v->lock_lock);
+	while (*p && at--)
+		p = &(*p)->next;
+	w->next = *p;
+	*p = w;
+}
+
+/* One look at all waiters; how many were served. */
+static unsigned serve_round(struct fsp_vfs *v)
+{
+	struct fsp_lock_wait *w;
+	unsigned served = 0;
+	size_t skip = 0;
+
+	fsp_assert_held(&v->lock_lock);
+	while ((w = next_wait(v, skip))) {
+		bool cancelled = w->cancelled || v->lock_stop;
+		int err;
+
+		fsp_unlock(&v->lock_lock);
+		err = cancelled && !w->held ? -EINTR : try_wait(w);
+		fsp_lock(&v->lock_lock);
+		if (err == -EAGAIN) {
+			put_back(v, w, skip++);
+			continue;
+		}
+		fsp_unlock(&v->lock_lock);
+		finish(w, err);
+		fsp_lock(&v->lock_lock);
+		served++;
+	}
+	return served;
+}
+
+static void *lock_thread(void *arg)
+{
+	struct fsp_vfs *v = arg;
+	int64_t pause = POLL_MIN_NS;
+
+	FSP_GUARD(&v->lock_lock);
+	while (!v->lock_stop || v->waits) {
+		uint64_t events = v->lock_events;
+
+		if (serve_round(v))
+			pause = POLL_MIN_NS;
+		if (v->lock_events != events)
+			continue;
+		if (!v->waits && !v->lock_stop) {
+			fsp_cond_wait(&v->lock_wake, &v->lock_lock, 0);
+			pause = POLL_MIN_NS;
+		} else if (!v->lock_stop) {
+			fsp_cond_wait(&v->lock_wake, &v->lock_lock,
+			              fsp_mono_ns() + pause);
+			pause = pause * 2 > POLL_MAX_NS ? POLL_MAX_NS : pause * 2;
+		}
+	}
+	return NULL;
+}
+
+/* The thread is there from the first lock that has to wait. */
+static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
+{
+	FSP_GUARD(&v->lock_lock);
+	if (v->lock_stop)
+		return -EINTR;
+	if (!v->lock_thread_runs) {
+		int err = pthread_create(&v->lock_thread, NULL, lock_thread, v);
+
+		if (err)
+			return -err;
+		v->lock_thread_runs = true;
+	}
+	put_back(v, w, SIZE_MAX);
+	v->lock_events++;
+	fsp_cond_broadcast(&v->lock_wake);
+	return 0;
+}
+
+/* Others get the lock after this: what was written under it is committed. */
+static void commit_before(struct fsp_handle *h, const struct fsp_ctx *ctx)
+{
+	int err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
+
+	/* The file stays dirty, and close() says it again. */
+	if (err)
+		fsp_warn("inode %llu: unlocked, but not committed: %s",
+		         (unsigned long long)h->inode->attr.ino, strerror(-err));
+}
+
+static void took(struct fsp_handle *h, enum fsp_lock_kind kind)
+{
+	FSP_GUARD(&h->file->lock);
+	h->file->locked[kind] = true;
+}
+
+void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                  const struct fsp_lock_request *r,
+                  void (*done)(void *arg, int err), void *arg,
+                  struct fsp_lock_wait *wait)
+{
+	int err;
+
+	*wait = (struct fsp_lock_wait){ .handle = h, .request = *r,
+	                                .done = done, .arg = arg };
+	if (r->type != F_WRLCK)
+		commit_before(h, ctx);
+	if (r->type != F_UNLCK)
+		took(h, r->kind);
+	err = try_lock(h, ctx, r);
+	if (!err && r->type == F_UNLCK) {
+		wake(h->v);
+	} else if (!err) {
+		err = look_again(h, ctx, &wait->stale);
+		wait->held = true;
+	}
+	/* Waiting, and dropping pages, is the lock thread's. */
+	if ((err == -EAGAIN && r->wait) || (!err && wait->stale)) {
+		err = queue(h->v, wait);
+		if (!err)
+			return;
+	}
+	done(arg, err);
+}
+
+void fsp_vfs_lock_cancel(struct fsp_vfs *v, struct fsp_lock_wait *wait)
+{
+	FSP_GUARD(&v->lock_lock);
+	wait->cancelled = true;
+	v->lock_events++;
+	fsp_cond_broadcast(&v->lock_wake);
+}
+
+int fsp_vfs_lock_test(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                      const struct fsp_lock_request *r,
+                      struct fsp_lock_request *out)
+{
+	struct fsp_flock l, conflict;
+	int err;
+
+	fill(h, r, &l);
+	err = fsp_meta_lock_get(h->v->store->meta, ctx, &l, &conflict);
+	if (!err && conflict.type != F_UNLCK &&
+	    clear_dead(h->v, ctx, conflict.mount))
+		err = fsp_meta_lock_get(h->v->store->meta, ctx, &l, &conflict);
+	if (err)
+		return err;
+	*out = *r;
+	out->type = conflict.type;
+	out->start = conflict.start;
+	out->end = conflict.end;
+	out->pid = conflict.pid;
+	return 0;
+}
+
+void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                          enum fsp_lock_kind kind, uint64_t owner)
+{
+	struct fsp_lock_request all = { .kind = kind, .owner = owner,
+	                                .type = F_UNLCK, .end = INT64_MAX };
+	bool locked;
+	int err;
+
+	fsp_lock(&h->file->lock);
+	locked = h->file->locked[kind];
+	fsp_unlock(&h->file->lock);
+	if (!locked)
+		return;
+	err = try_lock(h, ctx, &all);
+	if (err)
+		fsp_error("inode %llu: a lock stays: %s",
+		          (unsigned long long)h->inode->attr.ino, strerror(-err));
+	wake(h->v);
+}
+
+void locks_init(struct fsp_vfs *v)
+{
+	fsp_mutex_init(&v->lock_lock);
+	fsp_cond_init(&v->lock_wake);
+}
+
+void locks_end(struct fsp_vfs *v)
+{
+	fsp_lock(&v->lock_lock);
+	v->lock_stop = true;
+	fsp_cond_broadcast(&v->lock_wake);
+	fsp_unlock(&v->lock_lock);
+	if (v->lock_thread_runs)
+		pthread_join(v->lock_thread, NULL);
+}

@@ -1,0 +1,214 @@
+/*
+ * Extended attributes: those that applications set, and read-only facts about
+ * the file under user.filespace. The facts are answered and not listed, so
+ * that rsync -X and cp -a do not try to copy them.
+ */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_path.h"
+#include "fsp_version.h"
+
+#define FACTS "user.filespace."
+
+static bool is_fact(const char *name)
+{
+	return strncmp(name, FACTS, strlen(FACTS)) == 0;
+}
+
+static bool storable(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 ||
+	       strncmp(name, "trusted.", 8) == 0;
+}
+
+static int put(struct fsp_buf *out, const char *text)
+{
+	fsp_buf_reset(out);
+	return fsp_buf_adds(out, text);
+}
+
+static int stored_size(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       const struct fsp_content *c, struct fsp_buf *out)
+{
+	struct fsp_object o;
+	int err = fsp_meta_object_get(v->store->meta, ctx, c->hash, &o);
+	uint64_t stored = o.stored;
+
+	/* Nobody has read it yet: the store knows how large it is. */
+	if (err == -ENOENT)
+		err = fsp_obj_head(v->store->objects, ctx, c->hash, &stored);
+	fsp_buf_reset(out);
+	return err ? err : fsp_buf_printf(out, "%" PRIu64, stored);
+}
+
+static int content_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        const struct fsp_content *c, const char *what,
+                        struct fsp_buf *out)
+{
+	if (!c->row)
+		return -ENODATA;
+	if (strcmp(what, "hash") == 0)
+		return put(out, c->hash);
+	if (strcmp(what, "stored_size") == 0)
+		return stored_size(v, ctx, c, out);
+	if (strcmp(what, "version") != 0)
+		return -ENODATA;
+	fsp_buf_reset(out);
+	return fsp_buf_printf(out, "%" PRId64, c->row);
+}
+
+/* Where PHP finds it. */
+static int key_fact(const char *path, const char *what, struct fsp_buf *out)
+{
+	FSP_FREE char *dir = NULL, *name = NULL;
+	struct fsp_dirkey k = { 0 };
+	int err = fsp_path_split(path, &dir, &name);
+
+	if (err)
+		return -ENODATA;        /* the root */
+	err = fsp_path_dirkey(dir, &k);
+	if (err)
+		return err;
+	if (strcmp(what, "space") == 0)
+		err = put(out, k.space);
+	else if (*k.dir)
+		err = put(out, k.dir) || fsp_buf_addc(out, '/') ||
+			fsp_buf_adds(out, name) ? -ENOMEM : 0;
+	else
+		err = put(out, name);
+	fsp_dirkey_free(&k);
+	return err;
+}
+
+/* One line on what works. A call that fails here says so by its error. */
+static int health_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct fsp_buf *out)
+{
+	struct fsp_space s;
+	struct fsp_entry root;
+	char since[32];
+	struct fsp_ref ref = { .ino = FSP_INO_ROOT, .path = "" };
+	int db = fsp_meta_getattr(v->store->meta, ctx, &ref, &root);
+	int store = fsp_obj_space(v->store->objects, ctx, &s);
+
+	fsp_buf_reset(out);
+	return fsp_buf_printf(out, "database %s, objects %s, %s, since %s",
+	                      db ? strerror(-db) : "ok",
+	                      store && store != -ENOTSUP ? strerror(-store) : "ok",
+	                      v->store->read_only ? "read-only" : "writable",
+	                      fsp_time_format(since, v->started_us));
+}
+
+static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
+                const char *what, struct fsp_buf *out)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_entry e;
+	int err;
+
+	if (i->kind == INODE_PAST && S_ISREG(i->attr.mode))
+		return content_fact(v, ctx, &i->past->content, what, out);
+	if (i->kind != INODE_LIVE)
+		return -ENODATA;
+	if (i == v->root && strcmp(what, "health") == 0)
+		return health_fact(v, ctx, out);
+	err = inode_path(v, i, &path);
+	if (err)
+		return err == -ESTALE ? -ENODATA : err;
+	if (strcmp(what, "space") == 0 || strcmp(what, "key") == 0)
+		return key_fact(path, what, out);
+	ref.path = path;
+	err = fsp_meta_getattr(v->store->meta, ctx, &ref, &e);
+	return err ? err : content_fact(v, ctx, &e.content, what, out);
+}
+
+int fsp_vfs_getxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     const char *name, struct fsp_buf *out)
+{
+	struct inode *i;
+	int err;
+
+	if (!storable(name))
+		return strncmp(name, "security.", 9) == 0 ? -ENODATA
+		                                          : -EOPNOTSUPP;
+	err = inode_ref(v, ino, &i);
+	if (err)
+		return err;
+	if (is_fact(name))
+		err = fact(v, ctx, i, name + strlen(FACTS), out);
+	else if (i->kind != INODE_LIVE)
+		err = -ENODATA;
+	else
+		err = fsp_meta_xattr_get(v->store->meta, ctx, ino, name, out);
+	inode_unref(v, i);
+	return err;
+}
+
+struct listing {
+	struct fsp_buf *out;
+	bool all;
+};
+
+static int add_name(void *arg, const char *name)
+{
+	struct listing *l = arg;
+
+	/* trusted. is shown to root alone, as elsewhere. */
+	if (!l->all && strncmp(name, "trusted.", 8) == 0)
+		return 0;
+	return fsp_buf_add(l->out, name, strlen(name) + 1);
+}
+
+int fsp_vfs_listxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      uint64_t ino, struct fsp_buf *out)
+{
+	struct listing l = { out, ctx->uid == 0 };
+	struct inode *i;
+	int err = inode_ref(v, ino, &i);
+
+	if (err)
+		return err;
+	fsp_buf_reset(out);
+	if (i->kind == INODE_LIVE)
+		err = fsp_meta_xattr_list(v->store->meta, ctx, ino, add_name, &l);
+	inode_unref(v, i);
+	return err;
+}
+
+int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                     const char *name, const void *value, size_t len, int flags)
+{
+	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = ino };
+	struct inode *i;
+	int err;
+
+	if (!storable(name))
+		return -EOPNOTSUPP;
+	err = inode_ref(v, ino, &i);
+	if (err)
+		return err;
+	if (i->kind != INODE_LIVE || v->store->read_only)
+		err = -EROFS;
+	else if (is_fact(name))
+		err = -EPERM;
+	else
+		err = inode_path_hint(v, i, &path);
+	ref.path = path;
+	if (!err)
+		err = value ? fsp_meta_xattr_set(v->store->meta, ctx, &ref, name,
+		                                 value, len, flags)
+		            : fsp_meta_xattr_remove(v->store->meta, ctx, &ref,
+		                                    name);
+	inode_unref(v, i);
+	return err;
+}
