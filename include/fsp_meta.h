@@ -246,6 +246,10 @@ struct fsp_meta_ops {
 	                 const char *dir, const char *name, int64_t at_us,
 	                 struct fsp_entry *out);
 
+	/* Where a directory of today was then; -ENOENT: it was not. */
+	int (*path_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               const struct fsp_ref *ref, int64_t at_us, char **path);
+
 	int (*counts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	              struct fsp_counts *out);
 	int (*accounts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -402,6 +406,8 @@ FSP_META_CALL(list_at, (FSP_META_ARGS, const char *dir, int64_t at_us,
 FSP_META_CALL(lookup_at, (FSP_META_ARGS, const char *dir, const char *name,
                           int64_t at_us, struct fsp_entry *out),
               dir, name, at_us, out)
+FSP_META_CALL(path_at, (FSP_META_ARGS, const struct fsp_ref *ref,
+                        int64_t at_us, char **path), ref, at_us, path)
 FSP_META_CALL(counts, (FSP_META_ARGS, struct fsp_counts *out), out)
 FSP_META_CALL(accounts, (FSP_META_ARGS,
                          int (*each)(void *arg, const struct fsp_account *a),

@@ -161,6 +161,12 @@ static int f_lookup_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	FORWARD(m, lookup_at, ctx, dir, name, at_us, out);
 }
 
+static int f_path_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     const struct fsp_ref *ref, int64_t at_us, char **path)
+{
+	FORWARD(m, path_at, ctx, ref, at_us, path);
+}
+
 static int f_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                     struct fsp_counts *out)
 {
@@ -261,6 +267,7 @@ static const struct fsp_meta_ops ops = {
 	.dir_ended = f_dir_ended,
 	.list_at = f_list_at,
 	.lookup_at = f_lookup_at,
+	.path_at = f_path_at,
 	.counts = f_counts,
 	.accounts = f_accounts,
 	.xattr_get = f_xattr_get,

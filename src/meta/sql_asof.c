@@ -156,7 +156,7 @@ static int entry_at(struct txn *t, const char *dir, const char *name,
 	return err < 0 ? err : err ? 0 : -ENOENT;
 }
 
-static int check_dir_at(struct txn *t, const char *path, int64_t at)
+int sql_check_dir_at(struct txn *t, const char *path, int64_t at)
 {
 	FSP_FREE char *dir = NULL;
 	FSP_FREE char *name = NULL;
@@ -185,7 +185,7 @@ static int list_at(struct txn *t, void *arg)
 	if (!err)
 		err = sql_number_dirs(t, a->dir, a->set);
 	if (!err && a->set->n == 0)
-		err = check_dir_at(t, a->dir, a->at);
+		err = sql_check_dir_at(t, a->dir, a->at);
 	return err;
 }
 

@@ -320,6 +320,11 @@ int sql_adopt_past(struct txn *t, const struct key *k);
 /* The names of what ref means, adopted; -ESTALE. */
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 
+/* ---- sql_asof.c */
+
+/* Was there a directory at that time? -ENOENT -ENOTDIR */
+int sql_check_dir_at(struct txn *t, const char *path, int64_t at);
+
 /* ---- sql_remove.c */
 
 int sql_is_empty(struct txn *t, const char *path);      /* 1 yes, 0 no */
@@ -433,6 +438,8 @@ int sql_lock_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const struct fsp_flock *l, struct fsp_flock *conflict);
 int sql_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const struct fsp_flock *l, struct fsp_flock *conflict);
+int sql_path_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const struct fsp_ref *ref, int64_t at_us, char **path);
 int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                struct fsp_counts *out);
 int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -305,9 +305,9 @@ int sql_detach(struct txn *t, struct move *mv)
 	for (size_t i = 0; i < mv->l.n && !err; i++)
 		err = detach_ent(t, &mv->l.v[i]);
 	for (size_t i = 0; i < mv->n && !err; i++)
-		err = sql_run(t, "UPDATE {space} SET deleted_at = ?"
-		              " WHERE id = ?", "ii", t->now_s,
-		              mv->space[i].id);
+		err = sql_run(t, "UPDATE {space} SET deleted_at = ?,"
+		              " closed_us = ? WHERE id = ?", "iii", t->now_s,
+		              t->now_us, mv->space[i].id);
 	return err;
 }
 
@@ -351,9 +351,10 @@ static int attach_space(struct txn *t, const struct moved_space *m,
 		                 "t", k.space);
 	if (!err && !*k.dir && !there)
 		err = sql_run(t, "INSERT INTO {space} (space_key, created_at,"
-		              " updated_at, name) SELECT ?, s.created_at, ?,"
-		              " s.name FROM {space} s WHERE s.id = ?", "tii",
-		              k.space, t->now_s, m->id);
+		              " updated_at, name, since_us) SELECT ?,"
+		              " s.created_at, ?, s.name, ? FROM {space} s"
+		              " WHERE s.id = ?", "tiii", k.space, t->now_s,
+		              t->now_us, m->id);
 	fsp_dirkey_free(&k);
 	return err;
 }

@@ -33,6 +33,7 @@ static const struct fsp_meta_ops ops = {
 	.dir_ended = sql_dir_ended,
 	.list_at = sql_list_at,
 	.lookup_at = sql_lookup_at,
+	.path_at = sql_path_at,
 	.counts = sql_counts,
 	.accounts = sql_accounts,
 	.xattr_get = sql_xattr_get,

@@ -74,9 +74,9 @@ static int end_dir(struct txn *t, const struct ent *e)
 		err = bury_names(t, &tree);
 	if (err || *tree.k.dir)
 		return err;
-	return sql_run(t, "UPDATE {space} SET deleted_at = ? WHERE"
-	               " space_key = ? AND " LIVE(""), "it", t->now_s,
-	               tree.k.space);
+	return sql_run(t, "UPDATE {space} SET deleted_at = ?, closed_us = ?"
+	               " WHERE space_key = ? AND " LIVE(""), "iit", t->now_s,
+	               t->now_us, tree.k.space);
 }
 
 int sql_end_name(struct txn *t, int64_t name_id)

@@ -37,8 +37,10 @@ static const char all_spaces[] = COLS("f.id") IN_SPACES BY_SPACE;
 #define BY_SPACE_ID " ORDER BY s.space_key, s.id"
 
 static const char space_live[] = SPACES " AND " LIVE("s.") BY_SPACE_ID;
-static const char space_at[] = SPACES " AND s.created_at * 1000000 <= ?"
-	" AND (" LIVE("s.") " OR s.deleted_at * 1000000 > ?)" BY_SPACE_ID;
+static const char space_at[] = SPACES
+	" AND COALESCE(s.since_us, s.created_at * 1000000) <= ? AND ("
+	LIVE("s.") " OR COALESCE(s.closed_us, s.deleted_at * 1000000) > ?)"
+	BY_SPACE_ID;
 static const char space_all[] = SPACES BY_SPACE_ID;
 
 const char *sql_file_text(const struct txn *t, enum which w, bool in_space)

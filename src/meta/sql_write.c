@@ -106,9 +106,9 @@ int sql_ensure_space(struct txn *t, const char *space)
 	if (err)
 		return err;
 	name = strrchr(path, '/');
-	return sql_run(t, "INSERT INTO {space} (space_key, created_at, name)"
-	               " VALUES (?, ?, ?)", "tit", space, t->now_s,
-	               name ? name + 1 : path);
+	return sql_run(t, "INSERT INTO {space} (space_key, created_at, name,"
+	               " since_us) VALUES (?, ?, ?, ?)", "titi", space,
+	               t->now_s, name ? name + 1 : path, t->now_us);
 }
 
 int sql_space_for(struct txn *t, const struct key *k, bool is_dir)

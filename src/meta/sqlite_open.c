@@ -82,8 +82,8 @@ static int connect_detect(struct sqlite_settings *s, sqlite3 **db,
 
 	if (!err)
 		err = detect(*db, s->path, &s->found, error);
-	if (!err || err == -ENOENT || !s->read_only || s->immutable ||
-	    may_write_beside(s->path))
+	if (!err || !s->read_only || s->immutable ||
+	    access(s->path, R_OK) != 0 || may_write_beside(s->path))
 		return err;
 	cleanup_db(db);
 	*db = NULL;

@@ -44,7 +44,9 @@
 	"  created_at INTEGER,\n" \
 	"  updated_at INTEGER DEFAULT NULL,\n" \
 	"  deleted_at INTEGER DEFAULT NULL,\n" \
-	"  name TEXT\n" \
+	"  name TEXT,\n" \
+	"  since_us INTEGER,\n" \
+	"  closed_us INTEGER\n" \
 	")"
 
 #define LIVE "(deleted_at IS NULL OR deleted_at = 0)"
@@ -422,7 +424,8 @@ static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
 		" NULL AS gid, NULL AS mtime_ns, NULL AS stored_at,"
 		" NULL AS since_us, NULL AS closed_us, NULL AS pred_id"
 		" FROM filespace_file)", file);
-	p->table[1] = fsp_strf("(SELECT %s FROM filespace)", space);
+	p->table[1] = fsp_strf("(SELECT %s, NULL AS since_us, NULL AS closed_us"
+	                       " FROM filespace)", space);
 	return p->table[0] && p->table[1] ? 0 : -ENOMEM;
 }
 

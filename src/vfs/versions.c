@@ -5,6 +5,7 @@
  *   D/.versions/f          INODE_HISTORY   one entry for each stored version
  *   D/.versions/f/<entry>  INODE_PAST      that version
  *   D/.versions/gone/...   INODE_PAST      a deleted directory, as it last was
+ *   D/.versions/@TIME/...  INODE_PAST      D as it was then
  *
  * Inode numbers are hashes with bit 63 set, equal on every host.
  */
@@ -304,6 +305,43 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
 }
 
+/* .versions/@TIME: the directory as it was, under the name it had. */
+static int lookup_time(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct inode *i, const char *name, struct fsp_attr *out)
+{
+	FSP_FREE char *dir = NULL;
+	struct fsp_attr attr;
+	struct fsp_ref ref;
+	struct past *p;
+	int64_t at;
+	int err = shadowed(v, i, &dir, &attr);
+
+	if (err)
+		return err;
+	if (fsp_time_parse(name, &at))
+		return -ENOENT;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	ref.ino = attr.ino;
+	ref.path = dir;
+	p->at_us = at;
+	err = fsp_meta_path_at(v->store->meta, ctx, &ref, at, &p->path);
+	if (err) {
+		free(p);
+		return err;
+	}
+	shadow_dir(out, &attr, past_ino(i->attr.ino, INODE_PAST, name));
+	return inode_enter_past(v, i, name, INODE_PAST, out, p);
+}
+
+static int enter_history(struct fsp_vfs *v, struct inode *i, const char *name,
+                         const struct fsp_attr *dir_attr, struct fsp_attr *out)
+{
+	shadow_dir(out, dir_attr, past_ino(i->attr.ino, INODE_HISTORY, name));
+	return inode_enter_past(v, i, name, INODE_HISTORY, out, NULL);
+}
+
 static int lookup_name(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *i, const char *name, struct fsp_attr *out)
 {
@@ -318,11 +356,12 @@ static int lookup_name(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return -ENOMEM;
 	err = fsp_meta_history(v->store->meta, ctx, path, stop_at_first, NULL);
 	if (err == -ENOENT || err == 0)
-		return lookup_ended(v, ctx, i, dir, name, &dir_attr, out);
-	if (err < 0)
-		return err;
-	shadow_dir(out, &dir_attr, past_ino(i->attr.ino, INODE_HISTORY, name));
-	return inode_enter_past(v, i, name, INODE_HISTORY, out, NULL);
+		err = lookup_ended(v, ctx, i, dir, name, &dir_attr, out);
+	else if (err > 0)
+		return enter_history(v, i, name, &dir_attr, out);
+	/* A name that is in the way of a time has the first word. */
+	return err == -ENOENT && *name == '@'
+		? lookup_time(v, ctx, i, name, out) : err;
 }
 
 struct find {

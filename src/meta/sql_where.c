@@ -1,0 +1,70 @@
+/* Where an inode was at a time. */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "sql_meta.h"
+
+struct where {
+	const struct fsp_ref *ref;
+	int64_t at;
+	char *path;
+};
+
+/* By the names that the inode had: 1 found, 0 not. */
+static int by_name(struct txn *t, struct where *w)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	const char *space, *dir, *name;
+	FSP_FREE char *file = NULL;
+	int err = sql_start(t, &s, "SELECT n.space_key, n.dir_key, n.name FROM"
+	                    " {name} n WHERE n.ino = ? AND n.since_us <= ? AND"
+	                    " (n.closed_us IS NULL OR n.closed_us > ?)"
+	                    " ORDER BY n.since_us DESC, n.id DESC LIMIT 1",
+	                    "iii", (int64_t)w->ref->ino, w->at, w->at);
+
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err;
+	space = sql_str(s, 0);
+	dir = sql_str(s, 1);
+	name = sql_str(s, 2);
+	if (!space || !dir || !name)
+		return -EIO;
+	file = fsp_path_join(dir, name);
+	err = file ? fsp_path_of_row(space, file, &w->path) : -ENOMEM;
+	return err ? err : 1;
+}
+
+static int path_at(struct txn *t, void *arg)
+{
+	struct where *w = arg;
+	int err = 0;
+
+	free(w->path);
+	w->path = NULL;
+	if (w->ref->ino != FSP_INO_ROOT)
+		err = by_name(t, w);
+	if (err < 0)
+		return err;
+	/* What only rows make has always been where it is. */
+	if (!err)
+		w->path = strdup(w->ref->path);
+	if (!w->path)
+		return -ENOMEM;
+	return sql_check_dir_at(t, w->path, w->at);
+}
+
+int sql_path_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                const struct fsp_ref *ref, int64_t at_us, char **path)
+{
+	struct where w = { ref, at_us, NULL };
+	int err = sql_txn(m, ctx, SQL_READ, path_at, &w);
+
+	if (err)
+		free(w.path);
+	else
+		*path = w.path;
+	return err;
+}
