@@ -10,7 +10,18 @@
 struct fsp_vfs;
 struct fsp_fuse;
 
+enum fsp_squash { FSP_SQUASH_NONE, FSP_SQUASH_ROOT, FSP_SQUASH_ALL };
+
+/* Whose ids are shown and stored, where they differ between servers. */
+struct fsp_ids {
+	int64_t force_uid, force_gid;   /* -1: as stored */
+	uint32_t umask;
+	enum fsp_squash squash;
+	uint32_t anon_uid, anon_gid;
+};
+
 struct fsp_fuse_options {
+	struct fsp_ids ids;
 	const char *mountpoint;
 	const char *source;             /* shown as the device in mountinfo */
 	const char *mount_options;      /* nodev,nosuid,... or "" */

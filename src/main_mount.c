@@ -100,6 +100,31 @@ static int add_setting(struct args *a, const char *opt)
 	return s[a->n_settings++] ? 0 : -ENOMEM;
 }
 
+/* uid=33 and the like, as other filesystems have them. */
+static bool is_short(struct args *a, const char *opt, int *err)
+{
+	static const struct {
+		const char *word, *setting;
+	} shorts[] = {
+		{ "uid=", "mount.force_uid" }, { "gid=", "mount.force_gid" },
+		{ "umask=", "mount.umask" }, { "squash=", "mount.squash" },
+		{ "anonuid=", "mount.anon_uid" },
+		{ "anongid=", "mount.anon_gid" },
+	};
+
+	for (size_t i = 0; i < sizeof(shorts) / sizeof(*shorts); i++) {
+		size_t n = strlen(shorts[i].word);
+		FSP_FREE char *full = NULL;
+
+		if (strncmp(opt, shorts[i].word, n) != 0)
+			continue;
+		full = fsp_strf("%s=%s", shorts[i].setting, opt + n);
+		*err = full ? add_setting(a, full) : -ENOMEM;
+		return true;
+	}
+	return false;
+}
+
 /* One word of -o. -EINVAL: not understood. */
 static int one_option(struct args *a, const char *opt)
 {
@@ -114,7 +139,10 @@ static int one_option(struct args *a, const char *opt)
 		"user", "nouser", "users", "owner", "group", "_netdev",
 		"nofail", "", NULL
 	};
+	int err;
 
+	if (is_short(a, opt, &err))
+		return err;
 	if (strcmp(opt, "ro") == 0)
 		a->read_only = true;
 	else if (strcmp(opt, "helper") == 0)
@@ -298,12 +326,30 @@ static char *source_name(const struct args *a, const struct fsp_config *c)
 	return strdup(file ? file : a->source ? a->source : "filespacefs");
 }
 
+static struct fsp_ids ids(const struct fsp_config *c)
+{
+	const char *squash = fsp_config_str(c, "mount", "squash");
+	struct fsp_ids i = {
+		.force_uid = fsp_config_int(c, "mount", "force_uid"),
+		.force_gid = fsp_config_int(c, "mount", "force_gid"),
+		.umask = (uint32_t)fsp_config_int(c, "mount", "umask"),
+		.squash = strcmp(squash, "all") == 0 ? FSP_SQUASH_ALL
+			: strcmp(squash, "root") == 0 ? FSP_SQUASH_ROOT
+			: FSP_SQUASH_NONE,
+		.anon_uid = (uint32_t)fsp_config_int(c, "mount", "anon_uid"),
+		.anon_gid = (uint32_t)fsp_config_int(c, "mount", "anon_gid"),
+	};
+
+	return i;
+}
+
 static int mount_store(struct args *a, struct fsp_store *s)
 {
 	const struct fsp_config *c = s->config;
 	FSP_FREE char *error = NULL, *source = source_name(a, c);
 	struct fsp_fuse_options o = {
 		.mountpoint = a->mountpoint,
+		.ids = ids(c),
 		.source = source,
 		.mount_options = a->pass.data ? a->pass.data : "",
 		.allow_other = allow_other(c),

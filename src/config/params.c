@@ -104,6 +104,25 @@ const struct fsp_param fsp_params[] = {
 	       "Whether other users may use the mount, as the files' modes "
 	       "allow. auto means yes when root mounts. An ordinary user needs "
 	       "user_allow_other in /etc/fuse.conf for yes."),
+	INTEGER("mount", "force_uid", "-1", -1, 4294967294, "",
+	        "Shows every file as this user's, for a server on which the "
+	        "applications have another id; chown is refused. -1 shows the "
+	        "owners that are stored. The same as -o uid=N."),
+	INTEGER("mount", "force_gid", "-1", -1, 4294967294, "",
+	        "Shows every file as this group's, likewise. The same as "
+	        "-o gid=N."),
+	MODE("mount", "umask", "0", 0777,
+	     "Permissions that are shown to nobody, whatever is stored. The "
+	     "same as -o umask=M."),
+	CHOICE("mount", "squash", "none", "none|root|all",
+	       "Whose new files are stored as owned by mount.anon_uid and "
+	       "mount.anon_gid: nobody's, root's, or everybody's. Permissions "
+	       "are checked by this machine's kernel with the ids of the "
+	       "caller all the same. The same as -o squash=WORD."),
+	INTEGER("mount", "anon_uid", "65534", 0, 4294967294, "",
+	        "The owner with mount.squash. The same as -o anonuid=N."),
+	INTEGER("mount", "anon_gid", "65534", 0, 4294967294, "",
+	        "The group with mount.squash. The same as -o anongid=N."),
 	DURATION("mount", "thin_interval", "60s", 0, MS_DAY,
 	         "An empty version, and one that the same open file has written "
 	         "before, are dropped when their successor is stored within "

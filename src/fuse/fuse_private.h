@@ -25,7 +25,8 @@ static inline struct fsp_fuse *fuse_of(fuse_req_t req)
 /* Who asks, and until when. */
 struct fsp_ctx fuse_ctx(fuse_req_t req);
 
-void fuse_attr(const struct fsp_attr *a, struct stat *st);
+void fuse_attr(const struct fsp_fuse *f, const struct fsp_attr *a,
+               struct stat *st);
 
 /* ops_dir.c */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -13,11 +13,17 @@
 struct fsp_ctx fuse_ctx(fuse_req_t req)
 {
 	const struct fuse_ctx *who = fuse_req_ctx(req);
+	const struct fsp_ids *ids = &fuse_of(req)->o.ids;
 	struct fsp_ctx ctx = {
 		.deadline_ns = fsp_mono_ns() + fuse_of(req)->o.op_timeout_ns,
 		.uid = who->uid, .gid = who->gid,
 	};
 
+	if (ids->squash == FSP_SQUASH_ALL ||
+	    (ids->squash == FSP_SQUASH_ROOT && who->uid == 0)) {
+		ctx.uid = ids->anon_uid;
+		ctx.gid = ids->anon_gid;
+	}
 	return ctx;
 }
 
@@ -29,14 +35,17 @@ static struct timespec to_timespec(int64_t ns)
 	return t;
 }
 
-void fuse_attr(const struct fsp_attr *a, struct stat *st)
+void fuse_attr(const struct fsp_fuse *f, const struct fsp_attr *a,
+               struct stat *st)
 {
+	const struct fsp_ids *ids = &f->o.ids;
+
 	memset(st, 0, sizeof(*st));
 	st->st_ino = a->ino;
-	st->st_mode = a->mode;
+	st->st_mode = S_ISLNK(a->mode) ? a->mode : a->mode & ~ids->umask;
 	st->st_nlink = a->nlink;
-	st->st_uid = a->uid;
-	st->st_gid = a->gid;
+	st->st_uid = ids->force_uid < 0 ? a->uid : (uid_t)ids->force_uid;
+	st->st_gid = ids->force_gid < 0 ? a->gid : (gid_t)ids->force_gid;
 	st->st_rdev = (dev_t)a->rdev;
 	st->st_size = (off_t)a->size;
 	st->st_blocks = S_ISREG(a->mode) ? (blkcnt_t)((a->size + 511) / 512) : 0;
@@ -58,7 +67,7 @@ void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
 	e->ino = a->ino;
 	e->attr_timeout = seconds(f->o.attr_ns);
 	e->entry_timeout = seconds(f->o.entry_ns);
-	fuse_attr(a, &e->attr);
+	fuse_attr(f, a, &e->attr);
 }
 
 /* Answers with an entry that a look-up was counted for. */
@@ -115,7 +124,7 @@ static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a)
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fuse_attr(a, &st);
+	fuse_attr(fuse_of(req), a, &st);
 	fuse_reply_attr(req, &st, seconds(fuse_of(req)->o.attr_ns));
 }
 
@@ -161,6 +170,30 @@ static uint32_t set_times(const struct stat *st, int to_set, struct fsp_attr *a)
 	return mask;
 }
 
+/*
+ * Changing an owner: where everybody's files are shown as one user's, only to
+ * what is shown already, which changes nothing.
+ */
+static int set_owner(const struct fsp_fuse *f, const struct stat *st,
+                     int to_set, uint32_t *mask)
+{
+	const struct fsp_ids *ids = &f->o.ids;
+
+	if (to_set & FUSE_SET_ATTR_UID) {
+		if (ids->force_uid < 0)
+			*mask |= FSP_SET_UID;
+		else if (st->st_uid != (uid_t)ids->force_uid)
+			return -EPERM;
+	}
+	if (to_set & FUSE_SET_ATTR_GID) {
+		if (ids->force_gid < 0)
+			*mask |= FSP_SET_GID;
+		else if (st->st_gid != (gid_t)ids->force_gid)
+			return -EPERM;
+	}
+	return 0;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
                        int to_set, struct fuse_file_info *fi)
 {
@@ -172,16 +205,16 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 	};
 	struct fsp_attr out;
 	uint32_t mask = set_times(st, to_set, &a);
-	int err;
+	int err = set_owner(fuse_of(req), st, to_set, &mask);
 
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
 	if (fi)
 		h = (struct fsp_handle *)(uintptr_t)fi->fh;
 	if (to_set & FUSE_SET_ATTR_MODE)
 		mask |= FSP_SET_MODE;
-	if (to_set & FUSE_SET_ATTR_UID)
-		mask |= FSP_SET_UID;
-	if (to_set & FUSE_SET_ATTR_GID)
-		mask |= FSP_SET_GID;
 	if (to_set & FUSE_SET_ATTR_SIZE)
 		mask |= FSP_SET_SIZE;
 	err = fsp_vfs_setattr(fuse_of(req)->vfs, &ctx, ino, h, mask, &a, &out);

@@ -33,7 +33,7 @@ static size_t add_entry(fuse_req_t req, char *buf, size_t left, bool plus,
 	struct stat st;
 
 	if (!plus) {
-		fuse_attr(a, &st);
+		fuse_attr(fuse_of(req), a, &st);
 		return fuse_add_direntry(req, buf, left, name, &st, (off_t)next);
 	}
 	fuse_entry(fuse_of(req), a, &e);

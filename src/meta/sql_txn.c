@@ -52,6 +52,15 @@ static int attempt(struct sql_meta *m, const struct fsp_ctx *ctx,
 	return 0;
 }
 
+static void back_off(struct sql_meta *m, int tries)
+{
+	struct timespec ts = { .tv_nsec = RETRY_NS * tries };
+
+	atomic_fetch_add(&m->retries, 1);
+	/* Cut short by a signal it only tries sooner. */
+	(void)nanosleep(&ts, NULL);
+}
+
 int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
             enum sql_kind kind, sql_fn fn, void *arg)
 {
@@ -63,16 +72,11 @@ int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
 		return -EROFS;
 	atomic_fetch_add(kind == SQL_READ ? &m->reads : &m->writes, 1);
 	for (int i = 0; err == -EDEADLK && i < MAX_TRIES; i++) {
-		struct timespec ts = { .tv_nsec = RETRY_NS * i };
-
 		if (i > 0)
-			atomic_fetch_add(&m->retries, 1);
+			back_off(m, i);
 		err = fsp_ctx_check(ctx);
-		if (err)
-			return err;
-		/* Cut short by a signal it only tries sooner. */
-		(void)nanosleep(&ts, NULL);
-		err = attempt(m, ctx, kind, fn, arg);
+		if (!err)
+			err = attempt(m, ctx, kind, fn, arg);
 	}
 	return err == -EDEADLK ? -ETIMEDOUT : err;
 }
