@@ -1,0 +1,775 @@
+/* meta over SQLite: PHP working on the same store, and PHP's own stores. */
+#include <fcntl.h>
+#include <libgen.h>
+#include <sys/wait.h>
+
+#include "meta_fixture.h"
+
+static void test_upload_over(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry a, b;
+	int64_t id;
+
+	fx_mkdirs(f, "acme/contact/35");
+	a = fx_put(f, "acme/contact/35/f", '1', 10);
+	id = fx_php_upload(f, "acme.contact.35", "f", '2', 20, 1500000000);
+	b = fx_get(f, "acme/contact/35/f");
+	assert_int_equal(b.attr.ino, a.attr.ino);
+	assert_int_equal(b.attr.mode, a.attr.mode);
+	assert_int_equal(b.attr.uid, a.attr.uid);
+	assert_int_equal(b.attr.size, 20);
+	assert_int_equal(b.content.row, id);
+	assert_int_equal(b.attr.mtime_ns, 1500000000 * FSP_NS_PER_SEC);
+	assert_true(b.attr.ctime_ns >= a.attr.ctime_ns);
+	assert_int_equal(fx_walk(f, ""), 4);
+	/* the next change of the mount settles it */
+	fx_commit(f, "acme/contact/35/f", '3', 30);
+	assert_int_equal(fx_number(f, "SELECT pred_id FROM filespace_file"
+	                           " WHERE id = 3"), 2);
+	assert_int_equal(fx_number(f, "SELECT pred_id FROM filespace_file"
+	                           " WHERE id = 2"), 1);
+	assert_int_equal(fx_number(f, "SELECT ino FROM filespace_file"
+	                           " WHERE id = 2"), (int64_t)a.attr.ino);
+	assert_int_equal(fx_php_get(f, "acme.contact.35", "f"), '3');
+}
+
+static void test_upload_new(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry e, g;
+	struct fsp_ref ref;
+	int64_t id;
+
+	id = fx_php_upload(f, "acme.contact.35", "sub/dir/f", '1', 10,
+	                   1500000000);
+	assert_string_equal(fx_ls(f, ""), "acme/");
+	assert_string_equal(fx_ls(f, "acme"), "contact/");
+	assert_string_equal(fx_ls(f, "acme/contact"), "35/");
+	assert_string_equal(fx_ls(f, "acme/contact/35"), "sub/");
+	assert_string_equal(fx_ls(f, "acme/contact/35/sub/dir"), "f");
+	e = fx_get(f, "acme/contact/35/sub/dir/f");
+	assert_int_equal(e.attr.ino, FSP_INO_ROW + (uint64_t)id);
+	assert_int_equal(e.attr.mode, S_IFREG | 0640);
+	assert_int_equal(e.attr.uid, 33);
+	assert_int_equal(e.attr.gid, 34);
+	assert_int_equal(e.attr.mtime_ns, 1500000000 * FSP_NS_PER_SEC);
+	assert_int_equal(e.attr.atime_ns, e.attr.mtime_ns);
+	g = fx_get(f, "acme/contact/35/sub");
+	assert_true(g.attr.ino >= FSP_INO_DIR);
+	assert_int_equal(g.attr.mode, S_IFDIR | 0750);
+	assert_int_equal(fx_walk(f, ""), 6);
+	/* uploaded again before any mount knew it: still the same file */
+	fx_php_upload(f, "acme.contact.35", "sub/dir/f", '2', 20, 1500000001);
+	assert_int_equal(fx_get(f, "acme/contact/35/sub/dir/f").attr.ino,
+	                 e.attr.ino);
+	/* adopted: numbers stay */
+	fx_commit(f, "acme/contact/35/sub/dir/f", '3', 30);
+	assert_int_equal(fx_get(f, "acme/contact/35/sub/dir/f").attr.ino,
+	                 e.attr.ino);
+	assert_int_equal(fx_get(f, "acme/contact/35/sub").attr.ino, g.attr.ino);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_name"), 6);
+	assert_int_equal(fx_number(f, "SELECT pred_id FROM filespace_file"
+	                           " WHERE id = 3"), 2);
+	ref = (struct fsp_ref){ e.attr.ino, "acme/contact/35/sub/dir/f" };
+	assert_int_equal(f->m->ops->getattr(f->m, &f->ctx, &ref, &e), 0);
+	ref.ino++;
+	assert_int_equal(f->m->ops->getattr(f->m, &f->ctx, &ref, &e), -ESTALE);
+	fx_walk(f, "");
+}
+
+static void test_delete(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry e, a;
+	struct fsp_ref ref;
+
+	fx_mkdirs(f, "a/t/r/d");
+	a = fx_put(f, "a/t/r/d/f", '1', 10);
+	fx_php_delete(f, "a.t.r", "d/f");
+	fx_gone(f, "a/t/r/d/f");
+	assert_string_equal(fx_ls(f, "a/t/r/d"), "");
+	ref = (struct fsp_ref){ a.attr.ino, "a/t/r/d/f" };
+	assert_int_equal(fx_commit_ref(f, &ref, '2', 2, 0, &e), -ESTALE);
+	/* a dead name is replaced by the next create */
+	assert_int_equal(fx_new(f, "a/t/r/d/f", S_IFREG | 0600, &e), 0);
+	assert_int_not_equal(e.attr.ino, a.attr.ino);
+	fx_commit(f, "a/t/r/d/f", '2', 20);
+	/* and is no obstacle for rmdir, rename and mkdir */
+	fx_put(f, "a/t/r/d/g", '3', 30);
+	fx_php_delete(f, "a.t.r", "d/f");
+	fx_php_delete(f, "a.t.r", "d/g");
+	assert_int_equal(fx_mv(f, "a/t/r/d", "a/t/r/e", 0, NULL), 0);
+	assert_string_equal(fx_ls(f, "a/t/r/e"), "");
+	fx_put(f, "a/t/r/e/f", '4', 40);
+	fx_php_delete(f, "a.t.r", "e/f");
+	assert_int_equal(fx_rm(f, "a/t/r/e", true), 0);
+	fx_mkdir(f, "a/t/r/e");
+	fx_mkdir(f, "a/t/r/e/f");
+	fx_put(f, "a/t/r/x", '4', 40);
+	fx_put(f, "a/t/r/y", '5', 50);
+	fx_php_delete(f, "a.t.r", "x");
+	assert_int_equal(fx_mv(f, "a/t/r/y", "a/t/r/x", 0, NULL), 0);
+	assert_int_equal(fx_get(f, "a/t/r/x").attr.size, 50);
+	/* one of two links */
+	fx_put(f, "a/t/r/l1", '6', 60);
+	assert_int_equal(fx_ln(f, "a/t/r/l1", "a/t/r/l2"), 0);
+	fx_php_delete(f, "a.t.r", "l1");
+	fx_gone(f, "a/t/r/l1");
+	fx_commit(f, "a/t/r/l2", '7', 70);
+	fx_gone(f, "a/t/r/l1");
+	assert_int_equal(fx_get(f, "a/t/r/l2").attr.size, 70);
+}
+
+static void test_two_live(void **state)
+{
+	struct fsp_attr a = { .mtime_ns = 1000000000 * FSP_NS_PER_SEC };
+	struct fx *f = *state;
+	struct fsp_entry e;
+	struct fsp_ref ref;
+
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, deleted_at, size_original, size_storage) VALUES"
+	       " ('a.t.r', 'f', 'aa', 300, NULL, 1, 1),"
+	       " ('a.t.r', 'f', 'bb', 400, 0, 2, 2),"
+	       " ('a.t.r', 'f', 'cc', 400, 0, 3, 3),"
+	       " ('a.t.r', 'f', 'dd', 100, 0, 4, 4)");
+	e = fx_get(f, "a/t/r/f");
+	assert_int_equal(e.content.row, 3);
+	assert_int_equal(e.attr.ino, FSP_INO_ROW + 1);
+	assert_string_equal(fx_ls(f, "a/t/r"), "f");
+	assert_int_equal(fx_walk(f, ""), 4);
+	/* touch to an old time closes the others, or PHP would read those */
+	ref = (struct fsp_ref){ e.attr.ino, "a/t/r/f" };
+	assert_int_equal(f->m->ops->setattr(f->m, &f->ctx, &ref, FSP_SET_MTIME,
+	                                    &a, &e), 0);
+	assert_int_equal(e.content.row, 3);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                           " WHERE deleted_at IS NULL OR deleted_at ="
+	                           " 0"), 1);
+	assert_int_equal(fx_get(f, "a/t/r/f").attr.ino, FSP_INO_ROW + 1);
+	/* a race of PHP's after that */
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, size_original, size_storage) VALUES ('a.t.r',"
+	       " 'f', 'ee', 50, 5, 5)");
+	assert_int_equal(fx_get(f, "a/t/r/f").content.row, 3);
+	assert_int_equal(fx_rm(f, "a/t/r/f", false), 0);
+	assert_int_equal(fx_php_get(f, "a.t.r", "f"), 0);
+	fx_gone(f, "a/t/r/f");
+}
+
+static void test_rename_php_file(void **state)
+{
+	struct fx *f = *state;
+	uint64_t ino, dir;
+	struct fsp_renamed r;
+
+	fx_php_upload(f, "a.t.r", "f", '1', 10, 1500000000);
+	ino = fx_get(f, "a/t/r/f").attr.ino;
+	assert_int_equal(fx_mv(f, "a/t/r/f", "a/t/r/g", 0, &r), 0);
+	assert_int_equal(r.ino, ino);
+	fx_php_upload(f, "a.t.r", "f", '2', 20, 1500000000);
+	assert_int_equal(fx_get(f, "a/t/r/g").attr.ino, ino);
+	assert_int_not_equal(fx_get(f, "a/t/r/f").attr.ino, ino);
+	assert_int_equal(fx_php_get(f, "a.t.r", "g"), '1');
+
+	/* the same with a directory: its number goes along, too */
+	fx_php_upload(f, "a.t.r", "d/e/x", '3', 30, 1500000000);
+	fx_php_upload(f, "a.t.r", "d/y", '4', 40, 1500000000);
+	dir = fx_get(f, "a/t/r/d").attr.ino;
+	assert_int_equal(fx_mv(f, "a/t/r/d", "a/t/r/d2", 0, &r), 0);
+	assert_string_equal(fx_ls(f, "a/t/r/d2"), "e/ y");
+	assert_int_equal(fx_get(f, "a/t/r/d2").attr.ino, dir);
+	fx_gone(f, "a/t/r/d");
+	fx_php_upload(f, "a.t.r", "d/e/x", '5', 50, 1500000000);
+	assert_int_not_equal(fx_get(f, "a/t/r/d").attr.ino, dir);
+	assert_int_equal(fx_get(f, "a/t/r/d2/e/x").attr.size, 30);
+	assert_int_equal(fx_get(f, "a/t/r/d/e/x").attr.size, 50);
+	fx_walk(f, "");
+
+	/* exchange of a directory that only PHP knows with a record */
+	fx_php_upload(f, "b.t.r", "f", '6', 60, 1500000000);
+	assert_int_equal(fx_mv(f, "a/t/r/d", "b/t/r", FSP_RENAME_EXCHANGE, &r),
+	                 0);
+	assert_int_equal(fx_php_get(f, "b.t.r", "e/x"), '5');
+	assert_int_equal(fx_php_get(f, "a.t.r", "d/f"), '6');
+	fx_walk(f, "");
+}
+
+static void test_implicit_dirs(void **state)
+{
+	struct fx *f = *state;
+	uint64_t ino;
+
+	fx_php_upload(f, "a.t.r", "d/f", '1', 10, 1500000000);
+	ino = fx_get(f, "a/t/r/d").attr.ino;
+	/* PHP's delete takes the directory along, ours leaves it */
+	fx_php_delete(f, "a.t.r", "d/f");
+	fx_gone(f, "a/t/r/d");
+	fx_gone(f, "a");
+	fx_php_upload(f, "a.t.r", "d/f", '2', 20, 1500000000);
+	assert_int_equal(fx_rm(f, "a/t/r/d", true), -ENOTEMPTY);
+	assert_int_equal(fx_rm(f, "a/t/r/d/f", false), 0);
+	assert_int_equal(fx_get(f, "a/t/r/d").attr.ino, ino);
+	assert_string_equal(fx_ls(f, "a/t/r/d"), "");
+	assert_int_equal(fx_rm(f, "a/t/r/d", true), 0);
+	assert_string_equal(fx_ls(f, "a/t/r"), "");
+	assert_int_equal(fx_rm(f, "a/t/r", true), 0);
+	assert_int_equal(fx_rm(f, "a/t", true), 0);
+
+	/* spaces without files, twice */
+	fx_sql(f, "INSERT INTO filespace (space_key, name, created_at) VALUES"
+	       " ('e.t.1', 'one', 1500000000), ('e.t.1', 'one', 1500000000),"
+	       " ('e.t.2', 'two', 1500000000)");
+	assert_string_equal(fx_ls(f, ""), "a/ e/");
+	assert_string_equal(fx_ls(f, "e/t"), "1/ 2/");
+	assert_int_equal(fx_walk(f, ""), 5);
+	assert_int_equal(fx_get(f, "e/t/1").attr.mtime_ns,
+	                 1500000000 * FSP_NS_PER_SEC);
+	assert_int_equal(fx_rm(f, "e/t/1", true), 0);
+	assert_string_equal(fx_ls(f, "e/t"), "2/");
+	assert_int_equal(fx_mv(f, "e/t", "e/u", 0, NULL), 0);
+	assert_string_equal(fx_ls(f, "e/u"), "2/");
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace WHERE"
+	                           " space_key = 'e.u.2' AND name = 'two' AND"
+	                           " deleted_at IS NULL"), 1);
+	fx_gone(f, "e/t");
+	/* the first file in a space makes its row, once */
+	fx_mkdirs(f, "n/t/r");
+	fx_put(f, "n/t/r/f", '1', 1);
+	fx_put(f, "n/t/r/g", '1', 1);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace WHERE"
+	                           " space_key = 'n.t.r'"), 1);
+}
+
+static void test_hidden(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry e;
+	uint64_t ino;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, size_original, size_storage) VALUES"
+	       " ('a.t', 'q/f', 'aa', 1, 1, 1), ('a.t', 'r/f', 'aa', 1, 1, 1),"
+	       " ('a.t.x/y', 'f', 'aa', 1, 1, 1),"
+	       " ('b%%2e.t.r', 'f', 'aa', 1, 1, 1),"
+	       " ('a.t.r', 'x//y', 'aa', 1, 1, 1),"
+	       " ('a.t.r', '..', 'aa', 1, 1, 1),"
+	       " ('a.t.r', 'd/../x', 'aa', 1, 1, 1),"
+	       " ('a.t.r', CAST(x'610062' AS TEXT), 'aa', 1, 1, 1),"
+	       " ('a.t.', 'f', 'aa', 1, 1, 1), ('..r', 'f', 'aa', 1, 1, 1),"
+	       " ('a.t.r', '', 'aa', 1, 1, 1)");
+	assert_string_equal(fx_ls(f, ""), "a/");
+	assert_string_equal(fx_ls(f, "a/t"), "r/");
+	assert_string_equal(fx_ls(f, "a/t/r"), "");
+	fx_gone(f, "a/t/r/x");
+	fx_gone(f, "a/t/q");
+	assert_int_equal(fx_rm(f, "a/t/r", true), 0);
+	assert_int_equal(fx_rm(f, "a/t", true), 0);
+
+	/* a file whose name is a directory's */
+	fx_php_upload(f, "b.t.r", "n", '1', 1, 1500000000);
+	fx_php_upload(f, "b.t.r", "n/f", '2', 2, 1500000000);
+	assert_string_equal(fx_ls(f, "b/t/r"), "n/");
+	assert_true(S_ISDIR(fx_get(f, "b/t/r/n").attr.mode));
+	assert_int_equal(fx_walk(f, "b"), 4);
+	/* one that the mount made, then: hidden, and back again */
+	fx_put(f, "b/t/r/m", '3', 3);
+	fx_php_upload(f, "b.t.r", "m/f", '4', 4, 1500000000);
+	assert_string_equal(fx_ls(f, "b/t/r"), "m/ n/");
+	ino = fx_get(f, "b/t/r/m").attr.ino;
+	fx_commit(f, "b/t/r/m/f", '5', 5);
+	assert_int_equal(fx_get(f, "b/t/r/m").attr.ino, ino);
+	fx_check(f);
+	assert_int_equal(fx_rm(f, "b/t/r/m/f", false), 0);
+	assert_int_equal(fx_rm(f, "b/t/r/m", true), 0);
+	e = fx_get(f, "b/t/r/m");
+	assert_true(S_ISREG(e.attr.mode));
+	assert_int_equal(e.attr.size, 3);
+	/* names without rows are stronger */
+	assert_int_equal(fx_new(f, "b/t/r/l", S_IFLNK | 0777, &e), 0);
+	fx_php_upload(f, "b.t.r", "l/f", '4', 4, 1500000000);
+	assert_true(S_ISLNK(fx_get(f, "b/t/r/l").attr.mode));
+}
+
+/* Nothing that a row may hold makes more than an error. */
+static void test_damaged(void **state)
+{
+	static const char *const rows[] = {
+		"'a.t.r', 'h1', NULL, 1, 0, 1, 1",
+		"'a.t.r', 'h2', '../../x', 1, 0, 1, 1",
+		"'a.t.r', 'h3', '', 1, 0, 1, 1",
+		"'a.t.r', 'h4', x'00ff', 1, 0, 1, 1",
+		"'a.t.r', 'h5', CAST(x'616200' AS TEXT), 1, 0, 1, 1",
+		"'a.t.r', 'h6', 'aa', 1, 0, -1, 1",
+		"'a.t.r', 'h7', 'aa', 1, 0, 'many', 1",
+		"'a.t.r', 'h8', 'aa', NULL, 0, 1, 1",
+		"'a.t.r', 'h9', 'aa', 1e300, 0, 1, 1",
+		"'a.t.r', 'h10', 'aa', 1, 0, NULL, NULL",
+		"'a.t.r', 'ok1', 'aa', 9223372036854775807, 0, 1, 1",
+		"'a.t.r', 'ok2', 'aa', -9223372036854775807, NULL, 1, NULL",
+		"'a.t.r', 'ok3', 'aa', 1, 0, 9223372036854775807, -5",
+		"NULL, 'f', 'aa', 1, 0, 1, 1", "'a.t.r', NULL, 'aa', 1, 0, 1, 1",
+		"x'61', x'62', 'aa', 1, 0, 1, 1",
+		"'a.t.r', 'dead', 'aa', 1, 'yes', 1, 1",
+	};
+	struct fx *f = *state;
+	struct fsp_counts c;
+	struct fsp_entry e;
+	char path[32];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		fx_sql(f, "INSERT INTO filespace_file (space_key, file_key,"
+		       " data_hash, created_at, deleted_at, size_original,"
+		       " size_storage) VALUES (%s)", rows[i]);
+	for (int i = 1; i <= 10; i++) {
+		snprintf(path, sizeof(path), "a/t/r/h%d", i);
+		assert_int_equal(fx_look(f, path, &e), -EIO);
+	}
+	assert_string_equal(fx_ls(f, "a/t/r"), "ok1 ok2 ok3");
+	assert_int_equal(fx_get(f, "a/t/r/ok3").attr.size, INT64_MAX);
+	assert_int_equal(fx_walk(f, ""), 6);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	for (int i = 1; i <= 3; i++) {
+		snprintf(path, sizeof(path), "a/t/r/ok%d", i);
+		fx_commit(f, path, '1', 1);
+		assert_int_equal(fx_rm(f, path, false), 0);
+	}
+	/* nodes and names as well */
+	fx_put(f, "a/t/r/n", '1', 1);
+	fx_sql(f, "UPDATE fsp_node SET mode = 'x' WHERE ino = %llu",
+	       (unsigned long long)fx_get(f, "a/t/r/n").attr.ino);
+	assert_int_equal(fx_look(f, "a/t/r/n", &e), -EIO);
+	assert_string_equal(fx_ls(f, "a/t/r"), "");
+	assert_int_equal(fx_mv(f, "a/t/r", "a/t/q", 0, NULL), -EIO);
+	fx_sql(f, "UPDATE fsp_node SET mode = 33188 WHERE mode = 'x'");
+	fx_sql(f, "UPDATE fsp_name SET name = 'x/y' WHERE name = 'n'");
+	assert_string_equal(fx_ls(f, "a/t/r"), "");
+	fx_sql(f, "UPDATE fsp_name SET name = 'n' WHERE name = 'x/y'");
+}
+
+/* Implicit directories are skipped in the index, not read row by row. */
+static void test_many(void **state)
+{
+	struct fx *f = *state;
+	sqlite3_stmt *st;
+
+	fx_sql(f, "BEGIN");
+	assert_int_equal(sqlite3_prepare_v2(fx_php(f), "INSERT INTO"
+	                 " filespace_file (space_key, file_key, data_hash,"
+	                 " created_at, size_original, size_storage) VALUES"
+	                 " (?, ?, 'aa', 1, 1, 1)", -1, &st, NULL), 0);
+	for (int i = 0; i < 20000; i++) {
+		char space[64], key[64];
+
+		snprintf(space, sizeof(space), "acc%d.tab%d.rec%d", i % 3,
+		         i % 5, i % 7);
+		snprintf(key, sizeof(key), "d%d/e%d/f%d", i % 4, i % 11, i);
+		sqlite3_bind_text(st, 1, space, -1, SQLITE_TRANSIENT);
+		sqlite3_bind_text(st, 2, key, -1, SQLITE_TRANSIENT);
+		assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+		sqlite3_reset(st);
+	}
+	sqlite3_finalize(st);
+	fx_sql(f, "COMMIT");
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, size_original, size_storage) VALUES ('acc1',"
+	       " 'top', 'aa', 1, 1, 1), ('acc1-x.t.r', 'f', 'aa', 1, 1, 1),"
+	       " ('acc1.tab1', 'f', 'aa', 1, 1, 1),"
+	       " ('acc1.tab1.rec1', 'd1!', 'aa', 1, 1, 1),"
+	       " ('acc1.tab1.rec1', 'd1', 'aa', 1, 1, 1),"
+	       " ('acc1.tab1.rec1', 'd10', 'aa', 1, 1, 1)");
+	assert_string_equal(fx_ls(f, ""), "acc0/ acc1-x/ acc1/ acc2/");
+	assert_string_equal(fx_ls(f, "acc1"),
+	                    "tab0/ tab1/ tab2/ tab3/ tab4/ top");
+	assert_string_equal(fx_ls(f, "acc1/tab1"), "f rec0/ rec1/ rec2/ rec3/"
+	                    " rec4/ rec5/ rec6/");
+	assert_string_equal(fx_ls(f, "acc1/tab1/rec1"),
+	                    "d0/ d1! d1/ d10 d2/ d3/");
+	assert_true(S_ISDIR(fx_get(f, "acc1/tab1/rec1/d1").attr.mode));
+	assert_int_equal(fx_walk(f, "acc1/tab1/rec1/d2"),
+	                 fx_number(f, "SELECT count(*) + 11 FROM"
+	                           " filespace_file WHERE space_key ="
+	                           " 'acc1.tab1.rec1' AND file_key LIKE"
+	                           " 'd2/%'"));
+}
+
+/* ---- PHP's stores */
+
+static void load_legacy(struct fx *f, const char *deleted)
+{
+	fx_sql(f, "CREATE TABLE filespace (id integer PRIMARY KEY,"
+	       " space_key varchar(256) NOT NULL, created_at int NOT NULL,"
+	       " updated_at int DEFAULT NULL, deleted_at int DEFAULT NULL,"
+	       " name varchar(256) NOT NULL)");
+	fx_sql(f, "CREATE TABLE filespace_file (id integer PRIMARY KEY,"
+	       " file_key varchar(256) NOT NULL, space_key varchar(256) NOT"
+	       " NULL, data_hash varchar(64) NOT NULL, created_at int NOT"
+	       " NULL, deleted_at int DEFAULT %s, size_original int NOT NULL,"
+	       " size_storage int NOT NULL)", deleted);
+	fx_sql(f, "CREATE INDEX sk ON filespace_file (space_key)");
+}
+
+/* mysqldump's line for SQLite: 0x... becomes CAST(x'...' AS TEXT). */
+static void load_line(struct fx *f, const char *line)
+{
+	char sql[4096];
+	size_t n = 0;
+
+	while (*line && n + 64 < sizeof(sql)) {
+		size_t hex;
+
+		if (strncmp(line, "0x", 2) != 0) {
+			sql[n++] = *line == '`' ? '"' : *line;
+			line++;
+			continue;
+		}
+		hex = strspn(line + 2, "0123456789ABCDEFabcdef");
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n,
+		                      "CAST(x'%.*s' AS TEXT)", (int)hex,
+		                      line + 2);
+		line += 2 + hex;
+	}
+	sql[n] = '\0';
+	fx_sql(f, "%s", sql);
+}
+
+static void load_dump(struct fx *f, const char *deleted)
+{
+	char here[] = __FILE__, path[512], line[4096];
+	FILE *in;
+	int n = 0;
+
+	load_legacy(f, deleted);
+	snprintf(path, sizeof(path), "%s/../fixtures/php-filespace/dump.sql",
+	         dirname(here));
+	in = fopen(path, "r");
+	if (!in)
+		fail_msg("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), in)) {
+		if (strncmp(line, "INSERT INTO", 11) != 0)
+			continue;
+		load_line(f, line);
+		n++;
+	}
+	fclose(in);
+	assert_int_equal(n, 16);
+	sqlite3_close(f->php);
+	f->php = NULL;
+}
+
+static void check_dump(struct fx *f)
+{
+	struct fsp_counts c;
+	struct fsp_entry e;
+
+	assert_string_equal(fx_ls(f, ""), "acme/ empty/ globex/");
+	assert_string_equal(fx_ls(f, "acme"), "contact/ product/");
+	assert_string_equal(fx_ls(f, "acme/contact/35"), "contract.pdf"
+	                    " empty.txt logo.bin na\xc3\x83\xc2\xafve"
+	                    " r\xc3\x83\xc2\xa9sum\xc3\x83\xc2\xa9.txt");
+	assert_string_equal(fx_ls(f, "acme/product"), "sku-1001/");
+	assert_string_equal(fx_ls(f, "empty/contact/1"), "");
+	assert_string_equal(fx_ls(f, "globex/project/2015.q1"),
+	                    "notes.with.dots.txt sub/");
+	e = fx_get(f, "globex/project/2015.q1/sub/dir/nested.txt");
+	assert_int_equal(e.attr.size, 16);
+	assert_int_equal(e.attr.ino, FSP_INO_ROW + 12);
+	e = fx_get(f, "acme/contact/35/contract.pdf");
+	assert_int_equal(e.content.row, 3);
+	assert_int_equal(e.attr.ino, FSP_INO_ROW + 1);
+	assert_int_equal(e.attr.mtime_ns, 1431100000 * FSP_NS_PER_SEC);
+	assert_int_equal(e.attr.ctime_ns, e.attr.mtime_ns);
+	assert_string_equal(e.content.hash,
+	                    "6c20e1beb4fc84d93d503446b8f16eaccb1e56b1");
+	fx_gone(f, "acme/contact/35/gone.txt");
+	assert_int_equal(fx_walk(f, ""), 22);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	assert_int_equal(c.files, 9);
+	assert_int_equal(c.dirs, 13);
+	assert_int_equal(c.versions, 12);
+	assert_int_equal(c.objects, 11);
+	assert_int_equal(c.pending, 0);
+}
+
+static void test_legacy_readonly(void **state)
+{
+	static const char *const defaults[] = { "0", "NULL" };
+	struct fsp_meta_options o = fx_options();
+	char other[128], *error = NULL;
+	struct fx *f = *state;
+	struct fsp_entry e;
+
+	o.create = false;
+	for (int i = 0; i < 2; i++) {
+		load_dump(f, defaults[i]);
+		assert_int_equal(fsp_meta_sqlite_open(f->db, &o, &f->m,
+		                                      &error), -EROFS);
+		assert_non_null(strstr(error, "schema upgrade"));
+		free(error);
+		assert_int_equal(chmod(f->db, 0444), 0);
+		o.read_only = true;
+		fx_open(f, &o);
+		check_dump(f);
+		fx_check(f);
+		assert_int_equal(fx_new(f, "x", S_IFDIR, &e), -EROFS);
+		assert_int_equal(f->m->ops->sync(f->m, &f->ctx), 0);
+		snprintf(other, sizeof(other), "%s-wal", f->db);
+		assert_int_equal(access(other, F_OK), -1);
+		snprintf(other, sizeof(other), "%s-journal", f->db);
+		assert_int_equal(access(other, F_OK), -1);
+		fx_close(f);
+		assert_int_equal(chmod(f->db, 0644), 0);
+		assert_int_equal(unlink(f->db), 0);
+		o.read_only = false;
+	}
+}
+
+static int nothing(void *arg, const struct fsp_version *v)
+{
+	int64_t *ids = arg;
+
+	ids[++ids[0]] = v->row;
+	return 0;
+}
+
+static void test_upgrade(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	char *error = NULL, *text = NULL;
+	struct fsp_entry e;
+	int64_t ids[9] = { 0 };
+	bool changed;
+	size_t len;
+	FILE *out;
+
+	load_dump(f, "NULL");
+	out = open_memstream(&text, &len);
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, true, out, &changed,
+	                                         &error), 0);
+	fclose(out);
+	assert_true(changed);
+	assert_non_null(strstr(text, "CREATE TABLE fsp_name"));
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
+	                           " WHERE name = 'fsp_name'"), 0);
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, false, NULL, &changed,
+	                                         &error), 0);
+	assert_true(changed);
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, false, NULL, &changed,
+	                                         &error), 0);
+	assert_false(changed);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                           " WHERE deleted_at IS NULL"), 0);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                           " WHERE stored_at IS NOT NULL"), 0);
+	fx_open(f, &o);
+	check_dump(f);
+	assert_int_equal(fx_php_upload(f, "acme.contact.35", "logo.bin", 'a', 7,
+	                               1431100100), 13);
+	assert_true(fx_number(f, "SELECT stored_at FROM filespace_file WHERE"
+	                      " id = 13") > 1500000000000000);
+	e = fx_commit(f, "acme/contact/35/contract.pdf", 'b', 8);
+	assert_int_equal(e.attr.ino, FSP_INO_ROW + 1);
+	assert_int_equal(f->m->ops->history(f->m, &f->ctx,
+	                 "acme/contact/35/contract.pdf", nothing, ids), 0);
+	assert_int_equal(ids[0], 4);
+	assert_int_equal(ids[1], 1);
+	assert_int_equal(ids[4], 14);
+	assert_int_equal(fx_mv(f, "globex", "acme/g", 0, NULL), 0);
+	assert_int_equal(fx_get(f, "acme/g/project/2015.q1/sub/dir/nested.txt")
+	                 .attr.ino, FSP_INO_ROW + 12);
+	fx_walk(f, "");
+
+	/* the text that was printed does the same */
+	fx_check(f);
+	fx_close(f);
+	sqlite3_close(f->php);
+	f->php = NULL;
+	unlink(f->db);
+	load_dump(f, "0");
+	fx_sql(f, "PRAGMA legacy_alter_table=ON");
+	fx_sql(f, "%s", text);
+	free(text);
+	fx_open(f, &o);
+	check_dump(f);
+}
+
+static void refused(struct fx *f, int err, const char *why)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fsp_meta *m = NULL;
+	char *error = NULL;
+	bool changed;
+
+	sqlite3_close(f->php);
+	f->php = NULL;
+	o.create = false;
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, false, NULL, &changed,
+	                                         &error), err);
+	assert_non_null(error);
+	if (!strstr(error, why))
+		fail_msg("%s", error);
+	free(error);
+	assert_int_not_equal(fsp_meta_sqlite_open(f->db, &o, &m, &error), 0);
+	free(error);
+	assert_int_equal(unlink(f->db), 0);
+}
+
+static void test_refusals(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	char *error = NULL;
+	bool changed;
+	int fd;
+
+	o.create = false;
+	assert_int_equal(fsp_meta_sqlite_open(f->db, &o, &f->m, &error),
+	                 -ENOENT);
+	free(error);
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, false, NULL, &changed,
+	                                         &error), -ENOENT);
+	free(error);
+	fx_sql(f, "CREATE TABLE other (x)");
+	refused(f, -EINVAL, "other tables");
+	load_legacy(f, "0");
+	fx_sql(f, "ALTER TABLE filespace_file ADD COLUMN surprise INT");
+	refused(f, -EINVAL, "surprise");
+	load_legacy(f, "0");
+	fx_sql(f, "CREATE TRIGGER t AFTER INSERT ON filespace BEGIN SELECT 1;"
+	       " END");
+	refused(f, -EINVAL, "trigger");
+	load_legacy(f, "0");
+	fx_sql(f, "ALTER TABLE filespace_file RENAME created_at TO x");
+	refused(f, -EINVAL, "lacks");
+	o.create = true;
+	fx_open(f, &o);
+	fx_close(f);
+	fx_sql(f, "UPDATE fsp_info SET value = '2' WHERE name = 'schema'");
+	refused(f, -EPROTO, "version 2");
+	fd = open(f->db, O_CREAT | O_WRONLY, 0600);
+	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
+	                               " long enough to be looked at; this is"
+	                               " no database at all, but long enough"
+	                               " to be looked at", 100), 0);
+	close(fd);
+	refused(f, -EIO, "");
+}
+
+/* Optional columns may be missing; ids that were used stay used. */
+static void test_upgrade_variants(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	char *error = NULL;
+	bool changed;
+
+	fx_sql(f, "CREATE TABLE filespace (id integer PRIMARY KEY,"
+	       " space_key text, name text, created_at int)");
+	fx_sql(f, "CREATE TABLE filespace_file (id integer PRIMARY KEY"
+	       " AUTOINCREMENT, space_key text, file_key text, data_hash text,"
+	       " created_at int, deleted_at int, size_original int)");
+	fx_sql(f, "CREATE VIEW v AS SELECT * FROM filespace_file");
+	fx_sql(f, "INSERT INTO filespace_file VALUES (7, 'a.t.r', 'f', 'aa',"
+	       " 1, NULL, 3), (90, 'a.t.r', 'g', 'aa', 1, NULL, 3)");
+	fx_sql(f, "DELETE FROM filespace_file WHERE id = 90");
+	o.create = false;
+	o.read_only = true;
+	fx_open(f, &o);
+	assert_string_equal(fx_ls(f, "a/t/r"), "f");
+	fx_close(f);
+	assert_int_equal(fsp_meta_sqlite_upgrade(f->db, false, NULL, &changed,
+	                                         &error), 0);
+	o.read_only = false;
+	fx_open(f, &o);
+	assert_int_equal(fx_get(f, "a/t/r/f").content.row, 7);
+	assert_int_equal(fx_put(f, "a/t/r/n", '1', 1).content.row, 91);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM v"), 2);
+}
+
+static void test_readonly_full(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	struct fsp_meta *writer = f->m;
+	struct fsp_entry e;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	o.read_only = true;
+	o.create = false;
+	fx_open(f, &o);
+	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 1);
+	assert_int_equal(fx_new(f, "a/t/r/g", S_IFREG | 0600, &e), -EROFS);
+	struct fsp_meta *reader = f->m;
+
+	f->m = writer;
+	fx_put(f, "a/t/r/f", '2', 2);
+	f->m = reader;
+	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 2);
+	fx_close(f);
+	f->m = writer;
+}
+
+/* In a child without privileges: 0 when the listing is as it should be. */
+static int read_as_nobody(struct fx *f, const char *dir, const char *want)
+{
+	struct fsp_meta_options o = fx_options();
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (geteuid() == 0 && setresuid(65534, 65534, 65534))
+			_exit(2);
+		o.read_only = true;
+		fx_open(f, &o);
+		_exit(strcmp(fx_ls(f, dir), want) != 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* A directory where we may not even make SQLite's own files. */
+static void test_readonly_dir(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	char other[128];
+
+	load_dump(f, "0");
+	assert_int_equal(chmod(f->db, 0444), 0);
+	assert_int_equal(chmod(f->dir, 0555), 0);
+	assert_int_equal(read_as_nobody(f, "", "acme/ empty/ globex/"), 0);
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	assert_int_equal(unlink(f->db), 0);
+	fx_open(f, &o);
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	fx_close(f);
+	assert_int_equal(chmod(f->db, 0444), 0);
+	assert_int_equal(chmod(f->dir, 0555), 0);
+	snprintf(other, sizeof(other), "%s-wal", f->db);
+	assert_int_equal(access(other, F_OK), -1);
+	assert_int_equal(read_as_nobody(f, "a/t/r", "f"), 0);
+	assert_int_equal(access(other, F_OK), -1);
+	assert_int_equal(chmod(f->dir, 0755), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		FX_TEST(test_upload_over), FX_TEST(test_upload_new),
+		FX_TEST(test_delete), FX_TEST(test_two_live),
+		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
+		FX_TEST(test_hidden), FX_TEST(test_damaged),
+		FX_TEST(test_many), FX_DIR_TEST(test_legacy_readonly),
+		FX_DIR_TEST(test_upgrade), FX_DIR_TEST(test_refusals),
+		FX_DIR_TEST(test_upgrade_variants),
+		FX_TEST(test_readonly_full), FX_DIR_TEST(test_readonly_dir),
+	};
+
+	return cmocka_run_group_tests_name("meta and PHP", tests, NULL, NULL);
+}
