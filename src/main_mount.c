@@ -393,8 +393,15 @@ static int run(struct args *a)
 	/* A core dump would hold the key. */
 	setrlimit(RLIMIT_CORE, &no_core);
 	err = fsp_fuse_clear_stale(a->mountpoint);
-	if (err || stat(a->mountpoint, &st))
-		return say(NULL, err ? err : -errno);
+	if (err || stat(a->mountpoint, &st)) {
+		err = err ? err : -errno;
+		error = fsp_strf("%s: %s", a->mountpoint, strerror(-err));
+		return say(error, err);
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		error = fsp_strf("%s: %s", a->mountpoint, strerror(ENOTDIR));
+		return say(error, -ENOTDIR);
+	}
 	err = fsp_wire_open(&o, &s, &error);
 	if (err)
 		return say(error, err);

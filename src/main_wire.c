@@ -50,7 +50,7 @@ static int find_file(const struct fsp_wire_options *o, char **conf, char **dir,
 	}
 	err = fsp_config_locate(o->source, conf, dir);
 	if (!err || (err == -ENOENT && *dir && o->may_create &&
-	             absent_or_empty(*dir)))
+	             !o->read_only && absent_or_empty(*dir)))
 		return err;
 	if (err == -ENOENT && *dir && absent_or_empty(*dir))
 		*error = fsp_strf("%s: no store there; `filespacectl -s %s init` "

@@ -128,11 +128,14 @@ int fsp_mounts_find(const char *path, char **source, char **mountpoint,
 	FSP_FREE char *full = NULL, *line = NULL;
 	char **outs[] = { source, mountpoint, inside };
 	size_t cap = 0, best = 0;
-	int err = f ? fsp_path_resolve(path, &full) : -errno;
+	int err;
 
 	for (size_t i = 0; i < 3; i++)
 		if (outs[i])
 			*outs[i] = NULL;
+	if (!f)
+		return -errno;
+	err = fsp_path_resolve(path, &full);
 	/* The longest mount point wins, and the last of equal ones. */
 	while (!err && getline(&line, &cap, f) > 0) {
 		char *mp, *src;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,9 +151,10 @@ static int run_fusermount(const char *mountpoint)
 int fsp_fuse_clear_stale(const char *mountpoint)
 {
 	FSP_FREE char *at = NULL;
-	struct stat st;
+	struct statvfs st;
 
-	if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+	/* Not stat(2): the kernel would answer that from its cache. */
+	if (statvfs(mountpoint, &st) == 0 || errno != ENOTCONN)
 		return 0;
 	if (fsp_mounts_find(mountpoint, NULL, &at, NULL) ||
 	    strcmp(at, mountpoint) != 0)

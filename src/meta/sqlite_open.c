@@ -186,6 +186,26 @@ static int prepare(struct sqlite_settings *s, bool create, char **error)
 	return err;
 }
 
+/*
+ * SQLite calls no busy handler where another process is recovering or removing
+ * the WAL, as a mount does at its end.
+ */
+static int prepare_wait(struct sqlite_settings *s, bool create, char **error)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	int64_t until = fsp_mono_ns() + s->busy_timeout_ns;
+	int err;
+
+	while ((err = prepare(s, create, error)) == -ETIMEDOUT &&
+	       fsp_mono_ns() < until) {
+		found_free(&s->found);
+		free(*error);
+		*error = NULL;
+		nanosleep(&pause, NULL);
+	}
+	return err;
+}
+
 /* The file is ours alone, unlike what SQLite would make. */
 static int create_file(const char *path, char **error)
 {
@@ -215,7 +235,7 @@ int fsp_meta_sqlite_open(const char *path, const struct fsp_meta_options *o,
 	if (o->create && !o->read_only)
 		err = create_file(path, error);
 	if (!err)
-		err = prepare(&s, o->create, error);
+		err = prepare_wait(&s, o->create, error);
 	if (!err)
 		err = sqlite_pool_open(&s, &drv);
 	if (!err)

@@ -16,7 +16,7 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct inode *i)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_entry e;
 	uint64_t as_of;
 	int err = inode_path_hint(v, i, &path);
@@ -60,6 +60,8 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a)
 	uint32_t take;
 
 	FSP_GUARD(&f->lock);
+	/* A commit that is on its way has its attributes already. */
+	file_wait_locked(f);
 	if (!f->dirty)
 		return mask;
 	take = mask & (FSP_SET_ATIME | FSP_SET_MTIME);
@@ -84,7 +86,7 @@ static int set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                     struct inode *i, uint32_t mask, const struct fsp_attr *a)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_entry e;
 	int err = inode_path_hint(v, i, &path);
 
@@ -173,7 +175,7 @@ static int set_size(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!is_file(i))
 		return -EINVAL;
 	return h ? truncate_handle(h, size)
-	         : truncate_path(v, ctx, i->attr.ino, size);
+	         : truncate_path(v, ctx, i->ino, size);
 }
 
 int fsp_vfs_setattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,

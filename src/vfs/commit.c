@@ -6,7 +6,7 @@
  *   busy  -> clean          object durable, row committed
  *   busy  -> dirty, failed  the error goes to close() or fsync()
  *
- * After an error only another close() or fsync() tries again; what is still
+ * After an error only fsync() tries again, close() repeats it; what is still
  * dirty when the last handle goes is kept in the spool, never committed.
  */
 #include "vfs_private.h"
@@ -115,7 +115,7 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.collapse_row = f->session_row;
 	c.require_base = o && f->base_limit != 0;
 	fsp_unlock(&f->lock);
-	c.ref.ino = i->attr.ino;
+	c.ref.ino = i->ino;
 	c.ref.path = path;
 	return fsp_meta_commit(v->store->meta, &row, &c, e);
 }
@@ -198,7 +198,7 @@ static void forget_pages(struct fsp_vfs *v, struct inode *i)
 	i->pages = 0;
 	fsp_unlock(&v->lock);
 	if (v->options.stale)
-		v->options.stale(v->options.arg, i->attr.ino, false);
+		v->options.stale(v->options.arg, i->ino, false);
 }
 
 /*
@@ -247,15 +247,19 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 		return err;
 	fsp_lock(&f->lock);
 	file_wait_locked(f);
-	if (!f->dirty) {
+	/* An error that was reported stays, unless fsync() asks once more. */
+	err = kind == COMMIT_SYNC && f->dirty ? 0 : f->failed;
+	if (!f->dirty || err) {
 		fsp_unlock(&f->lock);
 		file_put(v, i, f);
-		return 0;
+		return err;
 	}
 	f->busy = true;
+	err = f->torn;
 	fsp_unlock(&f->lock);
 
-	err = commit_busy(v, i, f, ctx, kind);
+	if (!err)
+		err = commit_busy(v, i, f, ctx, kind);
 
 	fsp_lock(&f->lock);
 	f->busy = false;
@@ -282,11 +286,15 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 	if (err)
 		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
 	else
-		inode_detach(v, i->attr.ino, i->parent, name, gone.attr.nlink);
+		inode_detach(v, i->ino, i->parent, name, gone.attr.nlink);
 }
 
-/* Takes what could not be committed out of the file, which is clean then. */
+/*
+ * Takes what could not be committed out of the file, which is clean then and
+ * has what is live. Whoever still has it open for writing gets the error again.
+ */
 static struct fsp_spool_file *give_up(struct file *f,
+                                      const struct fsp_content *live,
                                       struct fsp_spool_info *info, bool *stub)
 {
 	struct fsp_spool_file *data = NULL;
@@ -299,16 +307,30 @@ static struct fsp_spool_file *give_up(struct file *f,
 	if (f->spool && f->size)
 		data = fsp_steal(f->spool);
 	f->dirty = false;
+	f->torn = f->failed;
+	f->mask = 0;
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);
+	file_set_base_locked(f, live);
 	return data;
+}
+
+static int live_content(struct fsp_vfs *v, struct inode *i, const char *path,
+                        const struct fsp_ctx *ctx, struct fsp_content *out)
+{
+	struct fsp_ref ref = { .ino = i->ino, .path = path };
+	struct fsp_entry e = { 0 };
+	int err = fsp_meta_getattr(v->store->meta, ctx, &ref, &e);
+
+	*out = e.content;
+	return err;
 }
 
 static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
                  const struct fsp_ctx *ctx)
 {
-	struct fsp_spool_info info = { .ino = i->attr.ino,
-	                               .at_us = fsp_now_us() };
+	struct fsp_spool_info info = { .ino = i->ino, .at_us = fsp_now_us() };
+	struct fsp_content live;
 	struct fsp_spool_file *data;
 	FSP_FREE char *path = NULL;
 	char none[] = "";
@@ -316,7 +338,11 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	int err = inode_path_hint(v, i, &path);
 
 	info.path = err ? none : path;
-	data = give_up(f, &info, &stub);
+	err = live_content(v, i, info.path, ctx, &live);
+	if (err && err != -ESTALE)
+		fsp_warn("/%s: seems empty until it is opened again: %s",
+		         info.path, strerror(-err));
+	data = give_up(f, &live, &info, &stub);
 	if (data) {
 		err = fsp_spool_keep(data, &info);
 		fsp_error("/%s: %llu bytes could not be committed (%s) and are %s",
@@ -326,6 +352,7 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	}
 	if (stub && *info.path)
 		remove_stub(v, i, ctx, info.path);
+	forget_pages(v, i);
 }
 
 /* Is there something to commit, or something that could not be? */
@@ -349,6 +376,22 @@ void file_settle(struct fsp_vfs *v, struct inode *i)
 		keep(v, i, f, &ctx);
 	fsp_lock(&f->lock);
 	f->session_row = 0;
+	if (!f->writers)
+		f->failed = f->torn = 0;
 	fsp_unlock(&f->lock);
 	file_put(v, i, f);
+}
+
+int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx)
+{
+	struct file *f;
+	int err = file_commit(v, i, ctx, COMMIT_FLUSH);
+
+	/* Told so, nobody reads on what is not stored. */
+	if (err && file_get(v, i, false, &f) == 0 && f) {
+		if (is_dirty(f, true))
+			keep(v, i, f, ctx);
+		file_put(v, i, f);
+	}
+	return err;
 }

@@ -135,7 +135,7 @@ static int count_lookup(struct fsp_dirhandle *h, const struct fsp_ctx *ctx,
 		return versions_enter(h->v, h->dir, name, e, attr);
 	/* The snapshot may be of before a removal: ask again. */
 	if (names_ended(h))
-		return fsp_vfs_lookup(h->v, ctx, h->dir->attr.ino, name, attr);
+		return fsp_vfs_lookup(h->v, ctx, h->dir->ino, name, attr);
 	err = inode_enter(h->v, h->dir, name, e, h->as_of, true, &i, attr);
 	if (!err)
 		inode_unref(h->v, i);

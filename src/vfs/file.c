@@ -306,6 +306,25 @@ static int spool_ready_locked(struct fsp_vfs *v, struct file *f)
 	return f->spool ? 0 : fsp_spool_create(v->spool, &f->spool);
 }
 
+/* The bytes are in the spool, or the file is torn and will not be committed. */
+static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
+                            size_t len, uint64_t off)
+{
+	int err = spool_ready_locked(v, f);
+
+	/* What lies between the old end and a write beyond it is zero. */
+	if (!err && off > f->size)
+		err = fsp_spool_zero(f->spool, f->size, off - f->size);
+	if (!err)
+		err = fsp_spool_write(f->spool, buf, len, off);
+	if (err) {
+		f->torn = err;
+		f->dirty = true;
+		digest_drop_locked(f);
+	}
+	return err;
+}
+
 ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
                    size_t len, uint64_t off, bool append)
 {
@@ -313,8 +332,6 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 
 	FSP_GUARD(&f->lock);
 	err = file_wait_locked(f);
-	if (!err)
-		err = spool_ready_locked(v, f);
 	if (err)
 		return err;
 	if (append)
@@ -323,11 +340,7 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 		f->append_off = off;
 	else if (!append && off + len > f->append_off)
 		f->append_off = UINT64_MAX;
-	/* What lies between the old end and a write beyond it is zero. */
-	if (off > f->size)
-		err = fsp_spool_zero(f->spool, f->size, off - f->size);
-	if (!err)
-		err = fsp_spool_write(f->spool, buf, len, off);
+	err = put_bytes_locked(v, f, buf, len, off);
 	if (err)
 		return err;
 	digest_write_locked(f, buf, len, off);
@@ -351,6 +364,8 @@ int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size)
 	}
 	if (err)
 		return err;
+	if (!size)
+		f->torn = 0;            /* begun anew */
 	if (f->base_valid > size)
 		f->base_valid = size;
 	if (f->base_limit > size)

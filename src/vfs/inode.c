@@ -18,7 +18,7 @@ static struct inode *find_locked(struct fsp_vfs *v, uint64_t ino)
 {
 	struct inode *i = v->buckets[bucket_of(v, ino)];
 
-	while (i && i->attr.ino != ino)
+	while (i && i->ino != ino)
 		i = i->next;
 	return i;
 }
@@ -40,7 +40,7 @@ static void resize_locked(struct fsp_vfs *v, uint64_t want)
 			struct inode **head;
 
 			old[b] = i->next;
-			head = &v->buckets[bucket_of(v, i->attr.ino)];
+			head = &v->buckets[bucket_of(v, i->ino)];
 			i->next = *head;
 			*head = i;
 		}
@@ -54,7 +54,7 @@ static void insert_locked(struct fsp_vfs *v, struct inode *i)
 
 	if (v->n_inodes >= v->n_buckets)
 		resize_locked(v, v->n_buckets * 2);
-	head = &v->buckets[bucket_of(v, i->attr.ino)];
+	head = &v->buckets[bucket_of(v, i->ino)];
 	i->next = *head;
 	*head = i;
 	v->n_inodes++;
@@ -62,7 +62,7 @@ static void insert_locked(struct fsp_vfs *v, struct inode *i)
 
 static void unhash_locked(struct fsp_vfs *v, struct inode *i)
 {
-	struct inode **p = &v->buckets[bucket_of(v, i->attr.ino)];
+	struct inode **p = &v->buckets[bucket_of(v, i->ino)];
 
 	while (*p != i)
 		p = &(*p)->next;
@@ -183,6 +183,8 @@ static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
 	if (!i)
 		return NULL;
 	i->kind = kind;
+	i->ino = attr->ino;
+	i->type = attr->mode & S_IFMT;
 	i->attr = *attr;
 	insert_locked(v, i);
 	return i;
@@ -353,7 +355,7 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a)
 {
 	FSP_GUARD(&v->lock);
-	if (a->ino != i->attr.ino)
+	if (a->ino != i->ino)
 		return;
 	i->attr = *a;
 	i->seq = ++v->seq;

@@ -21,7 +21,7 @@ static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
                  struct fsp_flock *l)
 {
 	memset(l, 0, sizeof(*l));
-	l->ino = h->inode->attr.ino;
+	l->ino = h->inode->ino;
 	l->kind = r->kind;
 	strcpy(l->mount, h->v->id);
 	l->owner = r->owner;
@@ -91,7 +91,7 @@ static void finish(struct fsp_lock_wait *w, int err)
 	struct fsp_handle *h = w->handle;
 
 	if (!err && w->stale && h->v->options.stale)
-		h->v->options.stale(h->v->options.arg, h->inode->attr.ino, true);
+		h->v->options.stale(h->v->options.arg, h->inode->ino, true);
 	w->done(w->arg, err);
 }
 
@@ -212,7 +212,7 @@ static void commit_before(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	/* The file stays dirty, and close() says it again. */
 	if (err)
 		fsp_warn("inode %llu: unlocked, but not committed: %s",
-		         (unsigned long long)h->inode->attr.ino, strerror(-err));
+		         (unsigned long long)h->inode->ino, strerror(-err));
 }
 
 static void took(struct fsp_handle *h, enum fsp_lock_kind kind)
@@ -296,7 +296,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	err = try_lock(h, ctx, &all);
 	if (err)
 		fsp_error("inode %llu: a lock stays: %s",
-		          (unsigned long long)h->inode->attr.ino, strerror(-err));
+		          (unsigned long long)h->inode->ino, strerror(-err));
 	wake(h->v);
 }
 

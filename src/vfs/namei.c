@@ -135,8 +135,8 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                    const char *name, struct fsp_attr *out)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_ref ref = { .ino = i->attr.ino };
-	struct fsp_place to = { .dir_ino = d->attr.ino, .dir = dir, .name = name };
+	struct fsp_ref ref = { .ino = i->ino };
+	struct fsp_place to = { .dir_ino = d->ino, .dir = dir, .name = name };
 	struct fsp_entry e;
 	struct inode *same;
 	int err = inode_path_hint(v, i, &path);

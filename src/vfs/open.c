@@ -21,7 +21,7 @@ static int fresh_entry(struct fsp_vfs *v, struct inode *i,
                        const struct fsp_ctx *ctx, struct fsp_entry *e)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_ref ref = { .ino = i->ino };
 	int err = inode_path_hint(v, i, &path);
 
 	if (err)
@@ -48,7 +48,7 @@ static void revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 
 	fsp_lock(&v->lock);
 	*keep = dirty || i->pages == tag;
-	*stale = !dirty && (i->attr.size != e->attr.size ||
+	*stale = !dirty && (!*keep || i->attr.size != e->attr.size ||
 	                    i->attr.mtime_ns != e->attr.mtime_ns);
 	if (!dirty) {
 		i->attr = e->attr;
@@ -84,7 +84,7 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 		return 0;
 	}
 	if (!err && stale && v->options.stale)
-		v->options.stale(v->options.arg, i->attr.ino, false);
+		v->options.stale(v->options.arg, i->ino, false);
 	return err;
 }
 
@@ -152,8 +152,12 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		err = -EROFS;
 	else
 		err = open_live(v, i, ctx, f, &out->keep_cache);
-	if (!err && (flags & O_TRUNC))
+	if (!err && (flags & O_TRUNC)) {
 		err = truncate_on_open(v, f);
+		fsp_lock(&v->lock);
+		i->pages = 0;
+		fsp_unlock(&v->lock);
+	}
 	if (!err) {
 		out->handle = handle_new(v, i, f, flags);
 		err = out->handle ? 0 : -ENOMEM;
@@ -209,7 +213,7 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                         struct fsp_entry *e)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_place at = { .dir_ino = dir->attr.ino, .name = name };
+	struct fsp_place at = { .dir_ino = dir->ino, .name = name };
 	struct fsp_new what = { .mode = S_IFREG | (mode & 07777),
 	                        .uid = ctx->uid, .gid = ctx->gid,
 	                        .owner = v->id };
@@ -274,12 +278,23 @@ ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
 	return file_read(h->v, h->file, ctx, buf, len, off);
 }
 
+/*
+ * From the first change to the commit the kernel's pages are of no version;
+ * when there never is a commit, the next open must not keep them.
+ */
+static void pages_unknown(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->v->lock);
+	h->inode->pages = 0;
+}
+
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
                       const void *buf, size_t len, uint64_t off)
 {
 	(void)ctx;      /* the spool is local and waits for nothing */
 	if (!writable(h->flags))
 		return -EBADF;
+	pages_unknown(h);
 	return file_write(h->v, h->file, buf, len, off, h->flags & O_APPEND);
 }
 
@@ -304,13 +319,12 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	return writable(h->flags)
-		? file_commit(h->v, h->inode, ctx, COMMIT_FLUSH) : 0;
+	return writable(h->flags) ? file_close(h->v, h->inode, ctx) : 0;
 }
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	int err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
+	int err = file_commit(h->v, h->inode, ctx, COMMIT_SYNC);
 
 	/* What was renamed or changed in mode before is durable, too. */
 	return err || h->inode->kind != INODE_LIVE || h->v->store->read_only ?
@@ -328,9 +342,7 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	h->file->handles--;
 	if (writable(h->flags))
 		h->file->writers--;
-	settle = h->file->writers == 0 && h->file->dirty;
-	if (!h->file->writers && !settle)
-		h->file->session_row = 0;
+	settle = h->file->writers == 0 && writable(h->flags);
 	fsp_unlock(&h->file->lock);
 	if (settle)
 		file_settle(v, i);
@@ -341,5 +353,5 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 
 uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h)
 {
-	return h->inode->attr.ino;
+	return h->inode->ino;
 }

@@ -142,7 +142,7 @@ static int list_history(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                         struct inode *i, fsp_meta_each each, void *arg)
 {
 	FSP_FREE char *dir = NULL, *path = NULL, *name = NULL;
-	struct history h = { .parent = i->attr.ino, .each = each, .arg = arg };
+	struct history h = { .parent = i->ino, .each = each, .arg = arg };
 	struct fsp_attr dir_attr;
 	int err = shadowed(v, i, &dir, &dir_attr);
 
@@ -195,7 +195,7 @@ static int past_each(void *arg, const char *name, const struct fsp_entry *e)
 static int list_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      struct inode *i, fsp_meta_each each, void *arg)
 {
-	struct past_list p = { .parent = i->attr.ino, .each = each, .arg = arg };
+	struct past_list p = { .parent = i->ino, .each = each, .arg = arg };
 	FSP_FREE char *dir = NULL;
 	int err = shadowed(v, i, &dir, &p.now);
 
@@ -226,7 +226,7 @@ static int past_name(void *arg, const char *name, enum fsp_past kind)
 int versions_list(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                   struct inode *dir, fsp_meta_each each, void *arg)
 {
-	struct names n = { .parent = dir->attr.ino, .each = each, .arg = arg };
+	struct names n = { .parent = dir->ino, .each = each, .arg = arg };
 	FSP_FREE char *path = NULL;
 	int err;
 
@@ -301,7 +301,7 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	p->at_us = at;
 	*out = e.attr;
 	restrict_to(out, dir_attr);
-	out->ino = past_ino(i->attr.ino, INODE_PAST, name);
+	out->ino = past_ino(i->ino, INODE_PAST, name);
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
 }
 
@@ -331,14 +331,14 @@ static int lookup_time(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		free(p);
 		return err;
 	}
-	shadow_dir(out, &attr, past_ino(i->attr.ino, INODE_PAST, name));
+	shadow_dir(out, &attr, past_ino(i->ino, INODE_PAST, name));
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
 }
 
 static int enter_history(struct fsp_vfs *v, struct inode *i, const char *name,
                          const struct fsp_attr *dir_attr, struct fsp_attr *out)
 {
-	shadow_dir(out, dir_attr, past_ino(i->attr.ino, INODE_HISTORY, name));
+	shadow_dir(out, dir_attr, past_ino(i->ino, INODE_HISTORY, name));
 	return inode_enter_past(v, i, name, INODE_HISTORY, out, NULL);
 }
 
@@ -398,7 +398,7 @@ static int lookup_version(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 static int lookup_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *i, const char *name, struct fsp_attr *out)
 {
-	struct past_list p = { .parent = i->attr.ino };
+	struct past_list p = { .parent = i->ino };
 	FSP_FREE char *dir = NULL;
 	struct fsp_entry e;
 	int err = shadowed(v, i, &dir, &p.now);

@@ -27,6 +27,8 @@ struct inode {
 	uint64_t nlookup;               /* the kernel's */
 	uint32_t refs;                  /* calls, handles and children */
 	enum inode_kind kind;
+	uint64_t ino;                   /* never changes, nor does type */
+	uint32_t type;                  /* S_IFMT of the mode */
 	struct fsp_attr attr;           /* as last told to the kernel */
 	struct file *file;              /* while open, or dirty */
 	struct past *past;              /* INODE_PAST */
@@ -65,8 +67,10 @@ struct file {
 	bool busy;                      /* a commit reads it: nobody writes */
 	bool dirty;                     /* differs from the live row */
 	bool pending;                   /* the name has never had a content */
-	int failed;                     /* -errno of the last commit, until one
-	                                   succeeds */
+	int failed;                     /* -errno of the last commit, until an
+	                                   fsync succeeds */
+	int torn;                       /* -errno of a write that failed: what
+	                                   is here is nobody's content */
 	struct fsp_content base;        /* where [0, base_valid) comes from */
 	uint64_t base_valid;
 	int64_t session_row;            /* committed while it has been open */
@@ -128,12 +132,12 @@ struct fsp_vfs {
 
 static inline bool is_file(const struct inode *i)
 {
-	return S_ISREG(i->attr.mode);
+	return S_ISREG(i->type);
 }
 
 static inline bool is_dir(const struct inode *i)
 {
-	return S_ISDIR(i->attr.mode);
+	return S_ISDIR(i->type);
 }
 
 /* inode.c: all take v->lock themselves unless named _locked */
@@ -212,10 +216,13 @@ int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c);
 /* commit.c */
 enum commit_kind {
 	COMMIT_FLUSH,           /* some descriptor was closed */
-	COMMIT_FULL
+	COMMIT_FULL,            /* the last one was, or a lock is given up */
+	COMMIT_SYNC             /* fsync(2): once more, after an error, too */
 };
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
                 enum commit_kind kind);
+/* A descriptor is closed: what cannot be committed is kept aside. */
+int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx);
 /* The last handle of a file has gone, or the mount ends. */
 void file_settle(struct fsp_vfs *v, struct inode *i);
 

@@ -111,11 +111,11 @@ static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                 const char *what, struct fsp_buf *out)
 {
 	FSP_FREE char *path = NULL;
-	struct fsp_ref ref = { .ino = i->attr.ino };
+	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_entry e;
 	int err;
 
-	if (i->kind == INODE_PAST && S_ISREG(i->attr.mode))
+	if (i->kind == INODE_PAST && S_ISREG(i->type))
 		return content_fact(v, ctx, &i->past->content, what, out);
 	if (i->kind != INODE_LIVE)
 		return -ENODATA;

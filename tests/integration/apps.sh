@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Applications that ran on the share: git, sqlite3, rsync, tar, zip, vim, fio,
+# dbench, stress-ng.
+# TIMEOUT 500
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+for c in git sqlite3 rsync zip unzip fio dbench stress-ng; do need "$c" "$c"; done
+need vim.tiny vim-tiny
+M=$WORK/m
+R=$M/acct/table/rec
+fs_start one "$WORK/store" "$M" -o bzip2.level=1
+mkdir -p "$R"
+cd "$R"
+
+step "git: clone, 30 commits, gc, fsck, worktree"
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
+git init -q -b main "$WORK/origin"
+git -C "$WORK/origin" config user.email a@example.org
+git -C "$WORK/origin" config user.name A
+cp -r "$TOP/src" "$WORK/origin/"
+git -C "$WORK/origin" add -A
+git -C "$WORK/origin" commit -qm first
+git clone -q "$WORK/origin" repo
+git -C repo config user.email a@example.org
+git -C repo config user.name A
+for i in $(seq 1 30); do
+	echo "line $i" >>repo/notes.txt
+	git -C repo add -A
+	git -C repo commit -qm "commit $i"
+done
+git -C repo gc -q
+git -C repo fsck --strict --no-progress
+git -C repo worktree add -q ../tree HEAD~10
+equal 20 "$(wc -l <tree/notes.txt)" "the worktree"
+equal "" "$(git -C repo status --porcelain)" "git status"
+git -C repo push -q "$WORK/origin" HEAD:pushed
+
+step "sqlite3: every journal mode with 3 writers"
+for mode in delete truncate persist memory wal off; do
+	rm -f t.db*
+	sqlite3 t.db "pragma journal_mode=$mode; create table t(a);" >/dev/null
+	pids=()
+	for w in 1 2 3; do
+		for i in $(seq 1 10); do
+			sqlite3 -cmd ".timeout 60000" t.db "insert into t values('$w $i')"
+		done &
+		pids+=($!)
+	done
+	for p in "${pids[@]}"; do wait "$p" || fail "$mode: a writer failed"; done
+	equal "30 ok" "$(sqlite3 -separator ' ' t.db 'select count(*) from t; pragma integrity_check' | xargs)" "$mode"
+done
+
+step "rsync: --inplace, --link-dest, --delete"
+rsync -a "$TOP/src/" mirror/
+echo changed >>mirror/main_wire.c
+rm mirror/main_ctl.c
+echo extra >mirror/extra
+rsync -a --inplace --delete "$TOP/src/" mirror/
+diff -r "$TOP/src" mirror
+rsync -a --link-dest="$R/mirror" "$TOP/src/" backup/
+equal "$(stat -c %i mirror/main_wire.c)" "$(stat -c %i backup/main_wire.c)" "--link-dest links"
+equal 2 "$(stat -c %h backup/main_wire.c)" "links"
+
+step "tar with sparse files, zip"
+truncate -s 5M sparse
+printf data | dd of=sparse bs=1 seek=3000000 conv=notrunc status=none
+tar -cSf s.tar sparse
+mkdir out && tar -xSf s.tar -C out
+cmp sparse out/sparse
+(cd mirror && zip -qr ../m.zip .)
+mkdir unzipped && (cd unzipped && unzip -q ../m.zip)
+diff -r mirror unzipped
+
+step "vim saves: the old text is in .versions"
+printf 'one\n' >text
+vim.tiny -es -u NONE -c '%s/one/two/' -c wq text </dev/null
+equal two "$(cat text)" "vim's save"
+grep -qx one .versions/text/* || fail "the old text is not in .versions"
+
+step "fio verifies what it wrote: sync, mmap, libaio direct, io_uring"
+for e in sync mmap libaio io_uring; do
+	direct=0
+	[ "$e" != libaio ] || direct=1
+	fio --name="v$e" --ioengine="$e" --direct=$direct --rw=randwrite --bs=4k --size=4m \
+		--verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 --output="$WORK/fio.$e" ||
+		fail "fio $e: $(tail -n 5 "$WORK/fio.$e")"
+done
+
+step "dbench, stress-ng"
+dbench -D . -t 3 3 -c /usr/share/dbench/client.txt >"$WORK/dbench" 2>&1 || fail "$(tail "$WORK/dbench")"
+mkdir stress
+stress-ng --temp-path stress --verify --dir 1 --dentry 1 --rename 1 --link 1 --symlink 1 --flock 1 \
+	--fcntl 1 --chmod 1 --utime 1 --fstat 1 --xattr 1 --seek 1 --hdd 1 --hdd-bytes 4m --access 1 \
+	--getdent 1 --fallocate 1 --fallocate-bytes 4m --lockf 1 --mknod 1 --filename 1 -t 4 \
+	>"$WORK/stress" 2>&1 || fail "$(tail "$WORK/stress")"
+
+cd "$WORK"
+fs_stop one
+out=$("$CTL" -s "$WORK/store" check) || fail "$out"

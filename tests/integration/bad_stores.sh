@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Damaged and hostile stores: an error for what is damaged, the rest goes on,
+# and nothing crashes.
+# TIMEOUT 120
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need sqlite3 sqlite3
+need openssl openssl
+S=$WORK/store
+M=$WORK/mnt
+D=$M/acct/table/record
+OP=$TOOLS/fsop
+store_init "$S"
+fs_start fs "$S" "$M"
+mkdir -p "$D"
+for name in good torn missing longer swapped bomb second garbage; do
+	"$OP" open "$D/$name" wct fill 20000 "${#name}${name//[^o]/}" close >/dev/null
+	echo "$name" >>"$D/$name"
+done
+fs_stop fs
+cp -a "$S" "$WORK/pristine"
+hash_of() { sql "$S" "SELECT data_hash FROM filespace_file WHERE file_key = '$1' AND deleted_at = 0"; }
+object_of() { echo "$S/objects/$(hash_of "$1")"; }
+encrypt() {
+	openssl enc -aes-256-cbc -K "$(conf_value "$S" encryption key)" \
+		-iv "$(conf_value "$S" encryption iv)"
+}
+
+step "damaged objects: EIO for each, a log line, and the others are read"
+truncate -s -100 "$(object_of torn)"
+rm "$(object_of missing)"
+head -c 64 /dev/urandom >>"$(object_of longer)"
+cp "$(object_of good)" "$(object_of swapped)"
+head -c 200000000 /dev/zero | bzip2 -9 | encrypt >"$(object_of bomb)"
+{ echo one | bzip2 -9; echo two | bzip2 -9; } | encrypt >"$(object_of second)"
+head -c 20000 /dev/urandom >"$(object_of garbage)"
+fs_start fs "$S" "$M"
+for name in torn missing longer swapped bomb second garbage; do
+	"$OP" open "$D/$name" r pread 0 100 >"$WORK/out" || true
+	grep -q ': EIO$' "$WORK/out" || fail "$name: $(xargs <"$WORK/out")"
+	grep -q "$(hash_of $name)" "$WORK/fs.log" || fail "no log line names the object of $name"
+done
+equal good "$(tail -c 5 "$D/good")" "end of a good file"
+ls -l "$D" >/dev/null
+mv "$D/torn" "$D/torn2"
+chmod 600 "$D/torn2"
+rm "$D/torn2"
+echo mended >"$D/garbage"
+equal mended "$(cat "$D/garbage")" "written over a damaged file"
+must_fail "$CTL" -s "$S" cat-object "$(hash_of bomb)"
+step "the same content written again heals a damaged object"
+"$OP" open "$D/again" wct fill 20000 4oo close >/dev/null
+truncate -s 10 "$(object_of again)"
+"$OP" open "$D/again2" wct fill 20000 4oo close >/dev/null
+sha256sum "$D/again2" >/dev/null || fail "the new copy names a damaged object"
+fs_stop fs
+
+step "the wrong key: everything is listed, nothing is read"
+rm -r "$S"
+cp -a "$WORK/pristine" "$S"
+sed -i 's/^key = .*/key = 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f/' \
+	"$S/filespacefs.conf"
+fs_start fs "$S" "$M" -o ro
+equal 8 "$(ls "$D" | wc -l)" "entries with the wrong key"
+"$OP" open "$D/good" r pread 0 10 >"$WORK/out" || true
+grep -q ': EIO$' "$WORK/out" || fail "wrong key: $(xargs <"$WORK/out")"
+fs_stop fs
+
+step "rows that are no files are hidden and harm nothing"
+rm -r "$S"
+cp -a "$WORK/pristine" "$S"
+row() { # row SPACE KEY HASH SIZE
+	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at, size_original, size_storage)
+		VALUES ($2, $1, $3, 1431080000, $4, $4)"
+}
+good="'$(hash_of good)'"
+row "'acct.table.record'" "'../../../etc/passwd'" "$good" 5
+row "'acct.table.record'" "'a//b'" "$good" 5
+row "'acct.table.record'" "'/leading'" "$good" 5
+row "'acct.table.record'" "'trailing/'" "$good" 5
+row "'acct.table.record'" "'.'" "$good" 5
+row "'acct.table.record'" "''" "$good" 5
+row "'acct.table.record'" "CAST(X'6100' || X'62' AS TEXT)" "$good" 5
+row "'acct.table'" "'record/f'" "$good" 5
+row "'acct.table.rec/ord'" "'f'" "$good" 5
+row "'ac%ct.table.record'" "'f'" "$good" 5
+row "'ac%41ct.table.record'" "'f'" "$good" 5
+row "'...'" "'f'" "$good" 5
+row "'..x'" "'f'" "$good" 5
+row "'acct.table.record'" "'$(printf 'l%.0s' {1..300})'" "$good" 5
+row "'acct'" "'table'" "$good" 5
+fs_start fs "$S" "$M"
+equal 8 "$(ls -A "$D" | wc -l)" "entries beside hidden rows"
+equal "record" "$(ls -A "$M/acct/table")" "records"
+equal "acct" "$(ls -A "$M")" "accounts"
+[ -d "$M/acct/table" ] || fail "a file took a directory's name"
+find "$M" >/dev/null
+
+step "rows with impossible hashes and sizes: EIO, no path is followed"
+row "'acct.table.record'" "'hash-path'" "'../filespacefs.conf'" 5
+row "'acct.table.record'" "'hash-empty'" "''" 5
+row "'acct.table.record'" "'hash-null-ish'" "'zz'" 5
+row "'acct.table.record'" "'size-minus'" "$good" -1
+row "'acct.table.record'" "'size-huge'" "$good" 9223372036854775807
+row "'acct.table.record'" "'size-small'" "$good" 3
+for name in hash-path hash-empty hash-null-ish size-minus size-huge size-small; do
+	"$OP" open "$D/$name" r pread 0 5 >"$WORK/out" || true
+	grep -q '^data' "$WORK/out" && fail "$name gave data: $(xargs <"$WORK/out")"
+done
+ls -l "$D" >/dev/null
+equal 8 "$( (sha256sum "$D"/* || true) 2>/dev/null | wc -l)" "files that can be read"
+alive "${FS_PID[fs]}" || fail "the daemon died"
+fs_stop fs
+
+step "a database from a newer program, and one that is none"
+sql "$S" "UPDATE fsp_info SET value = '999999' WHERE name = 'schema'"
+must_say "schema" "$FILESPACEFS" "$S" "$M"
+head -c 100000 /dev/urandom >"$S/meta.db"
+rm -f "$S"/meta.db-*
+must_fail "$FILESPACEFS" "$S" "$M"
+must_fail "$CTL" -s "$S" status
+scan_log "$WORK/must_fail.log"
+
+step "the objects are not there at all"
+rm -r "$S"
+cp -a "$WORK/pristine" "$S"
+rm -r "$S/objects"
+rc=0
+"$FILESPACEFS" -o ro "$S" "$M" >"$WORK/out" 2>&1 || rc=$?
+if [ "$rc" = 0 ]; then
+	must_fail cat "$D/good"
+	unmount "$M"
+else
+	grep -q objects "$WORK/out" || fail "the message: $(cat "$WORK/out")"
+fi

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The order in which a write becomes durable, recorded from the daemon itself,
+# and what close() says when one of the steps fails.
+# TIMEOUT 180
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need sqlite3 sqlite3
+S=$WORK/store
+M=$WORK/mnt
+OP=$TOOLS/fsop
+TRACE=$WORK/trace
+FAULT=$WORK/fault
+
+# The sanitizer's own library has to be the first one.
+asan=$(ldd "$FILESPACEFS" | sed -n 's/.*lib[at]san.* => \([^ ]*\) .*/\1/p' | head -n 1)
+FS_ENV=(LD_PRELOAD="${asan:+$asan:}$TOOLS/preload_iotrace" IOTRACE_OUT="$TRACE"
+	IOTRACE_PREFIX="$S/" IOTRACE_FAULT="$FAULT")
+store_init "$S"
+fs_start fs "$S" "$M"
+D=$M/acct/table/record
+mkdir -p "$D"
+
+# A line number in the trace of the last line that matches, 0 for none.
+last() { grep -nE "$1" "$TRACE" | tail -n 1 | cut -d : -f 1 | grep . || echo 0; }
+first_after() { # first_after LINE REGEX
+	tail -n +"$(($1 + 1))" "$TRACE" | grep -nE "$2" | head -n 1 | cut -d : -f 1 |
+		awk -v add="$1" '{ print $1 + add } END { if (!NR) print 0 }'
+}
+
+# The order of one commit: object, its name, the directory, the row, the answer.
+commit_order() {
+	local rename temp synced dirsync wal answer
+	answer=$(last '^returned')
+	rename=$(last "^rename $S/objects/[^ ]* $S/objects/[0-9a-f]{64} = 0\$")
+	[ "$rename" -gt 0 ] || fail "no object was renamed into place"
+	temp=$(sed -n "${rename}p" "$TRACE" | cut -d ' ' -f 2)
+	synced=$(last "^fsync $temp = 0\$")
+	[ "$synced" -gt 0 ] && [ "$synced" -lt "$rename" ] ||
+		fail "the object was not synced before its rename"
+	[ "$(last "^write $temp = 0\$")" -lt "$synced" ] ||
+		fail "the object was written after its fsync"
+	dirsync=$(first_after "$rename" "^fsync $S/objects = 0\$")
+	[ "$dirsync" -gt "$rename" ] || fail "the directory was not synced after the rename"
+	wal=$(first_after "$dirsync" "^write $S/meta.db-wal = 0\$")
+	[ "$wal" -gt "$dirsync" ] || fail "no row was written after the object was durable"
+	wal=$(first_after "$wal" "^fsync $S/meta.db-wal = 0\$")
+	[ "$wal" -gt 0 ] || fail "the row was not synced"
+	[ "$wal" -lt "$answer" ] || fail "the answer came before the row was durable"
+	[ "$(last "^write $S/meta.db-wal = 0\$")" -lt "$(last "^fsync $S/meta.db-wal = 0\$")" ] ||
+		fail "rows were written after the last fsync"
+}
+
+traced() { # traced COMMAND...
+	: >"$TRACE"
+	"$@" >"$WORK/out" || fail "$* says $(cat "$WORK/out")"
+	echo "returned" >>"$TRACE"
+}
+
+step "close() of a new file"
+traced "$OP" open "$D/f" wct write "first text" close
+commit_order
+step "close() of a new version"
+traced "$OP" open "$D/f" wct write "second text" close
+commit_order
+step "fsync(), with the file still open"
+traced "$OP" open "$D/g" wct write "third text" fsync
+commit_order
+step "close() of an empty new file: the name is durable, the row follows"
+traced "$OP" open "$D/empty" wcx close
+[ "$(last "^fsync $S/meta.db-wal = 0\$")" -gt "$(first_after 0 "^write $S/meta.db-wal = 0\$")" ] ||
+	fail "the name was not synced"
+equal 1 "$(sql "$S" "SELECT count(*) FROM fsp_name WHERE name = 'empty' AND live = 1 AND owner IS NULL")" \
+	"names that outlive the mount when close() has returned"
+empty_row() {
+	[ "$(sql "$S" "SELECT count(*) FROM filespace_file WHERE file_key LIKE '%empty' AND deleted_at = 0")" = 1 ]
+}
+wait_for 10 empty_row || fail "the empty file's row never came"
+step "close() of a file that was emptied"
+traced "$OP" open "$D/f" wt close
+[ "$(last "^fsync $S/meta.db-wal = 0\$")" -gt "$(last "^write $S/meta.db-wal = 0\$")" ] ||
+	fail "the row was not synced"
+equal 1 "$(sql "$S" "SELECT count(*) FROM filespace_file WHERE file_key = 'f' AND deleted_at = 0 AND size_original = 0")" \
+	"live empty rows when close() has returned"
+step "a large file written in pieces"
+traced dd if=/dev/urandom of="$D/h" bs=64k count=40 status=none
+commit_order
+step "content that is stored already: the row alone"
+traced "$OP" open "$D/f2" wct write "second text" close
+grep -q "objects" "$TRACE" && fail "the object store was written to: $(grep objects "$TRACE" | head -n 3)"
+[ "$(last "^fsync $S/meta.db-wal = 0\$")" -gt "$(last "^write $S/meta.db-wal = 0\$")" ] ||
+	fail "the row was not synced"
+step "rename and chmod do not touch the objects"
+traced mv "$D/f2" "$D/f3"
+traced chmod 600 "$D/f3"
+grep -q "objects" "$TRACE" && fail "the object store was written to"
+
+kept() {
+	mkdir -p "$S/spool/kept"
+	find "$S/spool/kept" -name '*.data' | wc -l
+}
+
+# One failing step; the old version must stay, the new content be kept, and
+# the next write succeed.
+n=0
+inject() { # inject "OP SUBSTRING NTH ERRNO" WANTED-ERRNO HOW...
+	local fault=$1 want=$2 before kept
+	shift 2
+	n=$((n + 1))
+	printf 'old text %s' "$n" >"$D/victim"
+	before=$(rows "$S")
+	kept=$(kept)
+	rm -f "$FAULT.fired"
+	echo "$fault" >"$FAULT"
+	"$OP" open "$D/victim" wct write "new text $n" "$@" >"$WORK/out" || true
+	[ -e "$FAULT.fired" ] || fail "the fault '$fault' never fired"
+	grep -q ": $want\$" "$WORK/out" || fail "'$fault': wanted $want, got $(xargs <"$WORK/out")"
+	equal "old text $n" "$(cat "$D/victim")" "the old version after '$fault'"
+	equal "$before" "$(rows "$S")" "rows after '$fault'"
+	equal $((kept + 1)) "$(kept)" "kept contents after '$fault'"
+	grep -rqlF "new text $n" "$S/spool/kept" || fail "the new content was not kept"
+	printf 'new text %s' "$n" >"$D/victim"
+	equal "new text $n" "$(cat "$D/victim")" "written again after '$fault'"
+	hash=$(sql "$S" "SELECT data_hash FROM filespace_file WHERE file_key = 'victim' AND deleted_at = 0")
+	equal "new text $n" "$(decode_object "$S" "$hash")" "its object"
+	note "$fault -> $(grep -v ': ok' "$WORK/out" | xargs)"
+}
+
+step "a step that fails: close() says so"
+inject "fsync objects/.tmp 1 EIO" EIO close
+inject "fsync objects 2 EIO" EIO close
+inject "write objects/.tmp 1 ENOSPC" ENOSPC close
+inject "fsync objects/.tmp 1 ENOSPC" ENOSPC close
+inject "rename objects/ 1 EIO" EIO close
+inject "fsync meta.db-wal 1 EIO" EIO close
+inject "write meta.db-wal 1 ENOSPC" ENOSPC close
+
+step "a step that fails: fsync() says so, and close() does not hide it"
+inject "fsync objects/.tmp 1 EIO" EIO fsync close
+step "the spool is full: write() or close() says so"
+printf old >"$D/victim"
+echo "write /spool/ 1 ENOSPC" >"$FAULT"
+rm -f "$FAULT.fired"
+"$OP" open "$D/victim" wct write lost close >"$WORK/out" || true
+[ -e "$FAULT.fired" ] || fail "the fault never fired"
+grep -q ': ENOSPC$' "$WORK/out" || fail "got $(xargs <"$WORK/out")"
+equal old "$(cat "$D/victim")" "the old version"
+"$CTL" -s "$S" status >"$WORK/status"
+grep -q 'acct/table/record/victim' "$WORK/status" || fail "status does not say what is kept"
+fs_stop fs
+check_store "$S"

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# kill -9 of the mount at random moments: what close() acknowledged is whole,
+# nothing is torn, no row lacks its object, and the store mounts again.
+# TIMEOUT 900
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need sqlite3 sqlite3
+S=$WORK/store
+M=$WORK/mnt
+ROUNDS=${ROUNDS:-50}
+SEED=${SEED:-$(($(date +%s) % 100000))}
+RANDOM=$SEED
+echo "SEED=$SEED ROUNDS=$ROUNDS"
+
+noted() { wc -l 2>/dev/null <"$WORK/notes" || echo 0; }
+begun() { [ "$(noted)" -gt "$lines" ]; }
+
+store_init "$S"
+acked=0
+for round in $(seq 1 "$ROUNDS"); do
+	fs_start fs "$S" "$M"
+	equal 1 "$(grep -cF " $M " /proc/self/mountinfo)" "mounts at one place"
+	mkdir -p "$M/acct/table/record"
+	if [ -s "$WORK/notes" ]; then
+		"$TOOLS/churn" verify "$M/acct/table/record" "$WORK/notes" ||
+			fail "after the kill of round $((round - 1))"
+	fi
+	lines=$(noted)
+	"$TOOLS/churn" write "$M/acct/table/record" "$WORK/notes" \
+		"$((SEED * 1000 + round))" 1000000 >"$WORK/churn.out" 2>&1 &
+	writer=$!
+	echo "$writer" >>"$WORK/pids"
+	# Some kills hit the first operations, most the thick of it.
+	if [ $((RANDOM % 4)) -gt 0 ]; then
+		wait_for 20 begun || fail "the writer does not begin: $(cat "$WORK/churn.out")"
+		printf -v delay '0.%03d' "$((RANDOM % 400))"
+	else
+		printf -v delay '0.%03d' "$((RANDOM % 30))"
+	fi
+	sleep "$delay"
+	# The next mount has to take a dead one away by itself.
+	if [ $((round % 2)) = 0 ]; then
+		fs_kill fs stale
+	else
+		fs_kill fs
+	fi
+	wait "$writer" && fail "the writer noticed nothing: $(cat "$WORK/churn.out")"
+	acked=$(grep -c '^A' "$WORK/notes" || true)
+done
+note "$acked acknowledged steps in $ROUNDS rounds"
+[ "$acked" -gt "$ROUNDS" ] || fail "hardly anything was written"
+
+step "the last mount, and the store as a whole"
+fs_start fs "$S" "$M"
+"$TOOLS/churn" verify "$M/acct/table/record" "$WORK/notes" || fail "after the last kill"
+step "an empty file whose close() returned is there after a kill"
+for i in 1 2 3 4 5; do
+	"$TOOLS/fsop" open "$M/acct/table/empty$i" wcx close >/dev/null
+	fs_kill fs
+	fs_start fs "$S" "$M"
+	[ -f "$M/acct/table/empty$i" ] || fail "empty$i is gone"
+done
+step "every version can be read"
+for entry in "$M"/acct/table/record/.versions/*/*; do
+	cat "$entry" >/dev/null || fail "a version cannot be read: $entry"
+done
+fs_stop fs
+check_store "$S"
+step "every object is what its name says"
+sql "$S" 'SELECT DISTINCT data_hash FROM filespace_file' | while read -r hash; do
+	"$CTL" -s "$S" cat-object "$hash" >"$WORK/plain" || exit 1
+	[ "$(sha256sum <"$WORK/plain" | cut -c 1-64)" = "$hash" ] || exit 1
+done || fail "a torn object"
+equal 0 "$(find "$S/spool" -mindepth 2 -type f 2>/dev/null | grep -vc '/kept/' || true)" \
+	"files left in the spool"
+equal 0 "$(find "$S/objects" -name '.tmp-*' | wc -l)" "temporary objects left"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# What PHP applications do, as root and as www-data.
+# TIMEOUT 120
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need php php-cli
+need sqlite3 sqlite3
+M=$WORK/m
+fs_start one "$WORK/store" "$M"
+mkdir -p "$M/a/t/root" "$M/a/t/www"
+
+step "as the user who mounted"
+php "$TOP/tests/tools/habits.php" "$M/a/t/root"
+
+step "as www-data"
+if [ "$(id -u)" = 0 ] && id www-data >/dev/null 2>&1; then
+	chown www-data:www-data "$M/a/t/www"
+	chmod o+x "$WORK" "$WORK/.." "$WORK/../.."
+	env TMPDIR=/tmp setpriv --reuid=www-data --regid=www-data --clear-groups \
+		php "$TOP/tests/tools/habits.php" "$M/a/t/www" || fail "as www-data"
+	equal www-data "$(stat -c %U "$M/a/t/www/upload.bin")" "the owner"
+fi
+
+step "a file that was emptied and written before it was closed is one version"
+echo old >"$M/a/t/root/v"
+echo new >"$M/a/t/root/v"
+equal 2 "$(find "$M/a/t/root/.versions/v" -type f | wc -l)" "versions"
+equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'v' and size_original = 0")" "empty rows"
+
+step "PHP sees a new file with its first commit, never a stub"
+exec 7>"$M/a/t/root/open"
+equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'open'")" "rows of an open file"
+[ -e "$M/a/t/root/open" ] || fail "the name is not there"
+echo content >&7
+exec 7>&-
+equal 1 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'open'")" "rows after close"
+fs_stop one
+out=$("$CTL" -s "$WORK/store" check) || fail "$out"

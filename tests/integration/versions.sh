@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# .versions: what it lists, what it hides, and how a version comes back.
+# TIMEOUT 120
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need sqlite3 sqlite3
+S=$WORK/store
+M=$WORK/mnt
+fs_start fs "$S" "$M"
+D=$M/acme/contact/35
+mkdir -p "$D"
+
+step "each version is an entry, old to new"
+for i in 1 2 3; do
+	printf 'text %s\n' $i >"$D/report.pdf"
+	touch -d "2015-05-0${i}T10:13:20.5Z" "$D/report.pdf"
+done
+V=$D/.versions/report.pdf
+equal 3 "$(ls "$V" | wc -l)" "entries"
+equal "text 1 text 2 text 3" "$(cd "$V" && ls | while read -r e; do cat "$e"; done | xargs)" "contents in order"
+today=$(date -u +%Y%m%d)
+ls "$V" | while read -r e; do
+	[[ $e =~ ^${today}T[0-9]{6}Z-[0-9]{10}\.pdf$ ]] || fail "odd name $e"
+done
+first=$(ls "$V" | sed -n 1p)
+second=$(ls "$V" | sed -n 2p)
+equal 2015-05-01T10:13:20.500000000 \
+	"$(date -u -r "$V/$first" +%Y-%m-%dT%H:%M:%S.%N)" "mtime of the version"
+equal 7 "$(stat -c %s "$V/$first")" "size of the version"
+
+step "it is found and never listed"
+equal "report.pdf" "$(ls -A "$D")" "listing"
+equal 0 "$(find "$M" -name .versions | wc -l)" "find"
+[ -d "$M/.versions" ] && [ -d "$M/acme/.versions" ] || fail "no .versions above"
+equal report.pdf "$(ls "$D/.versions")" "names with a history"
+must_say "File exists" mkdir "$D/.versions"
+cp -a "$M/acme" "$WORK/copy"
+[ ! -e "$WORK/copy/contact/35/.versions" ] || fail "cp -a took .versions along"
+
+step "nothing can be changed in there"
+equal "open: EROFS" "$("$TOOLS/fsop" open "$V/$first" w || true)" "writing a version"
+equal "unlink: EROFS" "$("$TOOLS/fsop" unlink "$V/$first" || true)" "removing a version"
+equal "rename: EROFS" "$("$TOOLS/fsop" rename "$V/$first" "$D/x" || true)" "renaming a version"
+equal "mkdir: EROFS" "$("$TOOLS/fsop" mkdir "$D/.versions/x" || true)" "mkdir"
+equal "open: EROFS" "$("$TOOLS/fsop" open "$V/new" wc || true)" "creating"
+equal "rename: EROFS" "$("$TOOLS/fsop" rename "$D/.versions" "$D/x" || true)" "renaming .versions"
+must_say "Read-only" chmod 777 "$V/$first"
+must_say "No such file" cat "$V/nothing"
+must_say "No such file" ls "$D/.versions/nothing"
+
+step "a version comes back with cp, without a transfer"
+objects=$(objects "$S")
+cp -p "$V/$first" "$D/report.pdf"
+equal "text 1" "$(cat "$D/report.pdf")" "restored content"
+equal "$objects" "$(objects "$S")" "objects after the restore"
+equal 1430475200.500000000 "$(stat -c %.9Y "$D/report.pdf")" "mtime after cp -p"
+equal 4 "$(ls "$V" | wc -l)" "entries after the restore"
+
+step "and with filespacectl"
+"$CTL" versions "$D/report.pdf" >"$WORK/versions.out"
+grep -q "$second" "$WORK/versions.out" || note "versions prints: $(cat "$WORK/versions.out")"
+"$CTL" restore "$D/report.pdf@${second}"
+equal "text 2" "$(cat "$D/report.pdf")" "content after filespacectl restore"
+"$CTL" restore "$D/report.pdf@${first}" --to "$D/old.pdf"
+equal "text 1" "$(cat "$D/old.pdf")" "restored under another name"
+equal "$objects" "$(objects "$S")" "objects after the restores"
+
+step "a deleted file is there"
+printf 'soon gone' >"$D/gone.txt"
+rm "$D/gone.txt"
+[ ! -e "$D/gone.txt" ] || fail "rm"
+equal "soon gone" "$(cat "$D/.versions/gone.txt/"*.txt)" "a deleted file"
+cp "$D/.versions/gone.txt/"*.txt "$D/gone.txt"
+equal "soon gone" "$(cat "$D/gone.txt")" "brought back"
+
+step "a renamed file keeps its past"
+printf 'draft' >"$D/draft.txt"
+printf 'final' >"$D/draft.txt"
+mv "$D/draft.txt" "$D/final.txt"
+equal "draft final" "$(cd "$D/.versions/final.txt" && ls | while read -r e; do cat "$e"; echo; done | xargs)" \
+	"versions under the new name"
+equal "final" "$(cat "$D/final.txt")" "content after rename"
+
+step "a deleted directory shows as it was"
+mkdir -p "$D/folder/sub"
+printf a >"$D/folder/a"
+printf b >"$D/folder/sub/b"
+ln -s a "$D/folder/l"
+rm -r "$D/folder"
+P=$D/.versions/folder
+equal "a l sub" "$(ls "$P" | xargs)" "the deleted directory"
+equal a "$(cat "$P/a")" "a file in it"
+equal b "$(cat "$P/sub/b")" "a file deeper in it"
+equal a "$(readlink "$P/l")" "a link in it"
+cp -a "$P" "$D/folder"
+equal b "$(cat "$D/folder/sub/b")" "the directory copied back"
+
+step "a directory as it was at a time"
+mkdir -p "$D/past/sub"
+echo one >"$D/past/a"
+echo sub >"$D/past/sub/s"
+sleep 1.1
+then=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+sleep 1.1
+echo two >"$D/past/a"
+echo new >"$D/past/b"
+rm -r "$D/past/sub"
+mv "$D/past/b" "$D/past/c"
+A=$D/past/.versions/@$then
+equal "a sub" "$(ls "$A" | xargs)" "names at that time"
+equal one "$(cat "$A/a")" "content at that time"
+equal sub "$(cat "$A/sub/s")" "deeper, in what is gone"
+equal one "$(cat "$M/.versions/@$then/acme/contact/35/past/a")" "from the root"
+samba=@GMT-$(date -u -d "$then" +%Y.%m.%d-%H.%M.%S)
+equal one "$(cat "$D/past/.versions/$samba/a")" "in Samba's words"
+must_say "Read-only" touch "$A/x"
+
+step "a deleted record and account"
+mkdir -p "$M/old/t/r"
+printf z >"$M/old/t/r/z"
+rm -r "$M/old"
+equal z "$(cat "$M/.versions/old/t/r/z")" "through the root's .versions"
+
+step "who may read a version"
+if [ "$(id -u)" = 0 ] && id nobody >/dev/null 2>&1; then
+	as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
+	chmod 755 "$WORK"
+	if as_nobody true 2>/dev/null && as_nobody test -r "$D/final.txt"; then
+		as_nobody cat "$D/.versions/final.txt/"* >/dev/null
+		chmod 600 "$D/final.txt"
+		must_say "denied" as_nobody sh -c "cat '$D/.versions/final.txt/'*"
+	else
+		note "not tried: nobody does not reach the mount"
+	fi
+fi
+
+step "it is all there after a remount"
+(cd "$D/.versions" && find . -type f -printf '%p %s %T@\n' | sort) >"$WORK/before"
+fs_stop fs
+fs_start fs "$S" "$M"
+(cd "$D/.versions" && find . -type f -printf '%p %s %T@\n' | sort) >"$WORK/after"
+diff "$WORK/before" "$WORK/after" || fail ".versions differs after a remount"
+fs_stop fs
+
+step "under another name"
+fs_start fs "$S" "$M" -o mount.versions_dir=@history
+ls "$D/@history/report.pdf" >/dev/null
+[ ! -e "$D/.versions" ] || fail ".versions is still there"
+fs_stop fs
+check_store "$S"

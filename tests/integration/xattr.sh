@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Extended attributes, the facts, ids that differ, and merged commits.
+# TIMEOUT 120
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need setfattr attr
+need rsync rsync
+need python3 python3
+A=$WORK/a
+B=$WORK/b
+fs_start one "$WORK/store" "$A"
+fs_start two "$WORK/store" "$B"
+R=acct/table/rec
+mkdir -p "$A/$R"
+echo hello >"$A/$R/f"
+
+step "what applications set is there on the other mount, and goes"
+setfattr -n user.comment -v "a text" "$A/$R/f"
+setfattr -n user.binary -v 0x00ff00 "$A/$R/f"
+setfattr -n user.empty "$A/$R"
+equal "a text" "$(getfattr --only-values -n user.comment "$B/$R/f")" "a value"
+equal 0x00ff00 "$(getfattr -e hex -n user.binary "$B/$R/f" | sed -n 's/^user.binary=//p')" "a binary value"
+equal "user.binary user.comment" "$(getfattr "$B/$R/f" | sed -n 's/^user/user/p' | xargs)" "the list"
+mv "$A/$R/f" "$A/$R/g"
+equal "a text" "$(getfattr --only-values -n user.comment "$A/$R/g")" "after a rename"
+cp -a "$A/$R/g" "$A/$R/copy"
+equal "a text" "$(getfattr --only-values -n user.comment "$A/$R/copy")" "cp -a takes them along"
+setfattr -x user.comment "$A/$R/g"
+must_say "No such attribute" getfattr -n user.comment "$A/$R/g"
+must_say "No such attribute" setfattr -x user.comment "$A/$R/g"
+must_say "not supported" setfattr -n security.x -v y "$A/$R/g"
+touch "$A/$R/much"
+must_say "No space left" python3 -c "import os; [os.setxattr('$A/$R/much', f'user.n{i}', b'x' * 30000) for i in range(3)]"
+rm "$A/$R/much"
+equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from fsp_xattr where name like 'user.n%'")" "attributes of what is gone"
+
+step "facts: answered, not listed, read-only"
+want=$(printf 'hello\n' | sha256sum | cut -d ' ' -f 1)
+equal "$want" "$(getfattr --only-values -n user.filespace.hash "$A/$R/g")" hash
+equal acct.table.rec "$(getfattr --only-values -n user.filespace.space "$A/$R/g")" space
+equal g "$(getfattr --only-values -n user.filespace.key "$A/$R/g")" key
+equal "$(stat -c %s "$WORK/store/objects/$want")" "$(getfattr --only-values -n user.filespace.stored_size "$A/$R/g")" "stored size"
+equal "$(sqlite3 "$WORK/store/meta.db" "select id from filespace_file where file_key='g' and deleted_at=0")" \
+	"$(getfattr --only-values -n user.filespace.version "$A/$R/g")" version
+getfattr --only-values -n user.filespace.health "$A" | grep -q '^database ok, objects ok, writable, since 2' ||
+	fail "health: $(getfattr --only-values -n user.filespace.health "$A")"
+must_say "not permitted" setfattr -n user.filespace.hash -v x "$A/$R/g"
+mkdir "$WORK/src"
+cp -a "$A/$R/." "$WORK/src/" 2>/dev/null || true
+equal "" "$(rsync -aX --checksum --dry-run --itemize-changes "$A/$R/" "$WORK/src/")" "rsync -X has nothing to do"
+
+step "two mounts write one file: ranges and appends of both are kept"
+cat >"$WORK/merge.py" <<'PY'
+import os, sys
+a, b = sys.argv[1], sys.argv[2]
+def put(path, data):
+    with open(path, "wb") as f: f.write(data)
+def get(path):
+    with open(path, "rb") as f: return f.read()
+# ranges
+put(a, b"0123456789" * 1000)
+fa, fb = os.open(a, os.O_RDWR), os.open(b, os.O_RDWR)
+os.pwrite(fa, b"AAAA", 10); os.pwrite(fb, b"BBBB", 5000); os.pwrite(fb, b"bb", 12)
+os.close(fa); os.close(fb)
+want = bytearray(b"0123456789" * 1000); want[10:14] = b"AAAA"; want[5000:5004] = b"BBBB"; want[12:14] = b"bb"
+assert get(a) == want == get(b), "ranges"
+# appends
+put(a, b"start\n")
+fa, fb = os.open(a, os.O_WRONLY | os.O_APPEND), os.open(b, os.O_WRONLY | os.O_APPEND)
+for i in range(5): os.write(fa, b"a%d\n" % i); os.write(fb, b"b%d\n" % i)
+os.close(fa); os.close(fb)
+got = get(b).split()
+assert got[0] == b"start" and sorted(got) == sorted([b"start"] + [b"%c%d" % (c, i) for c in b"ab" for i in range(5)]), got
+assert get(a) == get(b)
+# a truncation to nothing replaces
+fa, fb = os.open(a, os.O_RDWR), os.open(b, os.O_WRONLY | os.O_TRUNC)
+os.pwrite(fa, b"XX", 0); os.close(fa); os.write(fb, b"new"); os.close(fb)
+assert get(a) == b"new", get(a)
+# a cut file stays cut, and what is written beyond stays in its place
+put(a, b"0123456789")
+fa, fb = os.open(a, os.O_RDWR), os.open(b, os.O_RDWR)
+os.pwrite(fb, b"ZZ", 8); os.ftruncate(fa, 4); os.close(fb); os.close(fa)
+assert get(a) == b"0123", get(a)
+PY
+python3 "$WORK/merge.py" "$A/$R/shared" "$B/$R/shared" || fail "a merge"
+ctl_check=$("$CTL" -s "$WORK/store" check) || fail "$ctl_check"
+fs_stop two
+fs_stop one
+
+step "ids that differ: uid=, gid=, umask=, squash"
+if [ "$(id -u)" = 0 ]; then
+	fs_start three "$WORK/store" "$A" -o uid=33,gid=34,umask=027,squash=all,anonuid=1000,anongid=1001
+	echo x >"$A/$R/squashed"
+	equal "33:34 640" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is shown"
+	chown 33:34 "$A/$R/squashed"
+	must_say "not permitted" chown 5 "$A/$R/squashed"
+	fs_stop three
+	fs_start four "$WORK/store" "$A"
+	equal "1000:1001 644" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is stored"
+	fs_stop four
+fi

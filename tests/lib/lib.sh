@@ -1,0 +1,220 @@
+# shellcheck shell=bash
+# What the integration tests share. A test is an executable bash script:
+#
+#   #!/usr/bin/env bash
+#   # What it shows.
+#   # TIMEOUT 120
+#   . "$(dirname "$0")/../lib/lib.sh"
+#
+# It runs in a directory of its own ($WORK), ends with 0, or with 1 by fail,
+# or with 77 by skip. Everything that it started is stopped at its end.
+
+set -Eeuo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ -z "${WORK:-}" ]; then
+	# Run by hand: the runner sets up what a test needs.
+	TESTS="^$(basename "$0" .sh)\$" KEEP_LOG=1 exec "$TOP/tests/run"
+fi
+FILESPACEFS=$BIN/filespacefs
+CTL=$BIN/filespacectl
+export FIXTURE=$TOP/tests/fixtures/php-filespace
+export LC_ALL=C.UTF-8 TZ=UTC
+cd "$WORK"
+
+declare -A FS_PID=() FS_MNT=()
+
+step() { printf '== %s\n' "$*"; }
+note() { printf '   %s\n' "$*"; }
+
+# With KEEP_GOING set a test goes on, to see all that fails, and fails at its end.
+fail() {
+	local i=1
+	[ "${BASH_SOURCE[1]}" != "${BASH_SOURCE[0]}" ] || i=2
+	printf 'FAIL: %s (%s line %s)\n' "$*" "${BASH_SOURCE[i]##*/}" "${BASH_LINENO[i - 1]}"
+	[ -n "${KEEP_GOING:-}" ] || exit 1
+	echo failed >>"$WORK/failed"
+}
+
+skip() {
+	printf '%s\n' "$*"
+	exit 77
+}
+
+# need COMMAND PACKAGE: the words "apt-get install" mark what CI has to have.
+need() {
+	command -v "$1" >/dev/null || skip "needs $1 (apt-get install $2)"
+}
+
+need_fuse() {
+	[ -c /dev/fuse ] || skip "needs /dev/fuse, which this machine does not have"
+	[ -r /dev/fuse ] || [ -u "$(command -v fusermount3)" ] ||
+		skip "needs access to /dev/fuse"
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+}
+
+on_error() {
+	printf 'FAIL: "%s" ended with %s (%s line %s)\n' "$3" "$1" \
+		"${BASH_SOURCE[1]##*/}" "$2"
+}
+trap 'on_error $? $LINENO "$BASH_COMMAND"' ERR
+
+equal() { # equal WANTED GOT WHAT
+	[ "$1" = "$2" ] || fail "$3: wanted ${1@Q}, got $(head -c 300 <<<"${2@Q}")"
+}
+
+must_fail() {
+	if "$@" >"$WORK/must_fail.log" 2>&1; then
+		fail "should have failed: $*"
+	fi
+}
+
+# must_say TEXT COMMAND...: fails, and the message holds the text.
+must_say() {
+	local text=$1
+	shift
+	must_fail "$@"
+	grep -qiF -- "$text" "$WORK/must_fail.log" ||
+		fail "the message of '$*' lacks '$text': $(cat "$WORK/must_fail.log")"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	local left=$(($1 * 50))
+	shift
+	until "$@" 2>/dev/null; do
+		left=$((left - 1))
+		[ "$left" -gt 0 ] || return 1
+		sleep 0.02
+	done
+}
+
+alive() { kill -0 "$1" 2>/dev/null; }
+gone() { ! alive "$1"; }
+
+# New stores get one SECTION.KEY=VALUE with each -o.
+store_init() { # store_init DIR [-o ...]
+	local dir=$1
+	shift
+	"$CTL" -s "$dir" init "$@" >/dev/null
+}
+
+# The daemon in the foreground as our child, so that its exit status and its
+# whole log are ours. FS_ENV holds NAME=VALUE words for its environment.
+declare -a FS_ENV=()
+fs_start() { # fs_start NAME SOURCE MOUNTPOINT [OPTION...]
+	local name=$1 source=$2 mnt=$3
+	shift 3
+	mkdir -p "$mnt" 2>/dev/null || true     # a stale mount says no
+	env "${FS_ENV[@]}" "$FILESPACEFS" -f "$@" "$source" "$mnt" \
+		>>"$WORK/$name.log" 2>&1 &
+	FS_PID[$name]=$!
+	FS_MNT[$name]=$mnt
+	echo "$!" >>"$WORK/pids"
+	wait_for 30 fs_ready "$!" "$mnt" || true
+	mounted "$mnt" || fail "no mount at $mnt: $(tail -n 5 "$WORK/$name.log")"
+}
+
+# The listing asks the daemon, stat may be answered by the kernel; in this order
+# because a dead mount may be taken away in between.
+mounted() { ls "$1" >/dev/null 2>&1 && grep -qF " $1 " /proc/self/mountinfo; }
+fs_ready() { mounted "$2" || gone "$1"; }
+
+unmount() { # unmount MOUNTPOINT
+	if [ "$(id -u)" = 0 ]; then
+		umount "$1"
+	else
+		fusermount3 -u "$1"
+	fi
+}
+
+fs_stop() { # fs_stop NAME
+	local name=$1 rc=0
+	unmount "${FS_MNT[$name]}" || fail "cannot unmount ${FS_MNT[$name]}"
+	wait_for 60 gone "${FS_PID[$name]}" || fail "$name does not end after umount"
+	wait "${FS_PID[$name]}" || rc=$?
+	unset "FS_PID[$name]"
+	[ "$rc" = 0 ] || fail "$name ended with $rc: $(tail -n 20 "$WORK/$name.log")"
+	scan_log "$WORK/$name.log"
+}
+
+# kill -9, and the dead mount is taken away or, with "stale", left behind.
+fs_kill() { # fs_kill NAME [stale]
+	local name=$1
+	kill -9 "${FS_PID[$name]}"
+	wait "${FS_PID[$name]}" 2>/dev/null || true
+	unset "FS_PID[$name]"
+	[ "${2:-}" = stale ] || umount -l "${FS_MNT[$name]}" 2>/dev/null ||
+		fusermount3 -uz "${FS_MNT[$name]}"
+}
+
+# Words that no log of a healthy daemon has.
+scan_log() {
+	! grep -nE 'Sanitizer|runtime error:|[Aa]ssertion|stack smashing|SIGSEGV|double free|corrupted' \
+		"$1" || fail "the log $1 shows a crash"
+}
+
+sql() { # sql STORE STATEMENT
+	sqlite3 -batch -bail "$1/meta.db" ".timeout 10000" "$2"
+}
+
+# The database's invariants, and an object for each row.
+check_store() { # check_store STORE
+	local dir=$1 hash
+	"$CTL" -s "$dir" check >"$WORK/check.out" 2>&1 ||
+		fail "check of $dir: $(head -n 20 "$WORK/check.out")"
+	sql "$dir" 'SELECT DISTINCT data_hash FROM filespace_file' |
+		while read -r hash; do
+			[ -s "$dir/objects/$hash" ] || { echo "no object $hash"; exit 1; }
+		done || fail "rows without an object"
+}
+
+objects() { find "$1/objects" -type f | wc -l; }
+rows() { sql "$1" 'SELECT count(*) FROM filespace_file'; }
+
+# Content, names, modes, owners, times, links, xattrs: nothing may differ.
+same_tree() { # same_tree A B
+	diff -r --no-dereference "$1" "$2" 2>&1 |
+		grep -v ' is a fifo while file .* is a fifo$' >"$WORK/diff.out" || true
+	[ ! -s "$WORK/diff.out" ] ||
+		fail "diff -r $1 $2: $(head -n 20 "$WORK/diff.out")"
+	rsync -aX --checksum --dry-run --itemize-changes --delete "$1/" "$2/" \
+		>"$WORK/rsync.out" 2>&1 || fail "rsync: $(head -n 5 "$WORK/rsync.out")"
+	[ ! -s "$WORK/rsync.out" ] ||
+		fail "rsync finds changes between $1 and $2: $(head -n 20 "$WORK/rsync.out")"
+}
+
+# Decodes the object of a hash with stock tools, as DESIGN.md says.
+conf_value() { # conf_value STORE SECTION KEY
+	sed -n "/^\[$2\]/,/^\[/{s/^$3[[:space:]]*=[[:space:]]*//p}" \
+		"$1/filespacefs.conf" | head -n 1
+}
+
+decode_object() { # decode_object STORE HASH
+	openssl enc -d -aes-256-cbc -K "$(conf_value "$1" encryption key)" \
+		-iv "$(conf_value "$1" encryption iv)" -in "$1/objects/$2" | bunzip2
+}
+
+cleanup() {
+	local rc=$? name pid
+	trap - EXIT ERR
+	[ ! -e "$WORK/failed" ] || rc=1
+	set +e
+	cd "$TOP" || exit 1
+	"$TOP/tests/lib/unmount-below" "$WORK"
+	for name in "${!FS_PID[@]}"; do
+		pid=${FS_PID[$name]}
+		wait_for 10 gone "$pid" || kill -9 "$pid"
+	done
+	if [ "$rc" != 0 ] && [ "$rc" != 77 ]; then
+		for name in "$WORK"/*.log; do
+			[ -s "$name" ] && printf -- '-- %s\n' "${name##*/}" &&
+				tail -n 25 "$name"
+		done
+	fi
+	exit "$rc"
+}
+trap cleanup EXIT
