@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "sql_meta.h"
 
 struct version {
@@ -162,9 +163,12 @@ static int choose(struct txn *t, struct versions *l)
 static int by_stored(const void *a, const void *b)
 {
 	const struct version *x = a, *y = b;
+	int64_t a_s = fsp_ns_to_sec(sql_us_to_ns(x->row.stored_us));
+	int64_t b_s = fsp_ns_to_sec(sql_us_to_ns(y->row.stored_us));
 
-	if (x->row.stored_us != y->row.stored_us)
-		return x->row.stored_us < y->row.stored_us ? -1 : 1;
+	/* As the entries of .versions sort by name: two clocks stamp rows. */
+	if (a_s != b_s)
+		return a_s < b_s ? -1 : 1;
 	return by_id(a, b);
 }
 
