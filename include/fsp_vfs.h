@@ -83,7 +83,7 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
                      size_t len, uint64_t off);
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                      const void *buf, size_t len, uint64_t off);
+                      const void *buf, size_t len, uint64_t off, bool append);
 /*
  * fallocate(2): growing, punching holes, zeroing; all else is -EOPNOTSUPP.
  * What is allocated is not reserved.

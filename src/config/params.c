@@ -146,7 +146,7 @@ const struct fsp_param fsp_params[] = {
 	BYTES("mount", "total_size", "0", 0, INT64_MAX,
 	      "What df shows as the size of the filesystem. 0 means that of the "
 	      "disk below. It limits nothing."),
-	INTEGER("mount", "threads", "10", 1, 1000, "threads",
+	INTEGER("mount", "threads", "64", 1, 1000, "threads",
 	        "How many calls are served at once."),
 	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,
 	         "How long one call may take before it returns an error."),

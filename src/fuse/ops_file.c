@@ -18,7 +18,8 @@ static void set_handle(struct fuse_file_info *fi, const struct fsp_opened *o)
 {
 	fi->fh = (uintptr_t)o->handle;
 	fi->keep_cache = o->keep_cache;
-	fi->direct_io = (fi->flags & O_APPEND) != 0;
+	fi->direct_io = (fi->flags & O_APPEND) &&
+		(fi->flags & O_ACCMODE) == O_WRONLY;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -79,7 +80,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
               off_t off, struct fuse_file_info *fi)
 {
 	struct fsp_ctx ctx = fuse_ctx(req);
-	ssize_t n = fsp_vfs_write(handle_of(fi), &ctx, buf, size, (uint64_t)off);
+	/* As the flags are now, and never for pages of a mapping. */
+	bool append = (fi->flags & O_APPEND) && !fi->writepage;
+	ssize_t n = fsp_vfs_write(handle_of(fi), &ctx, buf, size, (uint64_t)off,
+	                          append);
 
 	(void)ino;
 	if (n < 0)

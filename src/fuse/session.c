@@ -15,6 +15,8 @@
 #include "fsp_log.h"
 #include "fsp_mounts.h"
 
+#define IDLE_THREADS 8
+
 /* The device name may hold a comma, which libfuse splits at unless escaped. */
 static int add_escaped(struct fsp_buf *b, const char *s)
 {
@@ -107,7 +109,7 @@ int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
 		return -ENOMEM;
 	f->vfs = vfs;
 	fuse_loop_cfg_set_max_threads(cfg, (unsigned)f->o.threads);
-	fuse_loop_cfg_set_idle_threads(cfg, (unsigned)f->o.threads);
+	fuse_loop_cfg_set_idle_threads(cfg, IDLE_THREADS);
 	fuse_loop_cfg_set_clone_fd(cfg, 0);
 	err = fuse_set_signal_handlers(f->se) ? -EIO : 0;
 	if (!err) {

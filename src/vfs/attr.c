@@ -148,7 +148,7 @@ static int truncate_handle(struct fsp_handle *h, uint64_t size)
 	err = file_wait_locked(h->file);
 	if (err || size == h->file->size)
 		return err;
-	return file_truncate_locked(h->v, h->file, size);
+	return file_truncate_locked(h->file, size);
 }
 
 /* truncate(2) by path is a whole open, ftruncate, close. */

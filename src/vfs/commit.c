@@ -141,7 +141,14 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	struct fsp_digest *digest;
 
+	/* While it is dirty its own size covers these. */
+	inode_set_attr(v, i, &e->attr);
+	fsp_lock(&v->lock);
+	i->pages = content_tag(&e->content);
+	fsp_unlock(&v->lock);
+
 	fsp_lock(&f->lock);
+	f->writes++;
 	/* It is the digest of this very content and goes on with appends. */
 	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
 		fsp_steal(f->digest) : NULL;
@@ -153,11 +160,6 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	f->digest = digest;
 	merge_reset_locked(f);
 	fsp_unlock(&f->lock);
-
-	inode_set_attr(v, i, &e->attr);
-	fsp_lock(&v->lock);
-	i->pages = content_tag(&e->content);
-	fsp_unlock(&v->lock);
 }
 
 static bool is_unlinked(struct fsp_vfs *v, struct inode *i)
@@ -199,6 +201,7 @@ static void forget_pages(struct fsp_vfs *v, struct inode *i)
 	fsp_unlock(&v->lock);
 	if (v->options.stale)
 		v->options.stale(v->options.arg, i->ino, false);
+	later_stale(v, i);
 }
 
 /*
@@ -226,6 +229,8 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (kind == COMMIT_FLUSH && is_blank(f))
 		return commit_row(v, i, f, ctx, NULL, &e);
 	err = commit_content(v, i, f, ctx, &o, &e, &merged);
+	if (err == -ESTALE)
+		names_settle(v);        /* its removal may not be over */
 	if (err == -ESTALE && is_unlinked(v, i))
 		return 0;
 	if (err)
@@ -286,7 +291,7 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 	if (err)
 		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
 	else
-		inode_detach(v, i->ino, i->parent, name, gone.attr.nlink);
+		inode_detach(v, i->ino, NULL, name, gone.attr.nlink);
 }
 
 /*
@@ -307,6 +312,7 @@ static struct fsp_spool_file *give_up(struct file *f,
 	if (f->spool && f->size)
 		data = fsp_steal(f->spool);
 	f->dirty = false;
+	f->writes++;
 	f->torn = f->failed;
 	f->mask = 0;
 	file_drop_spool_locked(f);
@@ -359,7 +365,7 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 static bool is_dirty(struct file *f, bool failed)
 {
 	FSP_GUARD(&f->lock);
-	return f->dirty && (f->failed != 0) == failed;
+	return f->dirty && !f->busy && (f->failed != 0) == failed;
 }
 
 void file_settle(struct fsp_vfs *v, struct inode *i)

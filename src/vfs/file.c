@@ -27,7 +27,7 @@ static struct file *file_new(void)
 		return NULL;
 	fsp_mutex_init(&f->lock);
 	fsp_cond_init(&f->changed);
-	f->base_limit = f->append_off = UINT64_MAX;
+	merge_reset_locked(f);
 	return f;
 }
 
@@ -312,9 +312,7 @@ static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 {
 	int err = spool_ready_locked(v, f);
 
-	/* What lies between the old end and a write beyond it is zero. */
-	if (!err && off > f->size)
-		err = fsp_spool_zero(f->spool, f->size, off - f->size);
+	/* A gap before it is in no extent and above base_valid: zero. */
 	if (!err)
 		err = fsp_spool_write(f->spool, buf, len, off);
 	if (err) {
@@ -326,8 +324,9 @@ static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 }
 
 ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
-                   size_t len, uint64_t off, bool append)
+                   size_t len, uint64_t *at, bool append)
 {
+	uint64_t off = *at;
 	int err;
 
 	FSP_GUARD(&f->lock);
@@ -335,7 +334,7 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 	if (err)
 		return err;
 	if (append)
-		off = f->size;
+		*at = off = f->size;
 	if (append && f->append_off == UINT64_MAX)
 		f->append_off = off;
 	else if (!append && off + len > f->append_off)
@@ -350,20 +349,17 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 	return (ssize_t)len;
 }
 
-int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size)
+int file_truncate_locked(struct file *f, uint64_t size)
 {
 	int err = 0;
 
 	fsp_assert_held(&f->lock);
-	if (size > f->size) {
-		err = spool_ready_locked(v, f);
-		if (!err)
-			err = fsp_spool_zero(f->spool, f->size, size - f->size);
-	} else if (f->spool) {
+	/* What it grows by is in no extent and above base_valid: zero. */
+	if (size < f->size && f->spool)
 		err = fsp_spool_cut(f->spool, size);
-	}
 	if (err)
 		return err;
+	f->grown = size > f->size ? size : 0;
 	if (!size)
 		f->torn = 0;            /* begun anew */
 	if (f->base_valid > size)
@@ -390,7 +386,7 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 	if (err)
 		return err;
 	if (grow && off + len > f->size)
-		err = file_truncate_locked(v, f, off + len);
+		err = file_truncate_locked(f, off + len);
 	if (err || off >= f->size)
 		return err;
 	if (len > f->size - off)
@@ -408,11 +404,11 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 	return 0;
 }
 
-int file_grow(struct fsp_vfs *v, struct file *f, uint64_t size)
+int file_grow(struct file *f, uint64_t size)
 {
 	int err;
 
 	FSP_GUARD(&f->lock);
 	err = file_wait_locked(f);
-	return err || size <= f->size ? err : file_truncate_locked(v, f, size);
+	return err || size <= f->size ? err : file_truncate_locked(f, size);
 }

@@ -7,6 +7,7 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "fsp_path.h"
 
 static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
@@ -326,7 +327,9 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	i->seq = v->seq;
 	if (!nlink)
 		i->unlinked = true;
-	if (i->parent != parent || strcmp(i->name, name) != 0)
+	/* Without a parent: wherever it is. */
+	if (!i->parent || (parent && i->parent != parent) ||
+	    strcmp(i->name, name) != 0)
 		return;
 	i->refs++;
 	clear_name_locked(v, i);
@@ -403,6 +406,7 @@ int inode_table_init(struct fsp_vfs *v)
 	                         .nlink = 1 };
 
 	fsp_mutex_init(&v->lock);
+	fsp_cond_init(&v->names_done);
 	v->n_buckets = INODE_BUCKETS_MIN;
 	v->buckets = calloc(v->n_buckets, sizeof(*v->buckets));
 	if (!v->buckets)
@@ -428,7 +432,47 @@ void inode_table_free(struct fsp_vfs *v)
 		}
 	}
 	free(v->buckets);
+	fsp_cond_destroy(&v->names_done);
 	fsp_mutex_destroy(&v->lock);
+}
+
+void names_begin(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	v->names_busy++;
+}
+
+void names_end(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	v->names_busy--;
+	fsp_cond_broadcast(&v->names_done);
+}
+
+void names_settle(struct fsp_vfs *v)
+{
+	int64_t until = fsp_mono_ns() + v->op_timeout_ns;
+
+	FSP_GUARD(&v->lock);
+	while (v->names_busy &&
+	       fsp_cond_wait(&v->names_done, &v->lock, until) == 0)
+		;
+}
+
+bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path)
+{
+	char *now;
+
+	names_settle(v);
+	if (inode_path(v, dir, &now))
+		return false;
+	if (strcmp(now, *path) == 0) {
+		free(now);
+		return false;
+	}
+	free(*path);
+	*path = now;
+	return true;
 }
 
 uint64_t fsp_vfs_inodes(struct fsp_vfs *v)

@@ -160,15 +160,36 @@ static unsigned serve_round(struct fsp_vfs *v)
 	return served;
 }
 
+struct stale {
+	struct stale *next;
+	uint64_t ino;
+};
+
+static void drop_stales(struct fsp_vfs *v)
+{
+	fsp_assert_held(&v->lock_lock);
+	while (v->stales) {
+		struct stale *s = v->stales;
+
+		v->stales = s->next;
+		fsp_unlock(&v->lock_lock);
+		if (v->options.stale && !v->lock_stop)
+			v->options.stale(v->options.arg, s->ino, true);
+		free(s);
+		fsp_lock(&v->lock_lock);
+	}
+}
+
 static void *lock_thread(void *arg)
 {
 	struct fsp_vfs *v = arg;
 	int64_t pause = POLL_MIN_NS;
 
 	FSP_GUARD(&v->lock_lock);
-	while (!v->lock_stop || v->waits) {
+	while (!v->lock_stop || v->waits || v->stales) {
 		uint64_t events = v->lock_events;
 
+		drop_stales(v);
 		if (serve_round(v))
 			pause = POLL_MIN_NS;
 		if (v->lock_events != events)
@@ -185,23 +206,48 @@ static void *lock_thread(void *arg)
 	return NULL;
 }
 
-/* The thread is there from the first lock that has to wait. */
-static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
+/* The thread is there from the first thing that it has to do. */
+static int wake_thread_locked(struct fsp_vfs *v)
 {
-	FSP_GUARD(&v->lock_lock);
+	int err;
+
+	fsp_assert_held(&v->lock_lock);
 	if (v->lock_stop)
 		return -EINTR;
 	if (!v->lock_thread_runs) {
-		int err = pthread_create(&v->lock_thread, NULL, lock_thread, v);
-
+		err = pthread_create(&v->lock_thread, NULL, lock_thread, v);
 		if (err)
 			return -err;
 		v->lock_thread_runs = true;
 	}
-	put_back(v, w, SIZE_MAX);
 	v->lock_events++;
 	fsp_cond_broadcast(&v->lock_wake);
 	return 0;
+}
+
+static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
+{
+	int err;
+
+	FSP_GUARD(&v->lock_lock);
+	err = wake_thread_locked(v);
+	if (!err)
+		put_back(v, w, SIZE_MAX);
+	return err;
+}
+
+void later_stale(struct fsp_vfs *v, struct inode *i)
+{
+	struct stale *s = malloc(sizeof(*s));
+
+	FSP_GUARD(&v->lock_lock);
+	if (!s || wake_thread_locked(v)) {
+		free(s);                /* the next open drops the pages */
+		return;
+	}
+	s->ino = i->ino;
+	s->next = v->stales;
+	v->stales = s;
 }
 
 /* Others get the lock after this: what was written under it is committed. */

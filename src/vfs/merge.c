@@ -16,6 +16,7 @@ void merge_reset_locked(struct file *f)
 {
 	f->base_limit = UINT64_MAX;
 	f->append_off = UINT64_MAX;
+	f->grown = 0;
 }
 
 static uint64_t min64(uint64_t a, uint64_t b)
@@ -96,6 +97,8 @@ int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c)
 	if (err)
 		return err;
 	FSP_GUARD(&f->lock);
+	if (size < f->grown)
+		size = f->grown;
 	file_drop_spool_locked(f);
 	file_set_base_locked(f, c);
 	f->spool = fresh;

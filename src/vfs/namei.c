@@ -39,6 +39,12 @@ static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
 	return err;
 }
 
+/* An answer that a directory gives that has just been renamed. */
+static bool lost(int err)
+{
+	return err == -ENOENT || err == -ESTALE || err == -ENOTDIR;
+}
+
 static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *dir, const char *name,
                        struct fsp_attr *out)
@@ -49,8 +55,11 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	uint64_t as_of = inode_seq(v);
 	int err = inode_path(v, dir, &path);
 
-	if (!err)
+	if (err)
+		return err;
+	do {
 		err = fsp_meta_lookup(v->store->meta, ctx, path, name, &e);
+	} while (lost(err) && path_moved(v, dir, &path));
 	if (!err)
 		err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
 	if (!err)
@@ -120,8 +129,10 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	err = dir_for_change(v, dir, name, &d, &path);
 	if (err)
 		return err;
-	at.dir = path;
-	err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
+	do {
+		at.dir = path;
+		err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
+	} while (lost(err) && path_moved(v, d, &path));
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, out);
 	if (!err)
@@ -191,11 +202,15 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	err = dir_for_change(v, dir, name, &d, &path);
 	if (err)
 		return err;
-	at.dir = path;
-	err = fsp_meta_remove(v->store->meta, ctx, &at, is_rmdir, &gone);
-	if (!err)
-		inode_detach(v, gone.attr.ino, d, name,
-		             is_rmdir ? 0 : gone.attr.nlink);
+	do {
+		at.dir = path;
+		names_begin(v);
+		err = fsp_meta_remove(v->store->meta, ctx, &at, is_rmdir, &gone);
+		if (!err)
+			inode_detach(v, gone.attr.ino, d, name,
+			             is_rmdir ? 0 : gone.attr.nlink);
+		names_end(v);
+	} while (lost(err) && path_moved(v, d, &path));
 	inode_unref(v, d);
 	return err;
 }
@@ -257,9 +272,14 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		return err;
 	err = dir_for_change(v, newdir, newname, &to, &newpath);
 	if (!err) {
-		old.dir = path;
-		new.dir = newpath;
-		err = rename_in(v, ctx, from, &old, to, &new, flags);
+		do {
+			old.dir = path;
+			new.dir = newpath;
+			names_begin(v);
+			err = rename_in(v, ctx, from, &old, to, &new, flags);
+			names_end(v);
+		} while (lost(err) && (path_moved(v, from, &path) |
+		                       path_moved(v, to, &newpath)));
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

@@ -33,18 +33,24 @@ static int fresh_entry(struct fsp_vfs *v, struct inode *i,
 /*
  * A clean file takes the version that is live now; a dirty one goes on with
  * what it has. Says whether the kernel's pages and attributes still hold.
+ * false: this mount has changed the file since `writes` was read, and the
+ * entry may be of before that.
  */
-static void revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                       const struct fsp_entry *e, bool *keep, bool *stale)
+static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       const struct fsp_entry *e, uint64_t writes, bool *keep,
+                       bool *stale)
 {
 	uint64_t tag = content_tag(&e->content);
-	bool dirty;
+	bool dirty, newer;
 
 	fsp_lock(&f->lock);
 	dirty = f->dirty;
-	if (!dirty && !f->busy)
+	newer = f->writes != writes;
+	if (!dirty && !newer)
 		file_set_base_locked(f, &e->content);
 	fsp_unlock(&f->lock);
+	if (!dirty && newer)
+		return false;
 
 	fsp_lock(&v->lock);
 	*keep = dirty || i->pages == tag;
@@ -56,16 +62,22 @@ static void revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 		i->pages = tag;
 	}
 	fsp_unlock(&v->lock);
+	return true;
 }
 
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, bool *keep, bool *stale)
 {
 	struct fsp_entry e;
-	int err = fresh_entry(v, i, ctx, &e);
+	uint64_t writes;
+	int err;
 
-	if (!err)
-		revalidate(v, i, f, &e, keep, stale);
+	do {
+		fsp_lock(&f->lock);
+		writes = f->writes;
+		fsp_unlock(&f->lock);
+		err = fresh_entry(v, i, ctx, &e);
+	} while (!err && !revalidate(v, i, f, &e, writes, keep, stale));
 	return err;
 }
 
@@ -104,18 +116,6 @@ static int open_past(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return 0;
 }
 
-static int truncate_on_open(struct fsp_vfs *v, struct file *f)
-{
-	int err;
-
-	FSP_GUARD(&f->lock);
-	err = file_wait_locked(f);
-	if (err)
-		return err;
-	if (f->size == 0 && !f->dirty)
-		return 0;               /* empty it was, no new version */
-	return file_truncate_locked(v, f, 0);
-}
 
 static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
                                      struct file *f, int flags)
@@ -136,6 +136,44 @@ static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
 	return h;
 }
 
+/* All of release but the reference on the inode. */
+static void handle_end(struct fsp_handle *h)
+{
+	bool settle;
+
+	fsp_lock(&h->file->lock);
+	h->file->handles--;
+	if (writable(h->flags))
+		h->file->writers--;
+	settle = h->file->writers == 0 && writable(h->flags);
+	fsp_unlock(&h->file->lock);
+	if (settle)
+		file_settle(h->v, h->inode);
+	file_put(h->v, h->inode, h->file);
+	free(h);
+}
+
+/*
+ * From the first change to the commit the kernel's pages are of no version;
+ * when there never is a commit, the next open must not keep them.
+ */
+static void pages_unknown(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->v->lock);
+	h->inode->pages = 0;
+}
+
+static int truncate_on_open(struct fsp_handle *h)
+{
+	int err;
+
+	pages_unknown(h);
+	FSP_GUARD(&h->file->lock);
+	err = file_wait_locked(h->file);
+	/* Of an empty file only the times change. */
+	return err ? err : file_truncate_locked(h->file, 0);
+}
+
 /* Takes over the reference on i where it succeeds. */
 static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct inode *i, int flags, struct fsp_opened *out)
@@ -152,18 +190,18 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		err = -EROFS;
 	else
 		err = open_live(v, i, ctx, f, &out->keep_cache);
-	if (!err && (flags & O_TRUNC)) {
-		err = truncate_on_open(v, f);
-		fsp_lock(&v->lock);
-		i->pages = 0;
-		fsp_unlock(&v->lock);
-	}
 	if (!err) {
 		out->handle = handle_new(v, i, f, flags);
 		err = out->handle ? 0 : -ENOMEM;
 	}
-	if (err)
+	if (err) {
 		file_put(v, i, f);
+		return err;
+	}
+	if (flags & O_TRUNC)
+		err = truncate_on_open(out->handle);
+	if (err)
+		handle_end(out->handle);
 	return err;
 }
 
@@ -198,6 +236,9 @@ static int open_created(struct fsp_vfs *v, struct inode *i, int flags,
 	fsp_lock(&f->lock);
 	f->pending = true;
 	f->dirty = true;
+	f->writes++;
+	if (flags & O_TRUNC)
+		f->base_limit = 0;
 	f->mtime_ns = i->attr.mtime_ns;
 	f->attr = i->attr;
 	fsp_unlock(&f->lock);
@@ -221,23 +262,11 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	if (err)
 		return err;
-	at.dir = path;
-	return fsp_meta_create(v->store->meta, ctx, &at, &what, e);
-}
-
-/* It appeared since the kernel looked: without O_EXCL it is just opened. */
-static int open_existing(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                         uint64_t dir, const char *name, int flags,
-                         struct fsp_attr *attr, struct fsp_opened *out)
-{
-	int err = fsp_vfs_lookup(v, ctx, dir, name, attr);
-
-	if (err)
-		return err;
-	err = fsp_vfs_open_file(v, ctx, attr->ino, flags & ~(O_CREAT | O_EXCL),
-	                        out);
-	if (err)
-		fsp_vfs_forget(v, attr->ino, 1);
+	do {
+		at.dir = path;
+		err = fsp_meta_create(v->store->meta, ctx, &at, &what, e);
+	} while ((err == -ENOENT || err == -ESTALE || err == -ENOTDIR) &&
+	         path_moved(v, dir, &path));
 	return err;
 }
 
@@ -260,8 +289,12 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
 	inode_unref(v, d);
+	/*
+	 * It appeared since the kernel looked. Opening it here would pass by
+	 * the kernel's check of permissions: it looks again and opens.
+	 */
 	if (err == -EEXIST && !(flags & O_EXCL))
-		return open_existing(v, ctx, dir, name, flags, attr, out);
+		return -ESTALE;
 	if (err)
 		return err;
 	err = open_created(v, i, flags, out);
@@ -278,24 +311,21 @@ ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
 	return file_read(h->v, h->file, ctx, buf, len, off);
 }
 
-/*
- * From the first change to the commit the kernel's pages are of no version;
- * when there never is a commit, the next open must not keep them.
- */
-static void pages_unknown(struct fsp_handle *h)
-{
-	FSP_GUARD(&h->v->lock);
-	h->inode->pages = 0;
-}
-
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                      const void *buf, size_t len, uint64_t off)
+                      const void *buf, size_t len, uint64_t off, bool append)
 {
+	uint64_t at = off;
+	ssize_t n;
+
 	(void)ctx;      /* the spool is local and waits for nothing */
 	if (!writable(h->flags))
 		return -EBADF;
 	pages_unknown(h);
-	return file_write(h->v, h->file, buf, len, off, h->flags & O_APPEND);
+	n = file_write(h->v, h->file, buf, len, &at, append);
+	/* The kernel took it for another place, and has pages that say so. */
+	if (n >= 0 && at != off)
+		later_stale(h->v, h->inode);
+	return n;
 }
 
 int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len)
@@ -307,7 +337,7 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
 	case 0:
 		/* Nothing can be reserved in an object store. */
-		return keep ? 0 : file_grow(h->v, h->file, off + len);
+		return keep ? 0 : file_grow(h->file, off + len);
 	case FALLOC_FL_PUNCH_HOLE:
 		return keep ? file_zero(h->v, h->file, off, len, false)
 		            : -EOPNOTSUPP;
@@ -335,20 +365,10 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
 	struct fsp_vfs *v = h->v;
 	struct inode *i = h->inode;
-	bool settle;
 
 	(void)ctx;      /* nobody waits for a release */
-	fsp_lock(&h->file->lock);
-	h->file->handles--;
-	if (writable(h->flags))
-		h->file->writers--;
-	settle = h->file->writers == 0 && writable(h->flags);
-	fsp_unlock(&h->file->lock);
-	if (settle)
-		file_settle(v, i);
-	file_put(v, i, h->file);
+	handle_end(h);
 	inode_unref(v, i);
-	free(h);
 }
 
 uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h)

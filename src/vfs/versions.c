@@ -113,8 +113,26 @@ static int today(struct fsp_vfs *v, const struct fsp_ctx *ctx, const char *dir,
 	return err == -ENOENT ? 0 : err;
 }
 
+/*
+ * The file that had this version may live on under another name, with a mode
+ * that is stricter by now.
+ */
+static int restrict_to_living(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                              uint64_t ino, struct fsp_attr *a)
+{
+	struct fsp_ref ref = { .ino = ino, .path = "" };
+	struct fsp_entry e;
+	int err = ino ? fsp_meta_getattr(v->store->meta, ctx, &ref, &e) : -ESTALE;
+
+	if (!err)
+		restrict_to(a, &e.attr);
+	return err == -ESTALE || err == -ENOENT ? 0 : err;
+}
+
 /* One version as an entry of .versions/NAME. */
 struct history {
+	struct fsp_vfs *v;
+	const struct fsp_ctx *ctx;
 	const char *name;
 	struct fsp_attr now;
 	uint64_t parent;
@@ -127,7 +145,10 @@ static int history_entry(void *arg, const struct fsp_version *ver)
 	struct history *h = arg;
 	struct fsp_entry e = { .attr = ver->attr };
 	char name[256];
+	int err = restrict_to_living(h->v, h->ctx, ver->attr.ino, &e.attr);
 
+	if (err)
+		return err;
 	fsp_version_name(name, h->name, ver->stored_us, ver->row);
 	restrict_to(&e.attr, &h->now);
 	e.attr.ino = past_ino(h->parent, INODE_PAST, name);
@@ -142,7 +163,8 @@ static int list_history(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                         struct inode *i, fsp_meta_each each, void *arg)
 {
 	FSP_FREE char *dir = NULL, *path = NULL, *name = NULL;
-	struct history h = { .parent = i->ino, .each = each, .arg = arg };
+	struct history h = { .v = v, .ctx = ctx, .parent = i->ino,
+	                     .each = each, .arg = arg };
 	struct fsp_attr dir_attr;
 	int err = shadowed(v, i, &dir, &dir_attr);
 
@@ -165,37 +187,45 @@ static int list_history(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 /* Entries of a directory as it was: the same limits by today's directory. */
 struct past_list {
+	struct fsp_vfs *v;
+	const struct fsp_ctx *ctx;
 	uint64_t parent;
 	struct fsp_attr now;
 	fsp_meta_each each;
 	void *arg;
 };
 
-static void past_entry(const struct past_list *p, const char *name,
-                       struct fsp_entry *e)
+static int past_entry(const struct past_list *p, const char *name,
+                      struct fsp_entry *e)
 {
-	if (!S_ISLNK(e->attr.mode))
+	int err = 0;
+
+	if (!S_ISLNK(e->attr.mode)) {
+		err = restrict_to_living(p->v, p->ctx, e->attr.ino, &e->attr);
 		restrict_to(&e->attr, &p->now);
+	}
 	/* A symlink's number leads to its target: content.row is free there. */
 	if (!S_ISREG(e->attr.mode))
 		e->content.row = (int64_t)e->attr.ino;
 	e->attr.ino = past_ino(p->parent, INODE_PAST, name);
 	e->attr.nlink = 1;
+	return err;
 }
 
 static int past_each(void *arg, const char *name, const struct fsp_entry *e)
 {
 	struct past_list *p = arg;
 	struct fsp_entry shown = *e;
+	int err = past_entry(p, name, &shown);
 
-	past_entry(p, name, &shown);
-	return p->each(p->arg, name, &shown);
+	return err ? err : p->each(p->arg, name, &shown);
 }
 
 static int list_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      struct inode *i, fsp_meta_each each, void *arg)
 {
-	struct past_list p = { .parent = i->ino, .each = each, .arg = arg };
+	struct past_list p = { .v = v, .ctx = ctx, .parent = i->ino,
+	                       .each = each, .arg = arg };
 	FSP_FREE char *dir = NULL;
 	int err = shadowed(v, i, &dir, &p.now);
 
@@ -301,7 +331,8 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	p->at_us = at;
 	*out = e.attr;
 	restrict_to(out, dir_attr);
-	out->ino = past_ino(i->ino, INODE_PAST, name);
+	/* It may be made and removed again: another time, another inode. */
+	out->ino = past_ino(i->ino ^ (uint64_t)at << 2, INODE_PAST, name);
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
 }
 
@@ -398,7 +429,7 @@ static int lookup_version(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 static int lookup_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *i, const char *name, struct fsp_attr *out)
 {
-	struct past_list p = { .parent = i->ino };
+	struct past_list p = { .v = v, .ctx = ctx, .parent = i->ino };
 	FSP_FREE char *dir = NULL;
 	struct fsp_entry e;
 	int err = shadowed(v, i, &dir, &p.now);
@@ -408,7 +439,9 @@ static int lookup_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		                         name, i->past->at_us, &e);
 	if (err)
 		return err;
-	past_entry(&p, name, &e);
+	err = past_entry(&p, name, &e);
+	if (err)
+		return err;
 	return versions_enter(v, i, name, &e, out);
 }
 

@@ -77,6 +77,7 @@ struct file {
 	int64_t over_row;               /* the version it was written over */
 	uint64_t base_limit;            /* truncations left no more of it; 0:
 	                                   the commit replaces, never merges */
+	uint64_t grown;                 /* the size it was set to, or 0 */
 	uint64_t append_off;            /* from here on all is appended;
 	                                   UINT64_MAX: nothing is */
 	uint64_t size;
@@ -125,6 +126,10 @@ struct fsp_vfs {
 	pthread_t lock_thread;
 	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
+	struct stale *stales;           /* inodes the kernel has to forget */
+
+	struct fsp_cond names_done;     /* with lock: a change of names ended */
+	unsigned names_busy;            /* removals and renames under way */
 
 	struct fsp_counts counts;       /* for statfs, and how old */
 	int64_t counts_ns;
@@ -168,6 +173,18 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                   const char *name, uint32_t nlink);
 void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                 const char *name);
+/*
+ * Around a transaction that ends or moves a name: until the end, rows and
+ * memory may say different things.
+ */
+void names_begin(struct fsp_vfs *v);
+void names_end(struct fsp_vfs *v);
+void names_settle(struct fsp_vfs *v);   /* waits for those under way */
+/*
+ * A row was not found at this path: has the directory another one by now?
+ * Then *path is that, and it is to be tried again.
+ */
+bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path);
 void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
 int inode_table_init(struct fsp_vfs *v);
 void inode_table_free(struct fsp_vfs *v);
@@ -184,12 +201,13 @@ bool file_is_base_locked(struct file *f);
 int file_wait_locked(struct file *f);
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                   void *buf, size_t len, uint64_t off);
+/* *at: where it is asked for, and where it went. */
 ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
-                   size_t len, uint64_t off, bool append);
-int file_truncate_locked(struct fsp_vfs *v, struct file *f, uint64_t size);
+                   size_t len, uint64_t *at, bool append);
+int file_truncate_locked(struct file *f, uint64_t size);
 int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
               bool grow);
-int file_grow(struct fsp_vfs *v, struct file *f, uint64_t size);
+int file_grow(struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
 uint64_t content_tag(const struct fsp_content *c);
 
@@ -203,6 +221,10 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 /* lock.c */
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
+
+/* lock.c: the thread that may wait for the kernel */
+/* The kernel's pages and attributes of an inode are wrong. */
+void later_stale(struct fsp_vfs *v, struct inode *i);
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */
