@@ -459,17 +459,23 @@ void names_settle(struct fsp_vfs *v)
 		;
 }
 
-bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path)
+uint64_t names_seq(struct fsp_vfs *v)
 {
+	FSP_GUARD(&v->lock);
+	return v->names_seq;
+}
+
+bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
+                uint64_t *seen)
+{
+	uint64_t seq;
 	char *now;
 
 	names_settle(v);
-	if (inode_path(v, dir, &now))
+	seq = names_seq(v);
+	if (seq == *seen || inode_path(v, dir, &now))
 		return false;
-	if (strcmp(now, *path) == 0) {
-		free(now);
-		return false;
-	}
+	*seen = seq;
 	free(*path);
 	*path = now;
 	return true;

@@ -52,14 +52,14 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	FSP_FREE char *path = NULL;
 	struct fsp_entry e;
 	struct inode *i;
-	uint64_t as_of = inode_seq(v);
+	uint64_t as_of = inode_seq(v), seen = names_seq(v);
 	int err = inode_path(v, dir, &path);
 
 	if (err)
 		return err;
 	do {
 		err = fsp_meta_lookup(v->store->meta, ctx, path, name, &e);
-	} while (lost(err) && path_moved(v, dir, &path));
+	} while (lost(err) && path_moved(v, dir, &path, &seen));
 	if (!err)
 		err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
 	if (!err)
@@ -118,6 +118,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct fsp_place at = { .dir_ino = dir, .name = name };
 	struct inode *d, *i;
 	struct fsp_entry e;
+	uint64_t seen = names_seq(v);
 	int err;
 
 	if (S_ISREG(mode))
@@ -132,7 +133,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	do {
 		at.dir = path;
 		err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
-	} while (lost(err) && path_moved(v, d, &path));
+	} while (lost(err) && path_moved(v, d, &path, &seen));
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, out);
 	if (!err)
@@ -195,6 +196,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct fsp_place at = { .dir_ino = dir, .name = name };
 	struct fsp_entry gone;
 	struct inode *d;
+	uint64_t seen = names_seq(v);
 	int err;
 
 	if (is_versions(v, name))
@@ -210,7 +212,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			inode_detach(v, gone.attr.ino, d, name,
 			             is_rmdir ? 0 : gone.attr.nlink);
 		names_end(v);
-	} while (lost(err) && path_moved(v, d, &path));
+	} while (lost(err) && path_moved(v, d, &path, &seen));
 	inode_unref(v, d);
 	return err;
 }
@@ -263,6 +265,7 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct fsp_place old = { .dir_ino = dir, .name = name };
 	struct fsp_place new = { .dir_ino = newdir, .name = newname };
 	struct inode *from, *to;
+	uint64_t seen = names_seq(v), newseen = seen;
 	int err;
 
 	if (is_versions(v, name) || is_versions(v, newname))
@@ -278,8 +281,8 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			names_begin(v);
 			err = rename_in(v, ctx, from, &old, to, &new, flags);
 			names_end(v);
-		} while (lost(err) && (path_moved(v, from, &path) |
-		                       path_moved(v, to, &newpath)));
+		} while (lost(err) && (path_moved(v, from, &path, &seen) |
+		                       path_moved(v, to, &newpath, &newseen)));
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

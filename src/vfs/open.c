@@ -258,6 +258,7 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	struct fsp_new what = { .mode = S_IFREG | (mode & 07777),
 	                        .uid = ctx->uid, .gid = ctx->gid,
 	                        .owner = v->id };
+	uint64_t seen = names_seq(v);
 	int err = inode_path(v, dir, &path);
 
 	if (err)
@@ -266,7 +267,7 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		at.dir = path;
 		err = fsp_meta_create(v->store->meta, ctx, &at, &what, e);
 	} while ((err == -ENOENT || err == -ESTALE || err == -ENOTDIR) &&
-	         path_moved(v, dir, &path));
+	         path_moved(v, dir, &path, &seen));
 	return err;
 }
 

@@ -180,11 +180,13 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 void names_begin(struct fsp_vfs *v);
 void names_end(struct fsp_vfs *v);
 void names_settle(struct fsp_vfs *v);   /* waits for those under way */
+uint64_t names_seq(struct fsp_vfs *v);  /* before a path is made */
 /*
- * A row was not found at this path: has the directory another one by now?
- * Then *path is that, and it is to be tried again.
+ * A row was not found at this path, which was made after *seen: has a name
+ * moved since? Then *path is made anew, and it is to be tried again.
  */
-bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path);
+bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
+                uint64_t *seen);
 void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
 int inode_table_init(struct fsp_vfs *v);
 void inode_table_free(struct fsp_vfs *v);
