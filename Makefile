@@ -80,6 +80,14 @@ $B/tools/%: tests/tools/%.c $B/flags
 	@echo "  CC   $<"
 	$(if $V,,@)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter preload_%,$*),-shared -fPIC -o $@,-pie -o $@) $< $(LIBS_$*) -ldl
 
+# The POSIX suite, of several files.
+POSIX_OBJ := $(patsubst %.c,$B/%.o,$(sort $(wildcard tests/posix/*.c)))
+tools: $B/tools/posix
+$B/tools/posix: $(POSIX_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(if $V,,@)$(CC) $(LDFLAGS) -o $@ $^
+
 check: all unit tools
 	tests/run $(TESTS)
 

@@ -127,6 +127,7 @@ struct fsp_renamed {
 	uint64_t ino;                   /* what moved */
 	uint64_t replaced;              /* what was there, 0 = nothing */
 	uint32_t replaced_nlink;        /* names it still has */
+	struct fsp_content replaced_content;
 	struct fsp_entry entry;         /* what moved, as it is now */
 };
 

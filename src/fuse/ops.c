@@ -335,15 +335,18 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	struct fsp_fuse *f = userdata;
 
 	/*
-	 * The kernel clears setuid bits by a setattr before a write; pages go
-	 * when size or mtime change. Where nothing can be written, locks are
-	 * the kernel's own.
+	 * The kernel clears setuid bits by a setattr before a write. Its pages
+	 * go when we say so: were it to drop them whenever mtime changes, as
+	 * every write does, a page that is read again while a write is on its
+	 * way would keep zeros. Where nothing can be written, locks are the
+	 * kernel's own.
 	 */
 	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
-	                          FUSE_CAP_WRITEBACK_CACHE);
+	                          FUSE_CAP_WRITEBACK_CACHE |
+	                          FUSE_CAP_AUTO_INVAL_DATA);
 	conn->want |= conn->capable &
 		(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS |
-		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_AUTO_INVAL_DATA |
+		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
 		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO);
 	if (f->o.read_only)

@@ -10,16 +10,10 @@ static struct fsp_handle *handle_of(struct fuse_file_info *fi)
 	return (struct fsp_handle *)(uintptr_t)fi->fh;
 }
 
-/*
- * Where an append goes we decide, not the kernel by the size it remembers: its
- * pages would get the bytes at the wrong place.
- */
 static void set_handle(struct fuse_file_info *fi, const struct fsp_opened *o)
 {
 	fi->fh = (uintptr_t)o->handle;
 	fi->keep_cache = o->keep_cache;
-	fi->direct_io = (fi->flags & O_APPEND) &&
-		(fi->flags & O_ACCMODE) == O_WRONLY;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

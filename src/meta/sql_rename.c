@@ -138,8 +138,13 @@ static int rename_found(struct txn *t, const struct rename *a,
 	sql_fill(from, &a->out->entry);
 	if (exists && from->ino == to->ino)
 		return 0;
-	if (exists)
+	if (exists) {
+		struct fsp_entry there;
+
+		sql_fill(to, &there);
 		a->out->replaced = to->ino;
+		a->out->replaced_content = there.content;
+	}
 	err = check_rows(t, from);
 	if (err)
 		return err;

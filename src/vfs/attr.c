@@ -146,9 +146,16 @@ static int truncate_handle(struct fsp_handle *h, uint64_t size)
 
 	FSP_GUARD(&h->file->lock);
 	err = file_wait_locked(h->file);
-	if (err || size == h->file->size)
+	if (err)
 		return err;
 	return file_truncate_locked(h->file, size);
+}
+
+static void resizing(struct file *f, int by)
+{
+	FSP_GUARD(&f->lock);
+	f->resizing = (unsigned)((int)f->resizing + by);
+	fsp_cond_broadcast(&f->changed);
 }
 
 /* truncate(2) by path is a whole open, ftruncate, close. */
@@ -160,9 +167,15 @@ static int truncate_path(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	if (err)
 		return err;
+	/*
+	 * Until the kernel knows the new size, a read that is short of the old
+	 * one would be zeros to it.
+	 */
+	resizing(o.handle->file, 1);
 	err = truncate_handle(o.handle, size);
 	if (!err)
 		err = fsp_vfs_flush(o.handle, ctx);
+	resizing(o.handle->file, -1);
 	fsp_vfs_release(o.handle, ctx);
 	return err;
 }

@@ -108,7 +108,7 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err)
 		return err;
 	fsp_lock(&f->lock);
-	c.mask = f->mask;
+	c.mask = f->mask | FSP_SET_CTIME;
 	c.attr = f->attr;
 	c.attr.mtime_ns = f->mtime_ns;
 	c.base_row = f->over_row;
@@ -291,7 +291,7 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 	if (err)
 		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
 	else
-		inode_detach(v, i->ino, NULL, name, gone.attr.nlink);
+		inode_detach(v, i->ino, NULL, name, gone.attr.nlink, NULL);
 }
 
 /*

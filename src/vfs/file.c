@@ -248,6 +248,14 @@ static ssize_t read_clean(struct file *f, void *buf, size_t len, uint64_t off)
 	return n;
 }
 
+void file_wait_size(struct file *f, const struct fsp_ctx *ctx)
+{
+	FSP_GUARD(&f->lock);
+	while (f->resizing &&
+	       fsp_cond_wait(&f->changed, &f->lock, ctx->deadline_ns) == 0)
+		;
+}
+
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                   void *buf, size_t len, uint64_t off)
 {

@@ -313,8 +313,19 @@ int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path)
 	return *path ? 0 : -ENOMEM;
 }
 
+static void keep_content_locked(struct inode *i, const struct fsp_content *c)
+{
+	if (!c || i->past || !S_ISREG(i->type))
+		return;
+	/* Without memory for it, the open that comes too late is ESTALE. */
+	i->past = calloc(1, sizeof(*i->past));
+	if (i->past)
+		i->past->content = *c;
+}
+
 void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
-                  const char *name, uint32_t nlink)
+                  const char *name, uint32_t nlink,
+                  const struct fsp_content *content)
 {
 	struct inode *i;
 
@@ -325,8 +336,10 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 		return;
 	i->attr.nlink = nlink;
 	i->seq = v->seq;
-	if (!nlink)
+	if (!nlink) {
 		i->unlinked = true;
+		keep_content_locked(i, content);
+	}
 	/* Without a parent: wherever it is. */
 	if (!i->parent || (parent && i->parent != parent) ||
 	    strcmp(i->name, name) != 0)
@@ -364,40 +377,69 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
 	i->seq = ++v->seq;
 }
 
-static void overlay(struct file *f, struct fsp_attr *out)
+/* What is not committed yet, as it is at one moment. */
+struct overlay {
+	bool dirty, open;
+	uint64_t size;
+	uint32_t mask;
+	int64_t mtime_ns;
+	struct fsp_attr attr;
+};
+
+static void overlay_take(struct file *f, struct overlay *o)
 {
 	FSP_GUARD(&f->lock);
-	if (!f->dirty)
-		return;
-	out->size = f->size;
-	out->mtime_ns = f->mtime_ns;
-	if (out->ctime_ns < f->attr.ctime_ns)
-		out->ctime_ns = f->attr.ctime_ns;
-	if (f->mask & FSP_SET_MODE)
-		out->mode = (out->mode & S_IFMT) | (f->attr.mode & 07777);
-	if (f->mask & FSP_SET_UID)
-		out->uid = f->attr.uid;
-	if (f->mask & FSP_SET_GID)
-		out->gid = f->attr.gid;
-	if (f->mask & FSP_SET_ATIME)
-		out->atime_ns = f->attr.atime_ns;
+	o->dirty = f->dirty;
+	o->open = f->handles > 0;
+	o->size = f->size;
+	o->mask = f->mask;
+	o->mtime_ns = f->mtime_ns;
+	o->attr = f->attr;
 }
 
+static void overlay_put(const struct overlay *o, struct fsp_attr *out)
+{
+	out->size = o->size;
+	out->mtime_ns = o->mtime_ns;
+	if (out->ctime_ns < o->attr.ctime_ns)
+		out->ctime_ns = o->attr.ctime_ns;
+	if (o->mask & FSP_SET_MODE)
+		out->mode = (out->mode & S_IFMT) | (o->attr.mode & 07777);
+	if (o->mask & FSP_SET_UID)
+		out->uid = o->attr.uid;
+	if (o->mask & FSP_SET_GID)
+		out->gid = o->attr.gid;
+	if (o->mask & FSP_SET_ATIME)
+		out->atime_ns = o->attr.atime_ns;
+}
+
+/*
+ * The file first, then the inode: a commit sets the inode's attributes before
+ * it makes the file clean, so one of the two is always new. A size of before
+ * would make the kernel cut its pages.
+ */
 void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out)
 {
+	struct overlay o = { .open = false };
 	struct file *f = NULL;
 
+	if (file_get(v, i, false, &f) == 0 && f) {
+		overlay_take(f, &o);
+		file_put(v, i, f);
+	}
 	fsp_lock(&v->lock);
 	*out = i->attr;
-	if (i->file) {
-		f = i->file;
-		f->refs++;
-	}
 	fsp_unlock(&v->lock);
-	if (!f)
-		return;
-	overlay(f, out);
-	file_put(v, i, f);
+	if (o.dirty) {
+		overlay_put(&o, out);
+	} else if (o.open && i->kind == INODE_LIVE && out->size != o.size) {
+		/*
+		 * Another mount's version. A new size over the pages of the old
+		 * one would show zeros: first the pages go, then it is told.
+		 */
+		out->size = o.size;
+		later_refresh(v, i);
+	}
 }
 
 int inode_table_init(struct fsp_vfs *v)

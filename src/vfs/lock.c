@@ -163,7 +163,30 @@ static unsigned serve_round(struct fsp_vfs *v)
 struct stale {
 	struct stale *next;
 	uint64_t ino;
+	bool refresh;
 };
+
+/* Open handles go over to the version that is live, as NFS has it. */
+static void refresh(struct fsp_vfs *v, uint64_t ino)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	bool keep, stale;
+	struct inode *i;
+	struct file *f;
+	int err;
+
+	if (inode_ref(v, ino, &i))
+		return;                 /* nobody has it any more */
+	if (file_get(v, i, false, &f) == 0 && f) {
+		ctx.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
+		err = file_revalidate(v, i, f, &ctx, &keep, &stale);
+		if (err && err != -ESTALE)
+			fsp_warn("inode %llu: not refreshed: %s",
+			         (unsigned long long)ino, strerror(-err));
+		file_put(v, i, f);
+	}
+	inode_unref(v, i);
+}
 
 static void drop_stales(struct fsp_vfs *v)
 {
@@ -173,6 +196,8 @@ static void drop_stales(struct fsp_vfs *v)
 
 		v->stales = s->next;
 		fsp_unlock(&v->lock_lock);
+		if (s->refresh && !v->lock_stop)
+			refresh(v, s->ino);
 		if (v->options.stale && !v->lock_stop)
 			v->options.stale(v->options.arg, s->ino, true);
 		free(s);
@@ -236,7 +261,7 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 	return err;
 }
 
-void later_stale(struct fsp_vfs *v, struct inode *i)
+static void later(struct fsp_vfs *v, struct inode *i, bool refresh_first)
 {
 	struct stale *s = malloc(sizeof(*s));
 
@@ -246,8 +271,19 @@ void later_stale(struct fsp_vfs *v, struct inode *i)
 		return;
 	}
 	s->ino = i->ino;
+	s->refresh = refresh_first;
 	s->next = v->stales;
 	v->stales = s;
+}
+
+void later_stale(struct fsp_vfs *v, struct inode *i)
+{
+	later(v, i, false);
+}
+
+void later_refresh(struct fsp_vfs *v, struct inode *i)
+{
+	later(v, i, true);
 }
 
 /* Others get the lock after this: what was written under it is committed. */
@@ -261,10 +297,36 @@ static void commit_before(struct fsp_handle *h, const struct fsp_ctx *ctx)
 		         (unsigned long long)h->inode->ino, strerror(-err));
 }
 
-static void took(struct fsp_handle *h, enum fsp_lock_kind kind)
+/*
+ * Locks of an open file description have an owner of their own, of which the
+ * kernel says nothing when it ends: so each handle remembers.
+ */
+static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 {
+	uint64_t *more;
+
 	FSP_GUARD(&h->file->lock);
-	h->file->locked[kind] = true;
+	h->file->locked[r->kind] = true;
+	if (r->kind != FSP_LOCK_POSIX)
+		return 0;
+	for (size_t n = 0; n < h->n_owners; n++)
+		if (h->owners[n] == r->owner)
+			return 0;
+	more = realloc(h->owners, (h->n_owners + 1) * sizeof(*more));
+	if (!more)
+		return -ENOLCK;
+	h->owners = more;
+	more[h->n_owners++] = r->owner;
+	return 0;
+}
+
+void handle_unlock(struct fsp_handle *h)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+
+	ctx.deadline_ns = fsp_mono_ns() + h->v->op_timeout_ns;
+	for (size_t n = 0; n < h->n_owners; n++)
+		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[n]);
 }
 
 void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -272,15 +334,16 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
                   void (*done)(void *arg, int err), void *arg,
                   struct fsp_lock_wait *wait)
 {
-	int err;
+	int err = 0;
 
 	*wait = (struct fsp_lock_wait){ .handle = h, .request = *r,
 	                                .done = done, .arg = arg };
 	if (r->type != F_WRLCK)
 		commit_before(h, ctx);
 	if (r->type != F_UNLCK)
-		took(h, r->kind);
-	err = try_lock(h, ctx, r);
+		err = took(h, r);
+	if (!err)
+		err = try_lock(h, ctx, r);
 	if (!err && r->type == F_UNLCK) {
 		wake(h->v);
 	} else if (!err) {

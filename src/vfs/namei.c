@@ -210,7 +210,8 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		err = fsp_meta_remove(v->store->meta, ctx, &at, is_rmdir, &gone);
 		if (!err)
 			inode_detach(v, gone.attr.ino, d, name,
-			             is_rmdir ? 0 : gone.attr.nlink);
+			             is_rmdir ? 0 : gone.attr.nlink,
+			             &gone.content);
 		names_end(v);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
 	inode_unref(v, d);
@@ -250,7 +251,8 @@ static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (r.replaced && (flags & FSP_RENAME_EXCHANGE))
 		inode_move(v, r.replaced, from, old->name);
 	else if (r.replaced)
-		inode_detach(v, r.replaced, to, new->name, r.replaced_nlink);
+		inode_detach(v, r.replaced, to, new->name, r.replaced_nlink,
+		             &r.replaced_content);
 	inode_move(v, r.ino, to, new->name);
 	if (S_ISREG(r.entry.attr.mode))
 		follow_row(v, r.ino, &r.entry.content);

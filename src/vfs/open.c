@@ -37,8 +37,8 @@ static int fresh_entry(struct fsp_vfs *v, struct inode *i,
  * entry may be of before that.
  */
 static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                       const struct fsp_entry *e, uint64_t writes, bool *keep,
-                       bool *stale)
+                       const struct fsp_entry *e, uint64_t writes,
+                       uint64_t as_of, bool *keep, bool *stale)
 {
 	uint64_t tag = content_tag(&e->content);
 	bool dirty, newer;
@@ -53,10 +53,11 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 		return false;
 
 	fsp_lock(&v->lock);
-	*keep = dirty || i->pages == tag;
+	*keep = (dirty || i->pages == tag) && !i->pages_wrong;
+	i->pages_wrong = false;
 	*stale = !dirty && (!*keep || i->attr.size != e->attr.size ||
 	                    i->attr.mtime_ns != e->attr.mtime_ns);
-	if (!dirty) {
+	if (!dirty && i->seq <= as_of) {
 		i->attr = e->attr;
 		i->seq = ++v->seq;
 		i->pages = tag;
@@ -69,32 +70,52 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, bool *keep, bool *stale)
 {
 	struct fsp_entry e;
-	uint64_t writes;
+	uint64_t writes, as_of;
 	int err;
 
 	do {
+		as_of = inode_seq(v);
 		fsp_lock(&f->lock);
 		writes = f->writes;
 		fsp_unlock(&f->lock);
 		err = fresh_entry(v, i, ctx, &e);
-	} while (!err && !revalidate(v, i, f, &e, writes, keep, stale));
+	} while (!err && !revalidate(v, i, f, &e, writes, as_of, keep,
+	                              stale));
 	return err;
+}
+
+/*
+ * It lost its name here: through /proc/self/fd an open file opens again, and
+ * an open that raced with the removal came first.
+ */
+static int open_unlinked(struct fsp_vfs *v, struct inode *i, struct file *f,
+                         bool *keep)
+{
+	struct past *past;
+
+	names_settle(v);
+	fsp_lock(&v->lock);
+	past = i->unlinked ? i->past : NULL;
+	fsp_unlock(&v->lock);
+	*keep = true;
+	FSP_GUARD(&f->lock);
+	if (f->handles)
+		return 0;
+	if (!past)
+		return -ESTALE;
+	if (!f->dirty)
+		file_set_base_locked(f, &past->content);
+	return 0;
 }
 
 static int open_live(struct fsp_vfs *v, struct inode *i,
                      const struct fsp_ctx *ctx, struct file *f, bool *keep)
 {
-	bool stale = false, unlinked;
+	bool stale = false;
 	int err = file_revalidate(v, i, f, ctx, keep, &stale);
 
-	fsp_lock(&v->lock);
-	unlinked = i->unlinked;
-	fsp_unlock(&v->lock);
-	/* Through /proc/self/fd an open file without a name opens again. */
-	if (err == -ESTALE && unlinked && f->handles) {
-		*keep = true;
-		return 0;
-	}
+	if (err == -ESTALE)
+		return open_unlinked(v, i, f, keep);
 	if (!err && stale && v->options.stale)
 		v->options.stale(v->options.arg, i->ino, false);
 	return err;
@@ -128,9 +149,10 @@ static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
 	h->inode = i;
 	h->file = f;
 	h->flags = flags;
+	h->commits = writable(flags) || (flags & (O_TRUNC | O_CREAT));
 	fsp_lock(&f->lock);
 	f->handles++;
-	if (writable(flags))
+	if (h->commits)
 		f->writers++;
 	fsp_unlock(&f->lock);
 	return h;
@@ -143,13 +165,15 @@ static void handle_end(struct fsp_handle *h)
 
 	fsp_lock(&h->file->lock);
 	h->file->handles--;
-	if (writable(h->flags))
+	if (h->commits)
 		h->file->writers--;
-	settle = h->file->writers == 0 && writable(h->flags);
+	settle = h->file->writers == 0 && h->commits;
 	fsp_unlock(&h->file->lock);
 	if (settle)
 		file_settle(h->v, h->inode);
+	handle_unlock(h);
 	file_put(h->v, h->inode, h->file);
+	free(h->owners);
 	free(h);
 }
 
@@ -172,6 +196,21 @@ static int truncate_on_open(struct fsp_handle *h)
 	err = file_wait_locked(h->file);
 	/* Of an empty file only the times change. */
 	return err ? err : file_truncate_locked(h->file, 0);
+}
+
+/* With a truncating open the kernel leaves these bits to us. */
+static int kill_ids(struct fsp_handle *h, const struct fsp_ctx *ctx)
+{
+	struct fsp_attr a;
+	uint32_t kill = S_ISUID;
+
+	inode_attr(h->v, h->inode, &a);
+	if (a.mode & S_IXGRP)
+		kill |= S_ISGID;
+	if (!(a.mode & kill))
+		return 0;
+	a.mode &= ~kill;
+	return fsp_vfs_setattr(h->v, ctx, h->inode->ino, h, FSP_SET_MODE, &a, &a);
 }
 
 /* Takes over the reference on i where it succeeds. */
@@ -200,6 +239,8 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	}
 	if (flags & O_TRUNC)
 		err = truncate_on_open(out->handle);
+	if (!err && (flags & O_TRUNC) && ctx->uid != 0)
+		err = kill_ids(out->handle, ctx);
 	if (err)
 		handle_end(out->handle);
 	return err;
@@ -243,7 +284,7 @@ static int open_created(struct fsp_vfs *v, struct inode *i, int flags,
 	f->attr = i->attr;
 	fsp_unlock(&f->lock);
 	out->keep_cache = false;
-	out->handle = handle_new(v, i, f, flags);
+	out->handle = handle_new(v, i, f, flags | O_CREAT);
 	if (!out->handle)
 		file_put(v, i, f);
 	return out->handle ? 0 : -ENOMEM;
@@ -309,7 +350,20 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
                      size_t len, uint64_t off)
 {
+	file_wait_size(h->file, ctx);
 	return file_read(h->v, h->file, ctx, buf, len, off);
+}
+
+/*
+ * Another mount had appended: the kernel took these bytes for another place,
+ * and has pages that say so. The next open drops them, commit or not.
+ */
+static void misplaced(struct fsp_handle *h)
+{
+	fsp_lock(&h->v->lock);
+	h->inode->pages_wrong = true;
+	fsp_unlock(&h->v->lock);
+	later_stale(h->v, h->inode);
 }
 
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -323,9 +377,8 @@ ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
 		return -EBADF;
 	pages_unknown(h);
 	n = file_write(h->v, h->file, buf, len, &at, append);
-	/* The kernel took it for another place, and has pages that say so. */
 	if (n >= 0 && at != off)
-		later_stale(h->v, h->inode);
+		misplaced(h);
 	return n;
 }
 
@@ -350,7 +403,7 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	return writable(h->flags) ? file_close(h->v, h->inode, ctx) : 0;
+	return h->commits ? file_close(h->v, h->inode, ctx) : 0;
 }
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)

@@ -31,9 +31,10 @@ struct inode {
 	uint32_t type;                  /* S_IFMT of the mode */
 	struct fsp_attr attr;           /* as last told to the kernel */
 	struct file *file;              /* while open, or dirty */
-	struct past *past;              /* INODE_PAST */
+	struct past *past;              /* INODE_PAST, and unlinked files */
 	uint64_t pages;                 /* tag of the content whose pages the
 	                                   kernel may hold; 0 = none */
+	bool pages_wrong;               /* whatever the tag says */
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	bool unlinked;                  /* its last name was removed here */
 };
@@ -64,6 +65,7 @@ struct file {
 	struct fsp_mutex lock;
 	struct fsp_cond changed;        /* busy went down */
 	unsigned handles, writers;
+	unsigned resizing;              /* truncate(2) is at work: reads wait */
 	bool busy;                      /* a commit reads it: nobody writes */
 	bool dirty;                     /* differs from the live row */
 	bool pending;                   /* the name has never had a content */
@@ -97,6 +99,10 @@ struct fsp_handle {
 	struct inode *inode;
 	struct file *file;
 	int flags;                      /* open(2) */
+	bool commits;                   /* its close does: it writes, or it
+	                                   made or emptied the file */
+	uint64_t *owners;               /* of fcntl locks taken through it */
+	size_t n_owners;
 };
 
 #define INODE_BUCKETS_MIN 1024
@@ -168,9 +174,13 @@ int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
 int inode_path(struct fsp_vfs *v, struct inode *i, char **path);
 /* For ref.path: as inode_path(), "" for one without a name. */
 int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
-/* The name (parent, name) has gone; nlink is what is left. */
+/*
+ * The name (parent, name) has gone; nlink is what is left. content (may be
+ * NULL): what it had, for an open that was on its way.
+ */
 void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
-                  const char *name, uint32_t nlink);
+                  const char *name, uint32_t nlink,
+                  const struct fsp_content *content);
 void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                 const char *name);
 /*
@@ -201,6 +211,8 @@ void file_set_base_locked(struct file *f, const struct fsp_content *c);
 bool file_has_extents_locked(struct file *f);
 bool file_is_base_locked(struct file *f);
 int file_wait_locked(struct file *f);
+/* Until no truncation by path is under way. */
+void file_wait_size(struct file *f, const struct fsp_ctx *ctx);
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                   void *buf, size_t len, uint64_t off);
 /* *at: where it is asked for, and where it went. */
@@ -221,12 +233,16 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, bool *keep, bool *stale);
 
 /* lock.c */
+/* Gives up what was locked through a handle that ends. */
+void handle_unlock(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
 
 /* lock.c: the thread that may wait for the kernel */
 /* The kernel's pages and attributes of an inode are wrong. */
 void later_stale(struct fsp_vfs *v, struct inode *i);
+/* An open file is to take the version that is live now. */
+void later_refresh(struct fsp_vfs *v, struct inode *i);
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */

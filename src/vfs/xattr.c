@@ -23,10 +23,13 @@ static bool is_fact(const char *name)
 	return strncmp(name, FACTS, strlen(FACTS)) == 0;
 }
 
-static bool storable(const char *name)
+/* 0, or why there is no such attribute. */
+static int check_name(const char *name)
 {
+	if (strcmp(name, "user.") == 0 || strcmp(name, "trusted.") == 0)
+		return -EINVAL;
 	return strncmp(name, "user.", 5) == 0 ||
-	       strncmp(name, "trusted.", 8) == 0;
+	       strncmp(name, "trusted.", 8) == 0 ? 0 : -EOPNOTSUPP;
 }
 
 static int put(struct fsp_buf *out, const char *text)
@@ -135,11 +138,11 @@ int fsp_vfs_getxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
                      const char *name, struct fsp_buf *out)
 {
 	struct inode *i;
-	int err;
+	int err = check_name(name);
 
-	if (!storable(name))
-		return strncmp(name, "security.", 9) == 0 ? -ENODATA
-		                                          : -EOPNOTSUPP;
+	/* `ls -l` asks each file for its capabilities: none. */
+	if (err)
+		return strncmp(name, "security.", 9) == 0 ? -ENODATA : err;
 	err = inode_ref(v, ino, &i);
 	if (err)
 		return err;
@@ -190,10 +193,10 @@ int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	FSP_FREE char *path = NULL;
 	struct fsp_ref ref = { .ino = ino };
 	struct inode *i;
-	int err;
+	int err = check_name(name);
 
-	if (!storable(name))
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	err = inode_ref(v, ino, &i);
 	if (err)
 		return err;
