@@ -114,9 +114,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fsp_ctx ctx = fuse_ctx(req);
 
 	(void)ino;
-	if (fi->flock_release)
-		fsp_vfs_unlock_owner(handle_of(fi), &ctx, FSP_LOCK_FLOCK,
-		                     fi->lock_owner);
 	fsp_vfs_release(handle_of(fi), &ctx);
 	fuse_reply_err(req, 0);
 }

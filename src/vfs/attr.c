@@ -38,16 +38,14 @@ int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 {
 	struct inode *i;
 	int err = inode_ref(v, ino, &i);
-	bool unlinked;
 
 	if (err)
 		return err;
-	fsp_lock(&v->lock);
-	unlinked = i->unlinked;
-	fsp_unlock(&v->lock);
 	/* fstat of what has no name any more: as it was last known. */
-	if (i->kind == INODE_LIVE && !unlinked)
+	if (i->kind == INODE_LIVE && !inode_unlinked(v, i))
 		err = fresh_attr(v, ctx, i);
+	if (err == -ESTALE && inode_lost(v, i))
+		err = 0;
 	if (!err)
 		inode_attr(v, i, out);
 	inode_unref(v, i);
@@ -121,7 +119,6 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                     struct inode *i, uint32_t mask, const struct fsp_attr *a)
 {
 	struct file *f;
-	bool unlinked;
 	int err = file_get(v, i, false, &f);
 
 	if (err)
@@ -130,14 +127,15 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		mask = defer(f, mask, a);
 		file_put(v, i, f);
 	}
-	fsp_lock(&v->lock);
-	unlinked = i->unlinked;
-	fsp_unlock(&v->lock);
-	if (unlinked)
-		set_unlinked(v, i, mask, a);
-	else if (mask)
+	if (!mask)
+		return 0;
+	if (!inode_unlinked(v, i)) {
 		err = set_rows(v, ctx, i, mask, a);
-	return err;
+		if (err != -ESTALE || !inode_lost(v, i))
+			return err;
+	}
+	set_unlinked(v, i, mask, a);
+	return 0;
 }
 
 static int truncate_handle(struct fsp_handle *h, uint64_t size)

@@ -162,12 +162,6 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	fsp_unlock(&f->lock);
 }
 
-static bool is_unlinked(struct fsp_vfs *v, struct inode *i)
-{
-	FSP_GUARD(&v->lock);
-	return i->unlinked;
-}
-
 /*
  * Object, then row. Where another version came between, the changes are merged
  * over it and all is tried again; somebody else got on each time.
@@ -224,14 +218,12 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	int err;
 
 	/* Nobody can ever open it again: it stays in the spool and goes. */
-	if (is_unlinked(v, i))
+	if (inode_unlinked(v, i))
 		return 0;
 	if (kind == COMMIT_FLUSH && is_blank(f))
 		return commit_row(v, i, f, ctx, NULL, &e);
 	err = commit_content(v, i, f, ctx, &o, &e, &merged);
-	if (err == -ESTALE)
-		names_settle(v);        /* its removal may not be over */
-	if (err == -ESTALE && is_unlinked(v, i))
+	if (err == -ESTALE && inode_lost(v, i))
 		return 0;
 	if (err)
 		return err;

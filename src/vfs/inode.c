@@ -2,6 +2,7 @@
 #include "vfs_private.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,8 +70,10 @@ static void unhash_locked(struct fsp_vfs *v, struct inode *i)
 		p = &(*p)->next;
 	*p = i->next;
 	v->n_inodes--;
-	if (v->n_buckets > INODE_BUCKETS_MIN && v->n_inodes < v->n_buckets / 4)
+	if (v->n_buckets > INODE_BUCKETS_MIN && v->n_inodes < v->n_buckets / 4) {
 		resize_locked(v, v->n_buckets / 2);
+		v->trim = true;
+	}
 }
 
 static void past_free(struct past *p)
@@ -119,13 +122,20 @@ void inode_unref(struct fsp_vfs *v, struct inode *i)
 void fsp_vfs_forget(struct fsp_vfs *v, uint64_t ino, uint64_t n)
 {
 	struct inode *i;
+	bool trim;
 
-	FSP_GUARD(&v->lock);
+	fsp_lock(&v->lock);
 	i = find_locked(v, ino);
-	if (!i)
-		return;
-	i->nlookup -= n < i->nlookup ? n : i->nlookup;
-	drop_locked(v, i);
+	if (i) {
+		i->nlookup -= n < i->nlookup ? n : i->nlookup;
+		drop_locked(v, i);
+	}
+	trim = v->trim;
+	v->trim = false;
+	fsp_unlock(&v->lock);
+	/* The table has halved: what was freed goes back to the system. */
+	if (trim)
+		malloc_trim(0);
 }
 
 static bool is_ancestor_locked(const struct inode *i, const struct inode *of)
@@ -505,6 +515,18 @@ uint64_t names_seq(struct fsp_vfs *v)
 {
 	FSP_GUARD(&v->lock);
 	return v->names_seq;
+}
+
+bool inode_unlinked(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	return i->unlinked;
+}
+
+bool inode_lost(struct fsp_vfs *v, struct inode *i)
+{
+	names_settle(v);
+	return inode_unlinked(v, i);
 }
 
 bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,

@@ -24,7 +24,11 @@ static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
 	l->ino = h->inode->ino;
 	l->kind = r->kind;
 	strcpy(l->mount, h->v->id);
-	l->owner = r->owner;
+	/*
+	 * The kernel's owner of a flock is a file's address, which another file
+	 * may have before the release of the first has reached us.
+	 */
+	l->owner = r->kind == FSP_LOCK_FLOCK ? h->id : r->owner;
 	l->type = r->type;
 	l->start = r->start;
 	l->end = r->end;
@@ -306,9 +310,11 @@ static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 	uint64_t *more;
 
 	FSP_GUARD(&h->file->lock);
-	h->file->locked[r->kind] = true;
-	if (r->kind != FSP_LOCK_POSIX)
+	if (r->kind != FSP_LOCK_POSIX) {
+		h->flocked = true;
 		return 0;
+	}
+	h->file->posix_locked = true;
 	for (size_t n = 0; n < h->n_owners; n++)
 		if (h->owners[n] == r->owner)
 			return 0;
@@ -327,6 +333,7 @@ void handle_unlock(struct fsp_handle *h)
 	ctx.deadline_ns = fsp_mono_ns() + h->v->op_timeout_ns;
 	for (size_t n = 0; n < h->n_owners; n++)
 		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[n]);
+	fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_FLOCK, h->id);
 }
 
 void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -398,7 +405,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	int err;
 
 	fsp_lock(&h->file->lock);
-	locked = h->file->locked[kind];
+	locked = kind == FSP_LOCK_POSIX ? h->file->posix_locked : h->flocked;
 	fsp_unlock(&h->file->lock);
 	if (!locked)
 		return;

@@ -145,6 +145,9 @@ static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
 
 	if (!h)
 		return NULL;
+	fsp_lock(&v->lock);
+	h->id = ++v->handle_ids;
+	fsp_unlock(&v->lock);
 	h->v = v;
 	h->inode = i;
 	h->file = f;

@@ -90,7 +90,7 @@ struct file {
 	uint32_t mask;                  /* attributes that go with the commit */
 	struct fsp_attr attr;
 	int64_t mtime_ns;
-	bool locked[2];                 /* by kind: a lock was taken here */
+	bool posix_locked;              /* fcntl locks were taken here */
 	uint64_t writes;                /* changes so far, to see new ones */
 };
 
@@ -99,8 +99,10 @@ struct fsp_handle {
 	struct inode *inode;
 	struct file *file;
 	int flags;                      /* open(2) */
+	uint64_t id;                    /* never used again: owner of its flock */
 	bool commits;                   /* its close does: it writes, or it
 	                                   made or emptied the file */
+	bool flocked;                   /* a flock was taken with it */
 	uint64_t *owners;               /* of fcntl locks taken through it */
 	size_t n_owners;
 };
@@ -122,8 +124,10 @@ struct fsp_vfs {
 	struct fsp_mutex lock;
 	struct inode **buckets;
 	uint64_t n_buckets, n_inodes;
+	bool trim;                      /* much was freed */
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
+	uint64_t handle_ids;
 	struct inode *root;
 
 	struct fsp_mutex lock_lock;     /* the waits for locks */
@@ -190,6 +194,9 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 void names_begin(struct fsp_vfs *v);
 void names_end(struct fsp_vfs *v);
 void names_settle(struct fsp_vfs *v);   /* waits for those under way */
+bool inode_unlinked(struct fsp_vfs *v, struct inode *i);
+/* The rows know no name of it: was it removed here, just now perhaps? */
+bool inode_lost(struct fsp_vfs *v, struct inode *i);
 uint64_t names_seq(struct fsp_vfs *v);  /* before a path is made */
 /*
  * A row was not found at this path, which was made after *seen: has a name

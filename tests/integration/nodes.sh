@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# A million nodes looked up: no descriptor for them, and the memory comes back.
+# TIMEOUT 500
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need_root
+need sqlite3 sqlite3
+M=$WORK/m
+N=${NODES:-1000000}
+
+step "$N files, as PHP would have written them"
+store_init "$WORK/store"
+sqlite3 "$WORK/store/meta.db" "
+	PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+	WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $N)
+	INSERT INTO filespace_file (file_key, space_key, data_hash, created_at, deleted_at, size_original, size_storage)
+	SELECT 'file' || i || '.jpg', 'acct.t' || (i / 10000) || '.r' || (i / 500 % 20),
+		printf('%040x', i), 1400000000 + i, 0, 1000 + i, 1000 + i FROM n;
+	PRAGMA journal_mode = WAL;" >/dev/null
+fs_start one "$WORK/store" "$M" -o mount.entry_timeout=1h,mount.attr_timeout=1h
+pid=${FS_PID[one]}
+rss() { awk '/^VmRSS/ { print $2 }' "/proc/$pid/status"; }
+fds() { find "/proc/$pid/fd" -mindepth 1 | wc -l; }
+before=$(rss)
+fds_before=$(fds)
+
+step "stat of each"
+start=$SECONDS
+equal "$N" "$(find "$M" -type f -size +500c -printf x | wc -c)" "files"
+full=$(rss)
+note "$((SECONDS - start)) s; $before kB, with all nodes $full kB, $(((full - before) * 1024 / N)) bytes a node"
+fds_full=$(fds)
+[ "$fds_full" -lt $((fds_before + 50)) ] || fail "$fds_full descriptors, $fds_before before"
+[ $(((full - before) * 1024 / N)) -lt 1000 ] || fail "more than 1,000 bytes a node"
+
+step "the kernel forgets"
+small() {
+	echo 2 >/proc/sys/vm/drop_caches
+	[ "$(rss)" -lt $((before + (full - before) / 4)) ]
+}
+wait_for 60 small || fail "$(rss) kB after forget"
+note "$(rss) kB after forget"
+fs_stop one
