@@ -271,6 +271,9 @@ static int find_root(struct txn *t, struct ent *e)
 			sql_node_read(s, 0, FSP_INO_ROOT, &e->node);
 	err = sql_number(t, &first, "SELECT s.created_at FROM {space} s"
 	                 " ORDER BY s.id LIMIT 1", "");
+	if (!err && !first)
+		err = sql_number(t, &first, "SELECT CAST(i.value AS SIGNED)"
+		                 " FROM {info} i WHERE i.name = 'created'", "");
 	e->how = BY_IMPLICIT;
 	sql_node_dir(t->m, sql_us_to_ns(sql_sec_to_us(first)), &e->node);
 	return err;

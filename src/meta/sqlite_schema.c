@@ -133,7 +133,8 @@ static const char *const own_tables[] = {
 	"  value TEXT NOT NULL\n"
 	")",
 	"INSERT INTO fsp_info VALUES ('schema', '1'), ('next_ino', '16'),\n"
-	"  ('sync', '0'), ('store', lower(hex(randomblob(16))))",
+	"  ('sync', '0'), ('store', lower(hex(randomblob(16)))),\n"
+	"  ('created', strftime('%s', 'now'))",
 	NULL
 };
 

@@ -8,7 +8,6 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
-#include "fsp_clock.h"
 #include "fsp_path.h"
 
 static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
@@ -486,63 +485,6 @@ void inode_table_free(struct fsp_vfs *v)
 	free(v->buckets);
 	fsp_cond_destroy(&v->names_done);
 	fsp_mutex_destroy(&v->lock);
-}
-
-void names_begin(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock);
-	v->names_busy++;
-}
-
-void names_end(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock);
-	v->names_busy--;
-	fsp_cond_broadcast(&v->names_done);
-}
-
-void names_settle(struct fsp_vfs *v)
-{
-	int64_t until = fsp_mono_ns() + v->op_timeout_ns;
-
-	FSP_GUARD(&v->lock);
-	while (v->names_busy &&
-	       fsp_cond_wait(&v->names_done, &v->lock, until) == 0)
-		;
-}
-
-uint64_t names_seq(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock);
-	return v->names_seq;
-}
-
-bool inode_unlinked(struct fsp_vfs *v, struct inode *i)
-{
-	FSP_GUARD(&v->lock);
-	return i->unlinked;
-}
-
-bool inode_lost(struct fsp_vfs *v, struct inode *i)
-{
-	names_settle(v);
-	return inode_unlinked(v, i);
-}
-
-bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
-                uint64_t *seen)
-{
-	uint64_t seq;
-	char *now;
-
-	names_settle(v);
-	seq = names_seq(v);
-	if (seq == *seen || inode_path(v, dir, &now))
-		return false;
-	*seen = seq;
-	free(*path);
-	*path = now;
-	return true;
 }
 
 uint64_t fsp_vfs_inodes(struct fsp_vfs *v)

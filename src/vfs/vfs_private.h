@@ -188,8 +188,8 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                 const char *name);
 /*
- * Around a transaction that ends or moves a name: until the end, rows and
- * memory may say different things.
+ * names.c. Around a transaction that ends or moves a name: until the end, rows
+ * and memory may say different things.
  */
 void names_begin(struct fsp_vfs *v);
 void names_end(struct fsp_vfs *v);
