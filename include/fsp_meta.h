@@ -310,6 +310,11 @@ struct fsp_meta_options {
 	 * file had committed before, gives way to its successor. 0: never.
 	 */
 	int64_t thin_ns;
+	/*
+	 * So does one that comes when a file has this many versions younger
+	 * than thin_ns: a loop that appends keeps the newest. 0: no limit.
+	 */
+	int64_t thin_versions;
 	int connections;                /* at the most, 1 or more */
 	bool read_only;
 	bool create;                    /* make the database when missing */

@@ -135,6 +135,7 @@ static int open_meta(struct fsp_store *s, bool create, char **error)
 			c, "mount", "rename_max_rows"),
 		.busy_timeout_ns = fsp_config_ns(c, "sqlite", "busy_timeout"),
 		.connections = CONNECTIONS,
+		.thin_versions = fsp_config_int(c, "mount", "thin_versions"),
 		.thin_ns = fsp_config_ns(c, "mount", "thin_interval"),
 		.read_only = s->read_only,
 		.create = create,

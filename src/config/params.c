@@ -127,8 +127,13 @@ const struct fsp_param fsp_params[] = {
 	         "An empty version, and one that the same open file has written "
 	         "before, are dropped when their successor is stored within "
 	         "this time: an upload that is emptied, written and flushed "
-	         "several times is one version. 0 keeps every one. What was "
-	         "closed with content and saved anew is always kept."),
+	         "several times is one version. 0 keeps every version."),
+	INTEGER("mount", "thin_versions", "10", 0, 1000000, "",
+	        "When a file has this many versions younger than "
+	        "mount.thin_interval, the newest of them gives way to the next "
+	        "one: what a loop makes by saving again and again. The last one "
+	        "before a pause of that length is always kept. 0 keeps every "
+	        "one."),
 	NAME("mount", "versions_dir", ".versions",
 	     "The name of the directory in every directory that shows earlier "
 	     "versions. It can be reached and is not listed."),

@@ -65,14 +65,26 @@ static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
 
 /*
  * Was the live version only a step on the way to this one? An empty file that
- * is filled, and what one open file has flushed before, are no versions that
- * anybody would look for, unless they stood for a while.
+ * is filled, what one open file has flushed before, and what a loop makes, are
+ * no versions that anybody would look for, unless they stood for a while.
  */
-static bool is_step(const struct txn *t, const struct ent *e, int64_t step_us)
+static int is_step(struct txn *t, const struct ent *e, int64_t step_us)
 {
-	return e->has_row &&
-	       (t->now_us - e->row.stored_us) * 1000 < t->m->opt.thin_ns &&
-	       (e->row.size == 0 || e->row.stored_us == step_us);
+	const struct fsp_meta_options *o = &t->m->opt;
+	int64_t recent;
+	int err;
+
+	if (!e->has_row || (t->now_us - e->row.stored_us) * 1000 >= o->thin_ns)
+		return 0;
+	if (e->row.size == 0 || e->row.stored_us == step_us)
+		return 1;
+	if (!o->thin_versions)
+		return 0;
+	err = sql_number(t, &recent, "SELECT COUNT(*) FROM {file} f WHERE"
+	                 " f.space_key = ? AND f.file_key = ? AND"
+	                 " f.stored_at > ?", "tti", e->key.space, e->key.file,
+	                 t->now_us - o->thin_ns / 1000);
+	return err ? err : recent >= o->thin_versions;
 }
 
 static int drop_step(struct txn *t, struct ent *e)
@@ -115,12 +127,13 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 static int commit_name(struct txn *t, const struct fsp_object *o,
                        struct ent *e, int64_t step_us)
 {
-	int err = 0;
+	int err;
 
 	if (e->has_row && e->row.size == o->size &&
 	    strcmp(e->row.hash, o->key) == 0)
 		return sql_save_row(t, e);
-	if (is_step(t, e, step_us))
+	err = is_step(t, e, step_us);
+	if (err > 0)
 		err = drop_step(t, e);
 	if (!err)
 		err = sql_close_rows(t, &e->key, 0);

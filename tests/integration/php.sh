@@ -27,6 +27,13 @@ echo new >"$M/a/t/root/v"
 equal 2 "$(find "$M/a/t/root/.versions/v" -type f | wc -l)" "versions"
 equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'v' and size_original = 0")" "empty rows"
 
+step "a loop that appends is thinned, and the newest is kept"
+for i in $(seq 1 40); do echo "line $i" >>"$M/a/t/root/loop"; done
+equal 10 "$(find "$M/a/t/root/.versions/loop" -type f | wc -l)" "versions of a loop"
+equal 40 "$(wc -l <"$M/a/t/root/loop")" "lines"
+equal "line 1" "$(cat "$(find "$M/a/t/root/.versions/loop" -type f | sort | head -n 1)")" "the oldest version"
+equal "line 40" "$(tail -n 1 "$(find "$M/a/t/root/.versions/loop" -type f | sort | tail -n 1)")" "the newest version"
+
 step "PHP sees a new file with its first commit, never a stub"
 exec 7>"$M/a/t/root/open"
 equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'open'")" "rows of an open file"
