@@ -149,6 +149,8 @@ struct fsp_mountinfo {
 	const char *id, *host, *path;
 	int64_t pid, started_us;
 	bool read_only;
+	const char *spool;              /* whose lock says that it lives; ""
+	                                   where that is not known */
 };
 
 #define FSP_MOUNT_ID 32                 /* hex digits */

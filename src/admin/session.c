@@ -17,6 +17,7 @@ static int add(struct fsp_admin *a, const struct fsp_session *s)
 	struct fsp_mountinfo info = {
 		.id = s->id, .host = host, .path = "(filespacectl)",
 		.pid = getpid(), .started_us = fsp_now_us(),
+		.spool = fsp_config_str(a->store->config, "spool", "path"),
 	};
 
 	/* An empty host name is worth no failure: it is only shown. */

@@ -76,7 +76,7 @@ static int add_mount(void *arg, const struct fsp_mountinfo *i)
 		return -ENOMEM;
 	if (strcmp(m->host, s->host) != 0)
 		m->state = "other host";
-	else if (fsp_spool_alive(s->spool, m->id))
+	else if (fsp_spool_alive(*i->spool ? i->spool : s->spool, m->id))
 		m->state = "alive";
 	return 0;
 }

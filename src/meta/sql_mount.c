@@ -9,9 +9,10 @@ static int add(struct txn *t, void *arg)
 	const struct fsp_mountinfo *i = arg;
 
 	return sql_run(t, "REPLACE INTO {mount} (id, host, pid, path,"
-	               " started_us, read_only) VALUES (?, ?, ?, ?, ?, ?)",
-	               "ttitii", i->id, i->host, i->pid, i->path,
-	               i->started_us, (int64_t)i->read_only);
+	               " started_us, read_only, spool)"
+	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "ttitiit", i->id,
+	               i->host, i->pid, i->path, i->started_us,
+	               (int64_t)i->read_only, i->spool ? i->spool : "");
 }
 
 int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -78,6 +79,7 @@ static void mounts_free(struct mounts *l)
 		free((void *)(uintptr_t)l->v[i].id);
 		free((void *)(uintptr_t)l->v[i].host);
 		free((void *)(uintptr_t)l->v[i].path);
+		free((void *)(uintptr_t)l->v[i].spool);
 	}
 	free(l->v);
 	*l = (struct mounts){ .n = 0 };
@@ -108,11 +110,12 @@ static int add_mount(struct mounts *l, struct sqlstmt *s)
 		.id = copy_of(s, 0),
 		.host = copy_of(s, 1),
 		.path = copy_of(s, 3),
+		.spool = copy_of(s, 6),
 		.pid = sql_int_or(s, 2, 0),
 		.started_us = sql_int_or(s, 4, 0),
 		.read_only = sql_int_or(s, 5, 0) != 0,
 	};
-	return i->id && i->host && i->path ? 0 : -ENOMEM;
+	return i->id && i->host && i->path && i->spool ? 0 : -ENOMEM;
 }
 
 static int read_mounts(struct txn *t, void *arg)
@@ -123,7 +126,7 @@ static int read_mounts(struct txn *t, void *arg)
 
 	mounts_free(l);
 	err = sql_start(t, &s, "SELECT m.id, m.host, m.pid, m.path,"
-	                " m.started_us, m.read_only FROM {mount} m"
+	                " m.started_us, m.read_only, m.spool FROM {mount} m"
 	                " ORDER BY m.started_us, m.id", "");
 	if (err)
 		return err;

@@ -107,7 +107,8 @@ static const char *const own_tables[] = {
 	"  pid INTEGER NOT NULL,\n"
 	"  path TEXT NOT NULL,\n"
 	"  started_us INTEGER NOT NULL,\n"
-	"  read_only INTEGER NOT NULL\n"
+	"  read_only INTEGER NOT NULL,\n"
+	"  spool TEXT NOT NULL\n"
 	")",
 	"CREATE TABLE fsp_xattr (\n"
 	"  ino INTEGER NOT NULL,\n"
@@ -398,7 +399,7 @@ static const char *const no_tables[SQLITE_TABLES] = {
 	" NULL AS size, NULL AS stored, NULL AS format,"
 	" NULL AS verified_us WHERE 0)",
 	"(SELECT NULL AS id, NULL AS host, NULL AS pid, NULL AS path,"
-	" NULL AS started_us, NULL AS read_only WHERE 0)",
+	" NULL AS started_us, NULL AS read_only, NULL AS spool WHERE 0)",
 	"(SELECT NULL AS name, NULL AS value WHERE 0)",
 	"(SELECT NULL AS ino, NULL AS name, NULL AS value WHERE 0)",
 	"(SELECT NULL AS id, NULL AS ino, NULL AS kind, NULL AS mount,"

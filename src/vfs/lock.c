@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -35,13 +36,35 @@ static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
 	l->pid = r->pid;
 }
 
+struct liveness {
+	const char *id;
+	char host[256];
+	bool dead;
+};
+
+static int judge(void *arg, const struct fsp_mountinfo *i)
+{
+	struct liveness *l = arg;
+
+	if (strcmp(i->id, l->id) != 0)
+		return 0;
+	/* Of another host only its own word counts. */
+	l->dead = strcmp(i->host, l->host) == 0 &&
+		!fsp_spool_alive(i->spool, i->id);
+	return 1;
+}
+
 /* What a mount held that has died is nobody's: its spool is not locked. */
 static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        const char *mount)
 {
+	struct liveness l = { .id = mount };
 	int err;
 
-	if (strcmp(mount, v->id) == 0 || fsp_spool_alive(v->spool_dir, mount))
+	if (strcmp(mount, v->id) == 0 ||
+	    gethostname(l.host, sizeof(l.host) - 1))
+		return false;
+	if (fsp_meta_mount_each(v->store->meta, ctx, judge, &l) != 1 || !l.dead)
 		return false;
 	err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
 	if (err)

@@ -86,6 +86,7 @@ static int add_mount(struct fsp_vfs *v, char **error)
 	char host[256] = "";
 	struct fsp_mountinfo info = {
 		.id = v->id, .host = host, .path = v->options.mountpoint,
+		.spool = v->spool_dir,
 		.pid = getpid(), .started_us = v->started_us,
 	};
 	int err;

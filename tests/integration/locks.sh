@@ -124,3 +124,15 @@ flock -w 20 "$B/$F" touch "$WORK/after" || fail "the dead mount's lock stays"
 [ -e "$WORK/after" ] || fail "no lock after a dead mount"
 fs_stop two
 equal 0 "$(sqlite3 "$WORK/store/meta.db" 'select count(*) from fsp_lock')" "locks that are left"
+
+step "a mount with a spool elsewhere is not taken for dead"
+fs_start near "$WORK/store" "$A"
+fs_start far "$WORK/store" "$B" -o "spool.path=$WORK/far-spool"
+flock "$B/$F" -c "echo locked >$WORK/held3; sleep 1000" &
+holder=$!
+wait_for 10 test -s "$WORK/held3" || fail "no lock"
+must_fail flock -n "$A/$F" true
+kill "$holder"
+fs_kill far
+flock -w 20 "$A/$F" touch "$WORK/after-far" || fail "the dead mount's lock stays"
+fs_stop near
