@@ -70,6 +70,8 @@ struct fsp_place {
 	uint64_t dir_ino;
 	const char *dir;
 	const char *name;
+	uint64_t stub_ino;      /* remove: only the name of this inode, and only
+	                           while it has no content; 0 = any */
 };
 
 struct fsp_new {
@@ -217,6 +219,7 @@ struct fsp_meta_ops {
 	/* By key; -ENOENT for what nobody has verified. */
 	int (*object_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const char *key, struct fsp_object *out);
+	/* verified_us 0: it was found damaged, nothing is known of it. */
 	int (*object_put)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const struct fsp_object *o);
 	/* Every key that a row names, with its plain size. */

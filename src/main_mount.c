@@ -130,11 +130,15 @@ static int one_option(struct args *a, const char *opt)
 {
 	static const char *const kernel[] = {
 		"dev", "nodev", "suid", "nosuid", "exec", "noexec", "atime",
-		"noatime", "relatime", "norelatime", "diratime", "nodiratime",
-		"strictatime", "sync", "async", "dirsync", "lazytime", NULL
+		"noatime", "sync", "async", "dirsync", NULL
 	};
-	/* For mount(8), fstab and systemd; nothing for us to do. */
+	/*
+	 * For mount(8), fstab and systemd; nothing for us to do. Reading
+	 * changes no access time, however it is asked for.
+	 */
 	static const char *const others[] = {
+		"relatime", "norelatime", "diratime", "nodiratime",
+		"strictatime", "nostrictatime", "lazytime", "nolazytime",
 		"rw", "defaults", "default_permissions", "auto", "noauto",
 		"user", "nouser", "users", "owner", "group", "_netdev",
 		"nofail", "", NULL

@@ -96,8 +96,9 @@ static int drop_step(struct txn *t, struct ent *e)
 	return err;
 }
 
+/* since_us: a step's successor is valid from where the step was. */
 static int insert_row(struct txn *t, const struct fsp_object *o,
-                      struct ent *e)
+                      struct ent *e, int64_t since_us)
 {
 	const struct node *n = &e->node;
 	int64_t stored;
@@ -114,7 +115,7 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	              sql_created_at(n->mtime_ns), (int64_t)o->size, stored,
 	              (int64_t)e->ino, (int64_t)(n->mode & 07777),
 	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, t->now_us,
-	              t->now_us, e->has_row ? e->row.id : (int64_t)0);
+	              since_us, e->has_row ? e->row.id : (int64_t)0);
 	if (err)
 		return err;
 	e->row.id = t->c->drv->ops->last_id(t->c);
@@ -127,18 +128,21 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 static int commit_name(struct txn *t, const struct fsp_object *o,
                        struct ent *e, int64_t step_us)
 {
+	int64_t since = t->now_us;
 	int err;
 
 	if (e->has_row && e->row.size == o->size &&
 	    strcmp(e->row.hash, o->key) == 0)
 		return sql_save_row(t, e);
 	err = is_step(t, e, step_us);
-	if (err > 0)
+	if (err > 0) {
+		since = e->row.since_us;
 		err = drop_step(t, e);
+	}
 	if (!err)
 		err = sql_close_rows(t, &e->key, 0);
 	if (!err)
-		err = insert_row(t, o, e);
+		err = insert_row(t, o, e, since);
 	if (!err)
 		err = sql_run(t, "UPDATE {name} SET file_id = ?, owner = NULL"
 		              " WHERE id = ?", "ii", e->row.id, e->name_id);

@@ -110,6 +110,9 @@ static int put(struct txn *t, void *arg)
 {
 	const struct wanted *w = arg;
 
+	if (!w->put->verified_us)
+		return sql_run(t, "DELETE FROM {object} WHERE object_key = ?",
+		               "t", w->put->key);
 	return sql_put_object(t, w->put);
 }
 

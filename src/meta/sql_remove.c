@@ -127,6 +127,9 @@ static int removal(struct txn *t, void *arg)
 
 	if (!err)
 		err = sql_find(t, a->at->dir, a->at->name, &e);
+	if (!err && a->at->stub_ino &&
+	    (e.ino != a->at->stub_ino || e.has_row))
+		err = -ESTALE;
 	if (!err)
 		err = check_removal(t, &e, a->dir);
 	if (!err)

@@ -282,14 +282,17 @@ bool fsp_spool_alive(const char *path, const char *id)
 	FSP_CLOSE int root = -1;
 	FSP_CLOSE int dir = -1;
 	FSP_CLOSE int lock = -1;
+	int rc;
 
 	if (!fsp_spool_id_valid(id))
 		return false;
+	/* Only what has been seen is dead: who cannot look must not judge. */
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
-		return false;
+		return errno != ENOENT;
 	dir = open_dir(root, id);
 	if (dir < 0)
-		return false;
-	return fsp_spool_lock(dir, false, LOCK_SH, &lock) == -EWOULDBLOCK;
+		return dir != -ENOENT;
+	rc = fsp_spool_lock(dir, false, LOCK_SH, &lock);
+	return rc && rc != -ENOENT;
 }

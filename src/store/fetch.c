@@ -74,6 +74,25 @@ static void record(struct fetch *f, const char *hash, enum fsp_format fmt,
 		         strerror(-err));
 }
 
+/*
+ * What is damaged must not be found for new content: the next that has these
+ * bytes stores them again, under the same key, which heals every row.
+ */
+static void unrecord(struct fsp_store *s, const struct fsp_ctx *ctx,
+                     const char *hash)
+{
+	struct fsp_object o = { 0 };
+	int err;
+
+	if (s->read_only)
+		return;
+	strcpy(o.key, hash);
+	err = fsp_meta_object_put(s->meta, ctx, &o);
+	if (err)
+		fsp_warn("object %s: still counts as verified: %s", hash,
+		         strerror(-err));
+}
+
 static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
                       enum fsp_format fmt, fsp_sink sink, void *arg,
                       struct fsp_digests *d)
@@ -122,6 +141,8 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	} else if (err == -EIO) {
 		fsp_error("object %s does not hold the %llu bytes it is named "
 		          "for", hash, (unsigned long long)size);
+		if (recorded)
+			unrecord(s, ctx, hash);
 	}
 	if (!err && !recorded)
 		record(&f, hash, fmt, &d);

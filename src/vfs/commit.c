@@ -214,18 +214,18 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
-	bool merged;
+	bool merged, blank;
 	int err;
 
 	/* Nobody can ever open it again: it stays in the spool and goes. */
 	if (inode_unlinked(v, i))
 		return 0;
-	if (kind == COMMIT_FLUSH && is_blank(f))
-		return commit_row(v, i, f, ctx, NULL, &e);
-	err = commit_content(v, i, f, ctx, &o, &e, &merged);
+	blank = kind == COMMIT_FLUSH && is_blank(f);
+	err = blank ? commit_row(v, i, f, ctx, NULL, &e)
+		: commit_content(v, i, f, ctx, &o, &e, &merged);
 	if (err == -ESTALE && inode_lost(v, i))
 		return 0;
-	if (err)
+	if (err || blank)
 		return err;
 	offer_to_cache(v, f, &o);
 	committed(v, i, f, &e);
@@ -272,37 +272,43 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
                         const struct fsp_ctx *ctx, const char *path)
 {
 	FSP_FREE char *dir = NULL, *name = NULL;
-	struct fsp_place at = { 0 };
+	struct fsp_place at = { .stub_ino = i->ino };
 	struct fsp_entry gone;
 	int err = fsp_path_split(path, &dir, &name);
 
 	at.dir = dir;
 	at.name = name;
+	names_begin(v);
 	if (!err)
 		err = fsp_meta_remove(v->store->meta, ctx, &at, false, &gone);
-	if (err)
-		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
-	else
+	if (!err)
 		inode_detach(v, i->ino, NULL, name, gone.attr.nlink, NULL);
+	names_end(v);
+	/* Somebody else's file is there by now, or nothing. */
+	if (err && err != -ESTALE && err != -ENOENT)
+		fsp_warn("/%s: the empty name stays: %s", path, strerror(-err));
 }
 
 /*
  * Takes what could not be committed out of the file, which is clean then and
  * has what is live. Whoever still has it open for writing gets the error again.
+ * false: another handle's commit has got on meanwhile.
  */
-static struct fsp_spool_file *give_up(struct file *f,
-                                      const struct fsp_content *live,
-                                      struct fsp_spool_info *info, bool *stub)
+static bool give_up(struct file *f, const struct fsp_content *live,
+                    struct fsp_spool_info *info, bool *stub,
+                    struct fsp_spool_file **data)
 {
-	struct fsp_spool_file *data = NULL;
-
+	*data = NULL;
 	FSP_GUARD(&f->lock);
+	file_wait_locked(f);
+	if (!f->dirty || !f->failed)
+		return false;
 	info->size = f->size;
 	info->base_row = f->over_row;
 	info->error = -f->failed;
 	*stub = f->pending;
 	if (f->spool && f->size)
-		data = fsp_steal(f->spool);
+		*data = fsp_steal(f->spool);
 	f->dirty = false;
 	f->writes++;
 	f->torn = f->failed;
@@ -310,7 +316,7 @@ static struct fsp_spool_file *give_up(struct file *f,
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);
 	file_set_base_locked(f, live);
-	return data;
+	return true;
 }
 
 static int live_content(struct fsp_vfs *v, struct inode *i, const char *path,
@@ -340,7 +346,8 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err && err != -ESTALE)
 		fsp_warn("/%s: seems empty until it is opened again: %s",
 		         info.path, strerror(-err));
-	data = give_up(f, &live, &info, &stub);
+	if (!give_up(f, &live, &info, &stub, &data))
+		return;
 	if (data) {
 		err = fsp_spool_keep(data, &info);
 		fsp_error("/%s: %llu bytes could not be committed (%s) and are %s",

@@ -369,7 +369,7 @@ int file_truncate_locked(struct file *f, uint64_t size)
 		return err;
 	f->grown = size > f->size ? size : 0;
 	if (!size)
-		f->torn = 0;            /* begun anew */
+		f->torn = f->failed = 0;        /* begun anew */
 	if (f->base_valid > size)
 		f->base_valid = size;
 	if (f->base_limit > size)

@@ -349,13 +349,22 @@ static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 	return 0;
 }
 
+/* It has nothing any more that the end of this handle could give up. */
+static void forget_owner(struct fsp_handle *h, uint64_t owner)
+{
+	FSP_GUARD(&h->file->lock);
+	for (size_t n = 0; n < h->n_owners; n++)
+		if (h->owners[n] == owner)
+			h->owners[n--] = h->owners[--h->n_owners];
+}
+
 void handle_unlock(struct fsp_handle *h)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
 
 	ctx.deadline_ns = fsp_mono_ns() + h->v->op_timeout_ns;
-	for (size_t n = 0; n < h->n_owners; n++)
-		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[n]);
+	while (h->n_owners)
+		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[0]);
 	fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_FLOCK, h->id);
 }
 
@@ -433,6 +442,8 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (!locked)
 		return;
 	err = try_lock(h, ctx, &all);
+	if (kind == FSP_LOCK_POSIX)
+		forget_owner(h, owner);
 	if (err)
 		fsp_error("inode %llu: a lock stays: %s",
 		          (unsigned long long)h->inode->ino, strerror(-err));

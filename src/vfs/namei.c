@@ -268,6 +268,7 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct fsp_place new = { .dir_ino = newdir, .name = newname };
 	struct inode *from, *to;
 	uint64_t seen = names_seq(v), newseen = seen;
+	bool moved;
 	int err;
 
 	if (is_versions(v, name) || is_versions(v, newname))
@@ -283,8 +284,10 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			names_begin(v);
 			err = rename_in(v, ctx, from, &old, to, &new, flags);
 			names_end(v);
-		} while (lost(err) && (path_moved(v, from, &path, &seen) |
-		                       path_moved(v, to, &newpath, &newseen)));
+			moved = lost(err) && path_moved(v, from, &path, &seen);
+			if (lost(err) && path_moved(v, to, &newpath, &newseen))
+				moved = true;
+		} while (moved);
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

@@ -133,3 +133,17 @@ if [ "$rc" = 0 ]; then
 else
 	grep -q objects "$WORK/out" || fail "the message: $(cat "$WORK/out")"
 fi
+
+step "an object that was found damaged is stored again by who has the content"
+fs_start heal "$WORK/heal" "$WORK/heal-mnt"
+echo hello >"$WORK/heal-mnt/a"
+fs_stop heal
+object=$(find "$WORK/heal/objects" -type f)
+printf XX | dd of="$object" bs=1 seek=5 conv=notrunc status=none
+fs_start heal "$WORK/heal" "$WORK/heal-mnt"
+must_say "Input/output error" cat "$WORK/heal-mnt/a"
+echo hello >"$WORK/heal-mnt/b"
+fs_stop heal
+fs_start heal "$WORK/heal" "$WORK/heal-mnt"
+equal "hello hello" "$(cat "$WORK/heal-mnt/a" "$WORK/heal-mnt/b" | xargs)" "both files"
+fs_stop heal

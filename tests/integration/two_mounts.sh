@@ -44,6 +44,23 @@ sleep 1.1
 [ ! -e "$B/$R/dir" ] || fail "B still shows a removed directory"
 equal "open: ENOENT" "$($OP open "$B/$R/dir/y" r || true)" "a removed file"
 
+step "a close that fails leaves another's file of that name alone"
+cat >"$WORK/stub.py" <<'PY'
+import os, sys
+a, b = sys.argv[1], sys.argv[2]
+fd = os.open(a + "/stub", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+os.write(fd, b"from a")
+os.unlink(b + "/stub")
+with open(b + "/stub", "w") as f:
+    f.write("from b")
+try:
+    os.close(fd)
+except OSError:
+    pass
+PY
+python3 "$WORK/stub.py" "$A/$R" "$B/$R"
+equal "from b" "$(cat "$B/$R/stub")" "the file of B"
+
 step "exclusive creates and mkdir have one winner"
 for i in $(seq 1 40); do
 	rm -f "$WORK/go"

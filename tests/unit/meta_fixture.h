@@ -135,7 +135,7 @@ FX void fx_split(const char *path, char *dir, char *name)
 
 #define FX_PLACE(var, path) \
 	char var##_dir[FSP_PATH_MAX], var##_name[300]; \
-	struct fsp_place var = { 0, var##_dir, var##_name }; \
+	struct fsp_place var = { 0, var##_dir, var##_name, 0 }; \
 	fx_split(path, var##_dir, var##_name)
 
 FX int fx_look(struct fx *f, const char *path, struct fsp_entry *e)

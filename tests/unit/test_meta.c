@@ -8,7 +8,7 @@ static void test_create(void **state)
 	struct fx *f = *state;
 	struct fsp_entry e, d;
 	struct fsp_new bad = { .mode = S_IFREG | 0644 };
-	struct fsp_place at = { 0, "acme", "x" };
+	struct fsp_place at = { 0, "acme", "x", 0 };
 
 	fx_mkdir(f, "acme");
 	assert_int_equal(fx_new(f, "acme/t", S_IFDIR | 02755, &d), 0);
@@ -56,7 +56,7 @@ static void test_create(void **state)
 static void test_types(void **state)
 {
 	struct fsp_new dev = { .mode = S_IFBLK | 0600, .rdev = 0x801 };
-	struct fsp_place at = { 0, "a/t/r", "blk" };
+	struct fsp_place at = { 0, "a/t/r", "blk", 0 };
 	struct fx *f = *state;
 	struct fsp_entry e;
 	char *target;
@@ -327,7 +327,7 @@ static void test_setattr(void **state)
 static void test_remove(void **state)
 {
 	struct fx *f = *state;
-	struct fsp_place at = { 0, "a/t/r", "f" };
+	struct fsp_place at = { 0, "a/t/r", "f", 0 };
 	struct fsp_entry e, c;
 	struct fsp_ref ref;
 
