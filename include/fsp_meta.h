@@ -219,7 +219,7 @@ struct fsp_meta_ops {
 	/* By key; -ENOENT for what nobody has verified. */
 	int (*object_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const char *key, struct fsp_object *out);
-	/* verified_us 0: it was found damaged, nothing is known of it. */
+	/* verified_us 0: it was found damaged, and object_find() passes it by. */
 	int (*object_put)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const struct fsp_object *o);
 	/* Every key that a row names, with its plain size. */
@@ -287,6 +287,12 @@ struct fsp_meta_ops {
 	                const struct fsp_flock *l, struct fsp_flock *conflict);
 	int (*lock_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                const struct fsp_flock *l, struct fsp_flock *conflict);
+
+	/* Facts about the store by name; -ENOENT where nobody has set one. */
+	int (*info_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                const char *name, struct fsp_buf *out);
+	int (*info_set)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                const char *name, const char *value);
 
 	int (*mount_add)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                 const struct fsp_mountinfo *i);
@@ -437,6 +443,10 @@ FSP_META_CALL(lock_set, (FSP_META_ARGS, const struct fsp_flock *l,
                          struct fsp_flock *conflict), l, conflict)
 FSP_META_CALL(lock_get, (FSP_META_ARGS, const struct fsp_flock *l,
                          struct fsp_flock *conflict), l, conflict)
+FSP_META_CALL(info_get, (FSP_META_ARGS, const char *name,
+                         struct fsp_buf *out), name, out)
+FSP_META_CALL(info_set, (FSP_META_ARGS, const char *name, const char *value),
+              name, value)
 FSP_META_CALL(mount_add, (FSP_META_ARGS, const struct fsp_mountinfo *i), i)
 FSP_META_CALL(mount_remove, (FSP_META_ARGS, const char *id), id)
 FSP_META_CALL(mount_each, (FSP_META_ARGS,

@@ -160,6 +160,64 @@ static void set_codec(struct fsp_store *s)
 	s->sha1_names = strcmp(fsp_config_str(c, "general", "hash"), "sha1") == 0;
 }
 
+/* Eight bytes of a digest: enough to tell keys apart, no help to guess one. */
+static int key_check(const struct fsp_keys *k, char out[17])
+{
+	static const char label[] = "filespacefs key check";
+	struct fsp_digest *d;
+	struct fsp_digests sums;
+	int err = fsp_digest_new(&d);
+
+	if (err)
+		return err;
+	err = fsp_digest_update(d, label, sizeof(label));
+	if (!err)
+		err = fsp_digest_update(d, k->key, sizeof(k->key));
+	if (!err)
+		err = fsp_digest_update(d, k->iv, sizeof(k->iv));
+	if (!err)
+		err = fsp_digest_get(d, &sums);
+	fsp_digest_free(d);
+	if (!err)
+		memcpy(out, sums.sha256, 16);
+	out[16] = '\0';
+	return err;
+}
+
+/*
+ * A wrong key would store what nobody can read with the right one. The first
+ * writer leaves the check value; a store of PHP's has none. Reading does no harm.
+ */
+static int check_key(struct fsp_store *s, char **error)
+{
+	FSP_BUF struct fsp_buf known = FSP_BUF_INIT;
+	struct fsp_ctx ctx = fsp_ctx_background();
+	char ours[17];
+	int err;
+
+	if (!s->keys.set)
+		return 0;
+	err = key_check(&s->keys, ours);
+	if (!err)
+		err = fsp_meta_info_get(s->meta, &ctx, "key", &known);
+	if (err == -ENOENT)
+		return s->read_only ? 0
+			: fsp_meta_info_set(s->meta, &ctx, "key", ours);
+	if (err || strcmp(known.data, ours) == 0)
+		return err;
+	if (s->read_only) {
+		fsp_warn("the key is not the one that this store was written "
+		         "with: files are listed and cannot be read");
+	} else {
+		*error = fsp_strf("%s: encryption.key and encryption.iv are not "
+		                  "those that this store was written with",
+		                  fsp_config_file(s->config) ?
+		                  fsp_config_file(s->config) : "settings");
+		err = -EACCES;
+	}
+	return err;
+}
+
 /*
  * A store without a database is made one only where there are no objects
  * either: a lost meta.db must not be covered up by an empty one.
@@ -191,6 +249,8 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 		err = open_objects(s, create, error);
 		if (!err)
 			err = open_meta(s, create, error);
+		if (!err)
+			err = check_key(s, error);
 	}
 	if (err) {
 		fsp_store_close(s);

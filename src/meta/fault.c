@@ -218,6 +218,18 @@ static int f_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	FORWARD(m, lock_get, ctx, l, conflict);
 }
 
+static int f_info_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const char *name, struct fsp_buf *out)
+{
+	FORWARD(m, info_get, ctx, name, out);
+}
+
+static int f_info_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const char *name, const char *value)
+{
+	FORWARD(m, info_set, ctx, name, value);
+}
+
 static int f_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
                        const struct fsp_mountinfo *i)
 {
@@ -276,6 +288,8 @@ static const struct fsp_meta_ops ops = {
 	.xattr_remove = f_xattr_remove,
 	.lock_set = f_lock_set,
 	.lock_get = f_lock_get,
+	.info_get = f_info_get,
+	.info_set = f_info_set,
 	.mount_add = f_mount_add,
 	.mount_remove = f_mount_remove,
 	.mount_each = f_mount_each,

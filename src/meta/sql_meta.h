@@ -440,6 +440,10 @@ int sql_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const struct fsp_flock *l, struct fsp_flock *conflict);
 int sql_path_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, int64_t at_us, char **path);
+int sql_info_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                 const char *name, struct fsp_buf *out);
+int sql_info_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                 const char *name, const char *value);
 int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                struct fsp_counts *out);
 int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,

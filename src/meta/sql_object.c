@@ -72,12 +72,14 @@ static int find(struct txn *t, void *arg)
 		                " WHERE o.object_key = ?", "t", w->key);
 	else if (w->sha256 && *w->sha256)
 		err = sql_start(t, &s, "SELECT " OBJECT_COLS
-		                " WHERE o.sha256 = ? AND o.size = ? ORDER BY"
+		                " WHERE o.sha256 = ? AND o.size = ? AND"
+		                " o.verified_us > 0 ORDER BY"
 		                " o.verified_us DESC LIMIT 1", "ti", w->sha256,
 		                (int64_t)w->size);
 	else
 		err = sql_start(t, &s, "SELECT " OBJECT_COLS
-		                " WHERE o.sha1 = ? AND o.size = ? ORDER BY"
+		                " WHERE o.sha1 = ? AND o.size = ? AND"
+		                " o.verified_us > 0 ORDER BY"
 		                " o.verified_us DESC LIMIT 1", "ti", w->sha1,
 		                (int64_t)w->size);
 	if (!err)
@@ -111,8 +113,8 @@ static int put(struct txn *t, void *arg)
 	const struct wanted *w = arg;
 
 	if (!w->put->verified_us)
-		return sql_run(t, "DELETE FROM {object} WHERE object_key = ?",
-		               "t", w->put->key);
+		return sql_run(t, "UPDATE {object} SET verified_us = 0 WHERE"
+		               " object_key = ?", "t", w->put->key);
 	return sql_put_object(t, w->put);
 }
 

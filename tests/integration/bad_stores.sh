@@ -55,11 +55,12 @@ truncate -s 10 "$(object_of again)"
 sha256sum "$D/again2" >/dev/null || fail "the new copy names a damaged object"
 fs_stop fs
 
-step "the wrong key: everything is listed, nothing is read"
+step "the wrong key: refused for writing; everything is listed, nothing is read"
 rm -r "$S"
 cp -a "$WORK/pristine" "$S"
 sed -i 's/^key = .*/key = 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f/' \
 	"$S/filespacefs.conf"
+must_say "are not those that this store was written with" "$FILESPACEFS" "$S" "$M"
 fs_start fs "$S" "$M" -o ro
 equal 8 "$(ls "$D" | wc -l)" "entries with the wrong key"
 "$OP" open "$D/good" r pread 0 10 >"$WORK/out" || true

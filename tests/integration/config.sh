@@ -120,13 +120,14 @@ chmod 600 "$WORK/php/objectstorage.conf"
 
 step "secrets from the environment"
 need_fuse
+key=$(conf_value "$WORK/store2" encryption key)
+iv=$(conf_value "$WORK/store2" encryption iv)
 sed -i '/^key = /d; /^iv = /d' "$WORK/store2/filespacefs.conf"
 must_say "key" "$FILESPACEFS" "$WORK/store2" "$M"
-FS_ENV=(FILESPACEFS_ENCRYPTION_KEY="$(conf_value "$S" encryption key)"
-	FILESPACEFS_ENCRYPTION_IV="$(conf_value "$S" encryption iv)")
+FS_ENV=(FILESPACEFS_ENCRYPTION_KEY="$key" FILESPACEFS_ENCRYPTION_IV="$iv")
 fs_start env "$WORK/store2" "$M"
 echo hello >"$M/f"
-tr '\0' '\n' <"/proc/${FS_PID[env]}/cmdline" | grep -qi "$(conf_value "$S" encryption key)" &&
+tr '\0' '\n' <"/proc/${FS_PID[env]}/cmdline" | grep -qi "$key" &&
 	fail "the key is on the command line"
 fs_stop env
 FS_ENV=()
