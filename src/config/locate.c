@@ -130,7 +130,7 @@ int fsp_config_locate(const char *source, char **conf, char **dir)
 	err = look(source, &is_dir);
 	if (err == 0 && is_dir)
 		return located_dir(source, conf, dir);
-	if (err == 0 || err != -ENOENT)
+	if (err != -ENOENT)
 		return located_file(source, conf);
 	if (strchr(source, '/'))
 		return located_dir(source, conf, dir);
