@@ -153,7 +153,6 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx);
 ssize_t fsp_vfs_copy_range(struct fsp_handle *in, uint64_t off_in,
                            struct fsp_handle *out, uint64_t off_out,
                            uint64_t len, const struct fsp_ctx *ctx);
-uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h);
 
 int fsp_vfs_opendir(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
                     struct fsp_dirhandle **out);

@@ -255,6 +255,10 @@ struct scan {
 	void *arg;
 };
 int sql_scan(struct txn *t, const struct scan *s);
+/* The file rows of a directory and all below it; sets the range and text of s,
+ * which afterwards has the range of the spaces below. */
+int sql_scan_below(struct txn *t, const struct tree *tree, enum which w,
+                   struct scan *s);
 
 /* ---- sql_set.c: the entries of a directory by name */
 

@@ -139,27 +139,14 @@ static int on_space(void *arg, struct sqlstmt *s, char **seek)
 /* The paths below that only PHP knows: files, and spaces without files. */
 static int find_php(struct txn *t, const struct tree *tree, struct paths *p)
 {
-	struct tree all TREE = { .depth = 0 };
-	bool spaces = sql_tree_spaces(tree);
 	struct scan sc = { .at = NO_TIME, .row = on_file, .arg = p };
-	int err = sql_tree("", &all);
+	int err = sql_scan_below(t, tree, ROWS_PHP, &sc);
 
-	sc.space = tree->k.space;
-	sc.lo = spaces ? all.lo : tree->lo;
-	sc.hi = spaces ? all.hi : tree->hi;
-	sc.text = sql_file_text(t, ROWS_PHP, true);
-	if (!err)
-		err = sql_scan(t, &sc);
-	if (err || !spaces)
+	if (err || !sql_tree_spaces(tree))
 		return err;
-	sc.space = NULL;
-	sc.lo = tree->lo;
-	sc.hi = tree->hi;
-	sc.text = sql_file_text(t, ROWS_PHP, false);
-	err = sql_scan(t, &sc);
 	sc.text = sql_space_text(ROWS_PHP);
 	sc.row = on_space;
-	return err ? err : sql_scan(t, &sc);
+	return sql_scan(t, &sc);
 }
 
 static int adopt_below(struct txn *t, const struct tree *tree)

@@ -138,24 +138,9 @@ static int on_space(void *arg, struct sqlstmt *s, char **seek)
 static int row_events(struct txn *t, const struct tree *tree,
                       struct events *l)
 {
-	struct tree all TREE = { .depth = 0 };
-	bool spaces = sql_tree_spaces(tree);
 	struct scan sc = { .at = NO_TIME, .row = on_file, .arg = l };
-	int err = sql_tree("", &all);
 
-	sc.space = tree->k.space;
-	sc.lo = spaces ? all.lo : tree->lo;
-	sc.hi = spaces ? all.hi : tree->hi;
-	sc.text = sql_file_text(t, ROWS_ALL, true);
-	if (!err)
-		err = sql_scan(t, &sc);
-	if (err || !spaces)
-		return err;
-	sc.space = NULL;
-	sc.lo = tree->lo;
-	sc.hi = tree->hi;
-	sc.text = sql_file_text(t, ROWS_ALL, false);
-	return sql_scan(t, &sc);
+	return sql_scan_below(t, tree, ROWS_ALL, &sc);
 }
 
 /* filespace rows know seconds only: asked where nothing else is known. */

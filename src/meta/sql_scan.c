@@ -102,3 +102,25 @@ int sql_scan(struct txn *t, const struct scan *s)
 	} while (from && !err);
 	return err < 0 ? err : 0;
 }
+
+int sql_scan_below(struct txn *t, const struct tree *tree, enum which w,
+                   struct scan *sc)
+{
+	struct tree all TREE = { .depth = 0 };
+	bool spaces = sql_tree_spaces(tree);
+	int err = sql_tree("", &all);
+
+	sc->space = tree->k.space;
+	sc->lo = spaces ? all.lo : tree->lo;
+	sc->hi = spaces ? all.hi : tree->hi;
+	sc->text = sql_file_text(t, w, true);
+	if (!err)
+		err = sql_scan(t, sc);
+	if (err || !spaces)
+		return err;
+	sc->space = NULL;
+	sc->lo = tree->lo;
+	sc->hi = tree->hi;
+	sc->text = sql_file_text(t, w, false);
+	return sql_scan(t, sc);
+}

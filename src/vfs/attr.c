@@ -140,12 +140,8 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 static int truncate_handle(struct fsp_handle *h, uint64_t size)
 {
-	int err;
-
 	FSP_GUARD(&h->file->lock);
-	err = file_wait_locked(h->file);
-	if (err)
-		return err;
+	file_wait_locked(h->file);
 	return file_truncate_locked(h->file, size);
 }
 

@@ -120,12 +120,11 @@ bool file_is_base_locked(struct file *f)
 }
 
 /* Until no commit reads the content. */
-int file_wait_locked(struct file *f)
+void file_wait_locked(struct file *f)
 {
 	fsp_assert_held(&f->lock);
 	while (f->busy)
 		fsp_cond_wait(&f->changed, &f->lock, 0);
-	return 0;
 }
 
 /*
@@ -338,9 +337,7 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 	int err;
 
 	FSP_GUARD(&f->lock);
-	err = file_wait_locked(f);
-	if (err)
-		return err;
+	file_wait_locked(f);
 	if (append)
 		*at = off = f->size;
 	if (append && f->append_off == UINT64_MAX)
@@ -387,12 +384,10 @@ int file_truncate_locked(struct file *f, uint64_t size)
 int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
               bool grow)
 {
-	int err;
+	int err = 0;
 
 	FSP_GUARD(&f->lock);
-	err = file_wait_locked(f);
-	if (err)
-		return err;
+	file_wait_locked(f);
 	if (grow && off + len > f->size)
 		err = file_truncate_locked(f, off + len);
 	if (err || off >= f->size)
@@ -414,9 +409,7 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 
 int file_grow(struct file *f, uint64_t size)
 {
-	int err;
-
 	FSP_GUARD(&f->lock);
-	err = file_wait_locked(f);
-	return err || size <= f->size ? err : file_truncate_locked(f, size);
+	file_wait_locked(f);
+	return size <= f->size ? 0 : file_truncate_locked(f, size);
 }

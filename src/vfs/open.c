@@ -192,13 +192,11 @@ static void pages_unknown(struct fsp_handle *h)
 
 static int truncate_on_open(struct fsp_handle *h)
 {
-	int err;
-
 	pages_unknown(h);
 	FSP_GUARD(&h->file->lock);
-	err = file_wait_locked(h->file);
+	file_wait_locked(h->file);
 	/* Of an empty file only the times change. */
-	return err ? err : file_truncate_locked(h->file, 0);
+	return file_truncate_locked(h->file, 0);
 }
 
 /* With a truncating open the kernel leaves these bits to us. */
@@ -426,9 +424,4 @@ void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	(void)ctx;      /* nobody waits for a release */
 	handle_end(h);
 	inode_unref(v, i);
-}
-
-uint64_t fsp_vfs_handle_ino(const struct fsp_handle *h)
-{
-	return h->inode->ino;
 }

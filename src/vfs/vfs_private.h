@@ -217,7 +217,7 @@ void file_put(struct fsp_vfs *v, struct inode *i, struct file *f);
 void file_set_base_locked(struct file *f, const struct fsp_content *c);
 bool file_has_extents_locked(struct file *f);
 bool file_is_base_locked(struct file *f);
-int file_wait_locked(struct file *f);
+void file_wait_locked(struct file *f);
 /* Until no truncation by path is under way. */
 void file_wait_size(struct file *f, const struct fsp_ctx *ctx);
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
