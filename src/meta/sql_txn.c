@@ -37,7 +37,7 @@ static int attempt(struct sql_meta *m, const struct fsp_ctx *ctx,
 	else
 		err = ops->commit(t.c);
 	ops->release(t.c);
-	if (err || kind == SQL_READ)
+	if (err || sql_kind_reads(kind))
 		return err;
 	if (kind == SQL_DURABLE) {
 		/* Others may have got further meanwhile: only raise it. */
@@ -68,9 +68,9 @@ int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
 	int err = -EDEADLK;
 
 	fsp_lock_assert_none();
-	if (kind != SQL_READ && (m->opt.read_only || m->drv->read_only))
+	if (!sql_kind_reads(kind) && (m->opt.read_only || m->drv->read_only))
 		return -EROFS;
-	atomic_fetch_add(kind == SQL_READ ? &m->reads : &m->writes, 1);
+	atomic_fetch_add(sql_kind_reads(kind) ? &m->reads : &m->writes, 1);
 	for (int i = 0; err == -EDEADLK && i < MAX_TRIES; i++) {
 		if (i > 0)
 			back_off(m, i);

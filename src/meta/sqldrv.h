@@ -5,8 +5,10 @@
  * thread, from acquire (which begins a transaction) to release. SQL texts are
  * static strings: a statement is prepared once for each connection and kept
  * under the address of its text. In a text, {file} {space} {name} {node}
- * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the parameters.
- * || concatenates, comparisons are of bytes.
+ * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the
+ * parameters, and {update} at the end of a SELECT for FOR UPDATE where there is
+ * such a thing. || concatenates, comparisons are of bytes. `{eq f.space_key}`
+ * is `f.space_key = ?` in a form for which the database has an index.
  *
  * Errors: as in fsp_meta.h, and -EDEADLK: run the whole transaction again;
  * -EEXIST: a unique key.
@@ -22,10 +24,20 @@ struct fsp_ctx;
 struct sqldrv;
 
 enum sql_kind {
+	SQL_ONE,                /* a single statement, which is its own snapshot */
 	SQL_READ,               /* one snapshot */
-	SQL_WRITE,              /* exclusive among writers */
+	SQL_READ_ANY,           /* the same; may lag behind other hosts, never
+	                           behind what this process committed */
+	SQL_WRITE,              /* exclusive among those with equal claims */
 	SQL_DURABLE             /* the same, on disk when commit returns */
 };
+
+#define SQL_SHARDS 256
+
+static inline bool sql_kind_reads(enum sql_kind kind)
+{
+	return kind < SQL_WRITE;
+}
 
 struct sqlconn {
 	struct sqldrv *drv;
@@ -43,6 +55,15 @@ struct sqldrv_ops {
 	int (*commit)(struct sqlconn *c);
 	void (*rollback)(struct sqlconn *c);
 	void (*release)(struct sqlconn *c);
+
+	/*
+	 * Excludes other writers with the same claim until the end of the
+	 * transaction; SQL_SHARDS: all of them. NULL in the table: writers
+	 * exclude each other anyway.
+	 */
+	int (*claim)(struct sqlconn *c, unsigned shard);
+	/* The database's clock, microseconds; NULL: this machine's. */
+	int64_t (*now_us)(struct sqldrv *d);
 
 	/* A statement to bind, step and end; nested use of a text is fine. */
 	int (*prepare)(struct sqlconn *c, const char *text,

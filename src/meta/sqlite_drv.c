@@ -165,7 +165,7 @@ static int begin_read(struct sqlite_conn *c)
 
 int sqlite_begin(struct sqlite_conn *c, enum sql_kind kind)
 {
-	if (kind == SQL_READ)
+	if (sql_kind_reads(kind))
 		return begin_read(c);
 	return begin_write(c, kind == SQL_DURABLE);
 }

@@ -171,7 +171,7 @@ static int pool_acquire(struct sqldrv *d, const struct fsp_ctx *ctx,
 	int64_t until = ctx->deadline_ns ? ctx->deadline_ns :
 		fsp_mono_ns() + p->busy_timeout_ns;
 	struct sqlite_conn *c = NULL;
-	bool write = kind != SQL_READ;
+	bool write = !sql_kind_reads(kind);
 	int err;
 
 	if (write && d->read_only)
