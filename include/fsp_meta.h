@@ -352,9 +352,9 @@ int fsp_meta_sqlite_upgrade(const char *path, bool dry_run, FILE *out,
 int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
                           void (*each)(void *arg, const char *what), void *arg);
 
-/* Counts transactions and statements, for tests and status. */
+/* For tests and status. trips: waits for an answer of the database. */
 struct fsp_meta_stats {
-	uint64_t reads, writes, retries;
+	uint64_t reads, writes, retries, trips;
 };
 void fsp_meta_sqlite_stats(struct fsp_meta *m, struct fsp_meta_stats *out);
 

@@ -76,10 +76,11 @@ void fsp_meta_sqlite_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
 {
 	struct sql_meta *m = sql_meta_of(base);
 
-	*out = (struct fsp_meta_stats){ 0, 0, 0 };
+	*out = (struct fsp_meta_stats){ 0, 0, 0, 0 };
 	if (!m)
 		return;
 	out->reads = atomic_load(&m->reads);
 	out->writes = atomic_load(&m->writes);
 	out->retries = atomic_load(&m->retries);
+	out->trips = atomic_load(&m->drv->trips);
 }

@@ -8,7 +8,8 @@
  * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the
  * parameters, and {update} at the end of a SELECT for FOR UPDATE where there is
  * such a thing. || concatenates, comparisons are of bytes. `{eq f.space_key}`
- * is `f.space_key = ?` in a form for which the database has an index.
+ * is `f.space_key = ?` in a form for which the database has an index;
+ * sql_text.h expands all of it, and says which parameter goes where.
  *
  * Errors: as in fsp_meta.h, and -EDEADLK: run the whole transaction again;
  * -EEXIST: a unique key.
@@ -16,6 +17,7 @@
 #ifndef FSP_SQLDRV_H
 #define FSP_SQLDRV_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,6 +90,9 @@ struct sqldrv {
 	const struct sqldrv_ops *ops;
 	bool read_only;
 	bool legacy;            /* PHP's two tables only */
+	/* How often the database was asked something: statements, begin and
+	 * commit where they are one. The driver counts. */
+	atomic_uint_fast64_t trips;
 };
 
 #endif

@@ -147,14 +147,17 @@ static int begin_write(struct sqlite_conn *c, bool durable)
 			return err;
 		c->synchronous = durable;
 	}
+	atomic_fetch_add(&c->base.drv->trips, 1);
 	return conn_run(c, "BEGIN IMMEDIATE");
 }
 
 /* Takes the snapshot at once, so that only beginning can find a lock. */
 static int begin_read(struct sqlite_conn *c)
 {
-	int err = conn_run(c, "BEGIN");
+	int err;
 
+	atomic_fetch_add(&c->base.drv->trips, 1);
+	err = conn_run(c, "BEGIN");
 	if (err)
 		return err;
 	err = conn_run(c, "SELECT 1 FROM sqlite_master LIMIT 1");
@@ -165,6 +168,8 @@ static int begin_read(struct sqlite_conn *c)
 
 int sqlite_begin(struct sqlite_conn *c, enum sql_kind kind)
 {
+	if (kind == SQL_ONE)
+		return 0;
 	if (sql_kind_reads(kind))
 		return begin_read(c);
 	return begin_write(c, kind == SQL_DURABLE);
@@ -173,8 +178,12 @@ int sqlite_begin(struct sqlite_conn *c, enum sql_kind kind)
 int sqlite_commit(struct sqlconn *conn)
 {
 	struct sqlite_conn *c = (struct sqlite_conn *)conn;
-	int err = conn_run(c, "COMMIT");
+	int err;
 
+	if (!c->writing && sqlite3_get_autocommit(c->db))
+		return 0;               /* SQL_ONE */
+	atomic_fetch_add(&conn->drv->trips, 1);
+	err = conn_run(c, "COMMIT");
 	if (err)
 		sqlite_rollback(conn);
 	return err;
@@ -189,55 +198,33 @@ void sqlite_rollback(struct sqlconn *conn)
 		fsp_error("database: rolling back failed");
 }
 
-/* The SQL with the tables put in for {file} and so on. */
-static char *expand(const struct sqlite_pool *p, const char *text)
-{
-	static const char *const names[SQLITE_TABLES] = {
-		"{file}", "{space}", "{name}", "{node}", "{object}",
-		"{mount}", "{info}", "{xattr}", "{lock}"
-	};
-	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
-
-	while (*text) {
-		size_t n = strcspn(text, "{");
-		int i = 0;
-
-		if (fsp_buf_add(&b, text, n))
-			return NULL;
-		text += n;
-		if (!*text)
-			break;
-		while (i < SQLITE_TABLES &&
-		       strncmp(text, names[i], strlen(names[i])) != 0)
-			i++;
-		if (i == SQLITE_TABLES || fsp_buf_adds(&b, p->table[i]))
-			return NULL;
-		text += strlen(names[i]);
-	}
-	return fsp_buf_steal(&b);
-}
-
 static int compile(struct sqlite_conn *c, const char *text,
                    struct sqlite_stmt **out)
 {
-	char *sql = expand((struct sqlite_pool *)c->base.drv, text);
+	const struct sqlite_pool *p = (struct sqlite_pool *)c->base.drv;
 	struct sqlite_stmt *s = calloc(1, sizeof(*s));
-	int rc = SQLITE_NOMEM;
+	struct sql_text sql;
+	int err, rc;
 
-	if (sql && s)
-		rc = sqlite3_prepare_v3(c->db, sql, -1,
-		                        SQLITE_PREPARE_PERSISTENT, &s->stmt,
-		                        NULL);
-	if (rc) {
-		int err = rc == SQLITE_NOMEM ? -ENOMEM : conn_errno(c, rc);
-
-		if (err == -EIO)
-			fsp_error("database: in: %s", sql);
-		free(sql);
+	if (!s)
+		return -ENOMEM;
+	err = sql_text_expand(&p->dialect, text, &sql);
+	if (err) {
+		if (err == -EINVAL)
+			fsp_error("database: no statement: %s", text);
 		free(s);
 		return err;
 	}
-	free(sql);
+	rc = sqlite3_prepare_v3(c->db, sql.sql, -1, SQLITE_PREPARE_PERSISTENT,
+	                        &s->stmt, NULL);
+	err = conn_errno(c, rc);
+	if (err == -EIO)
+		fsp_error("database: in: %s", sql.sql);
+	sql_text_free(&sql);
+	if (err) {
+		free(s);
+		return err;
+	}
 	s->base.conn = &c->base;
 	s->text = text;
 	*out = s;
@@ -300,8 +287,11 @@ int sqlite_bind_null(struct sqlstmt *s, int i)
 
 int sqlite_step(struct sqlstmt *s)
 {
-	int rc = sqlite3_step(raw(s));
+	int rc;
 
+	if (!sqlite3_stmt_busy(raw(s)))
+		atomic_fetch_add(&s->conn->drv->trips, 1);
+	rc = sqlite3_step(raw(s));
 	if (rc == SQLITE_ROW)
 		return 1;
 	return rc == SQLITE_DONE ? 0 : stmt_errno(s, rc);

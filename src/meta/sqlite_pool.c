@@ -213,7 +213,7 @@ static void pool_close(struct sqldrv *d)
 		p->idle = c->next;
 		sqlite_conn_close(c);
 	}
-	for (int i = 0; i < SQLITE_TABLES; i++)
+	for (int i = 0; i < SQL_TABLES; i++)
 		free(p->table[i]);
 	fsp_cond_destroy(&p->changed);
 	fsp_mutex_destroy(&p->lock);

@@ -3,9 +3,9 @@
 #define FSP_SQLITE_POOL_H
 
 #include "fsp_lock.h"
+#include "sql_text.h"
 #include "sqlite_drv.h"
 
-#define SQLITE_TABLES 9
 #define SQLITE_BUCKETS 64
 
 struct sqlite_stmt {
@@ -32,7 +32,8 @@ struct sqlite_pool {
 	bool immutable;
 	int64_t busy_timeout_ns;
 	int limit;
-	char *table[SQLITE_TABLES];     /* what stands for {file} and so on */
+	char *table[SQL_TABLES];        /* of the dialect */
+	struct sql_dialect dialect;
 	struct fsp_mutex lock;
 	struct fsp_cond changed;
 	/* below: lock */
@@ -41,7 +42,7 @@ struct sqlite_pool {
 	bool writer;                    /* a thread of ours writes */
 };
 
-/* Fills table[] for the schema that was found; -ENOMEM. */
+/* Fills the dialect for the schema that was found; -ENOMEM. */
 int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f);
 
 /* Waits for locks and long statements end with the caller's deadline. */

@@ -387,7 +387,7 @@ int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
 }
 
 /* The tables we do not find are empty, the columns NULL. */
-static const char *const no_tables[SQLITE_TABLES] = {
+static const char *const no_tables[SQL_TABLES] = {
 	NULL, NULL,
 	"(SELECT NULL AS id, NULL AS space_key, NULL AS dir_key,"
 	" NULL AS name, NULL AS live, NULL AS ino, NULL AS file_id,"
@@ -407,7 +407,7 @@ static const char *const no_tables[SQLITE_TABLES] = {
 	" NULL AS pid WHERE 0)",
 };
 
-static const char *const our_tables[SQLITE_TABLES] = {
+static const char *const our_tables[SQL_TABLES] = {
 	"filespace_file", "filespace", "fsp_name", "fsp_node", "fsp_object",
 	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock"
 };
@@ -421,14 +421,14 @@ static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
 
 	if (!file || !space)
 		return -ENOMEM;
-	p->table[0] = fsp_strf(
+	p->table[SQL_FILE] = fsp_strf(
 		"(SELECT %s, NULL AS ino, NULL AS mode, NULL AS uid,"
 		" NULL AS gid, NULL AS mtime_ns, NULL AS stored_at,"
 		" NULL AS since_us, NULL AS closed_us, NULL AS pred_id"
 		" FROM filespace_file)", file);
-	p->table[1] = fsp_strf("(SELECT %s, NULL AS since_us, NULL AS closed_us"
+	p->table[SQL_SPACE] = fsp_strf("(SELECT %s, NULL AS since_us, NULL AS closed_us"
 	                       " FROM filespace)", space);
-	return p->table[0] && p->table[1] ? 0 : -ENOMEM;
+	return p->table[SQL_FILE] && p->table[SQL_SPACE] ? 0 : -ENOMEM;
 }
 
 int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
@@ -436,10 +436,13 @@ int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
 	bool legacy = f->kind == SQLITE_LEGACY;
 	int err = legacy ? name_legacy(p, f) : 0;
 
-	for (int i = legacy ? 2 : 0; !err && i < SQLITE_TABLES; i++) {
+	for (int i = legacy ? SQL_NAME : 0; !err && i < SQL_TABLES; i++) {
 		p->table[i] = strdup(legacy ? no_tables[i] : our_tables[i]);
 		if (!p->table[i])
 			err = -ENOMEM;
 	}
+	for (int i = 0; i < SQL_TABLES; i++)
+		p->dialect.table[i] = p->table[i];
+	p->dialect.update = "";
 	return err;
 }
