@@ -28,31 +28,96 @@ static int add_param(struct expansion *x, int param)
 	return 0;
 }
 
-/* "COLUMN" or "COLUMN OTHER" of {eq ...}. */
-static int add_eq(struct expansion *x, const char *s, size_t len)
+/* A column in braces, and what it is compared with. */
+struct operand {
+	const char *col, *other;
+	int len, other_len;             /* other_len 0: a parameter */
+	int alias;                      /* of len, with its dot */
+};
+
+static int parse(const char *s, size_t len, struct operand *o)
 {
 	const char *blank = memchr(s, ' ', len);
-	int col = (int)(blank ? (size_t)(blank - s) : len);
-	const char *other = blank ? blank + 1 : "?";
-	int n = blank ? (int)(s + len - other) : 1;
-	const char *raw = blank ? "_raw" : "";
+	const char *dot;
+
+	*o = (struct operand){ .col = s, .other = "?" };
+	o->len = (int)(blank ? (size_t)(blank - s) : len);
+	if (blank) {
+		o->other = blank + 1;
+		o->other_len = (int)(s + len - o->other);
+	}
+	dot = memchr(s, '.', (size_t)o->len);
+	o->alias = dot ? (int)(dot - s) + 1 : 0;
+	return o->len == o->alias || (blank && !o->other_len) ? -EINVAL : 0;
+}
+
+static bool is_column(const struct operand *o, const char *name)
+{
+	size_t len = strlen(name);
+
+	return (size_t)(o->len - o->alias) == len &&
+		memcmp(o->col + o->alias, name, len) == 0;
+}
+
+/* COLUMN OP OTHER, with what an index knows of both before it. */
+static int add_compare(struct expansion *x, const struct operand *o,
+                       const char *op, const char *index_op)
+{
+	bool raw = x->d->raw && is_column(o, "space_key");
+	bool head = x->d->head && is_column(o, "file_key");
+	int n = o->other_len ? o->other_len : 1;
 	int err = 0;
 
-	if (!col || !n)
-		return -EINVAL;
-	if (!x->d->raw)
-		err = fsp_buf_printf(&x->b, "%.*s = %.*s", col, s, n, other);
-	else
-		err = fsp_buf_printf(&x->b, "(%.*s_raw = %.*s%s AND"
-		                     " %.*s = %.*s)", col, s, n, other, raw,
-		                     col, s, n, other);
-	if (err || blank)
+	if (raw)
+		err = fsp_buf_printf(&x->b, "(%.*s_raw %s %.*s%s AND ",
+		                     o->len, o->col, index_op, n, o->other,
+		                     o->other_len ? "_raw" : "");
+	else if (head)
+		err = fsp_buf_printf(&x->b, "(%.*skey_head %s"
+		                     " LEFT(%.*s, %d) AND ", o->alias, o->col,
+		                     index_op, n, o->other, SQL_HEAD);
+	if (!err)
+		err = fsp_buf_printf(&x->b, "%.*s %s %.*s%s", o->len, o->col,
+		                     op, n, o->other, raw || head ? ")" : "");
+	if (err || o->other_len)
 		return err;
 	err = add_param(x, x->out->params);
-	if (!err && x->d->raw)
+	if (!err && (raw || head))
 		err = add_param(x, x->out->params);
 	x->out->params++;
 	return err;
+}
+
+static int add_head(struct expansion *x, const struct operand *o)
+{
+	if (x->d->head)
+		return fsp_buf_printf(&x->b, "%.*skey_head", o->alias, o->col);
+	return fsp_buf_add(&x->b, o->col, (size_t)o->len);
+}
+
+/* "VERB OPERAND"; eq alone has raw columns: they have an order of their own. */
+static int add_verb(struct expansion *x, const char *s, size_t len)
+{
+	const char *blank = memchr(s, ' ', len);
+	struct operand o;
+	size_t n;
+
+	if (!blank)
+		return -EINVAL;
+	n = (size_t)(blank - s);
+	if (parse(blank + 1, len - n - 1, &o))
+		return -EINVAL;
+	if (n == 2 && memcmp(s, "eq", n) == 0)
+		return add_compare(x, &o, "=", "=");
+	if (o.other_len || !is_column(&o, "file_key"))
+		return -EINVAL;
+	if (n == 4 && memcmp(s, "from", n) == 0)
+		return add_compare(x, &o, ">=", ">=");
+	if (n == 5 && memcmp(s, "below", n) == 0)
+		return add_compare(x, &o, "<", "<=");
+	if (n == 4 && memcmp(s, "head", n) == 0)
+		return add_head(x, &o);
+	return -EINVAL;
 }
 
 /* What is between braces. */
@@ -60,12 +125,10 @@ static int add_name(struct expansion *x, const char *s, size_t len)
 {
 	if (len == 6 && memcmp(s, "update", len) == 0)
 		return fsp_buf_adds(&x->b, x->d->update);
-	if (len > 3 && memcmp(s, "eq ", 3) == 0)
-		return add_eq(x, s + 3, len - 3);
 	for (int i = 0; i < SQL_TABLES; i++)
 		if (strlen(tables[i]) == len && memcmp(tables[i], s, len) == 0)
 			return fsp_buf_adds(&x->b, x->d->table[i]);
-	return -EINVAL;
+	return add_verb(x, s, len);
 }
 
 /* One piece of a text: braces, a literal, a parameter, or what is between. */

@@ -4,12 +4,22 @@
  *   {file} {space} ...     a table, see sqldrv.h
  *   {update}               FOR UPDATE, where there is such a thing
  *   {eq f.space_key}       f.space_key = ?
- *   {eq x.file_key f.file_key}   x.file_key = f.file_key
+ *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
+ *   {from f.file_key}      f.file_key >= ?
+ *   {below f.file_key}     f.file_key < ?
+ *   {head f.file_key}      what rows are sorted by for the order of keys
  *
- * A dialect is raw when the tables that it names give a column `space_key` of
- * bytes that no index knows, beside `space_key_raw` that one does, though in
- * a collation of its own: then {eq} compares both, and one parameter of the
- * text is two of the statement.
+ * These say the same in every database, in a form for which it has an index.
+ * Two kinds are not plain:
+ *
+ * head: file_key is too long for an index, which has its first SQL_HEAD bytes
+ * in the column key_head. Keys with equal heads have no order among them.
+ *
+ * raw: PHP's own tables, as {file} and {space} give them: bytes in `space_key`,
+ * which no index knows, and beside it `space_key_raw`, which one does, but in
+ * a collation of its own.
+ *
+ * There one parameter of a text is two of the statement.
  */
 #ifndef FSP_SQL_TEXT_H
 #define FSP_SQL_TEXT_H
@@ -23,11 +33,12 @@ enum sql_table {
 };
 
 #define SQL_PARAMS 64           /* of one statement, at the most */
+#define SQL_HEAD 900            /* bytes of a file_key in key_head */
 
 struct sql_dialect {
 	const char *table[SQL_TABLES];  /* what stands for {file} and so on */
 	const char *update;             /* for {update}, with its blank, or "" */
-	bool raw;
+	bool raw, head;
 };
 
 struct sql_text {

@@ -7,9 +7,8 @@
  * under the address of its text. In a text, {file} {space} {name} {node}
  * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the
  * parameters, and {update} at the end of a SELECT for FOR UPDATE where there is
- * such a thing. || concatenates, comparisons are of bytes. `{eq f.space_key}`
- * is `f.space_key = ?` in a form for which the database has an index;
- * sql_text.h expands all of it, and says which parameter goes where.
+ * such a thing. || concatenates, comparisons are of bytes. sql_text.h expands
+ * a text for a database, and says which parameter goes where.
  *
  * Errors: as in fsp_meta.h, and -EDEADLK: run the whole transaction again;
  * -EEXIST: a unique key.

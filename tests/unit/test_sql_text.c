@@ -25,6 +25,12 @@ static const struct sql_dialect raw = {
 	.raw = true,
 };
 
+static const struct sql_dialect head = {
+	.table = { "a", "b", "c", "d", "e", "f", "g", "h", "i" },
+	.update = "",
+	.head = true,
+};
+
 /* `map` says for each physical parameter which of the text's it is. */
 static void expect(const struct sql_dialect *d, const char *text,
                    const char *sql, int params, const char *map)
@@ -76,6 +82,29 @@ static void test_eq(void **state)
 	       " f.space_key) AND c = ?", 5, "0112334");
 }
 
+static void test_head(void **state)
+{
+	static const char text[] = "{eq f.file_key} AND {eq file_key} AND"
+		" {eq x.file_key n.name || ''} AND {eq f.space_key} AND"
+		" {from f.file_key} AND {below f.file_key} ORDER BY"
+		" {head f.file_key}";
+
+	(void)state;
+	expect(&plain, text, "f.file_key = ? AND file_key = ? AND"
+	       " x.file_key = n.name || '' AND f.space_key = ? AND"
+	       " f.file_key >= ? AND f.file_key < ? ORDER BY f.file_key",
+	       5, "01234");
+	expect(&head, text, "(f.key_head = LEFT(?, 900) AND f.file_key = ?)"
+	       " AND (key_head = LEFT(?, 900) AND file_key = ?) AND"
+	       " (x.key_head = LEFT(n.name || '', 900) AND"
+	       " x.file_key = n.name || '') AND f.space_key = ? AND"
+	       " (f.key_head >= LEFT(?, 900) AND f.file_key >= ?) AND"
+	       " (f.key_head <= LEFT(?, 900) AND f.file_key < ?) ORDER BY"
+	       " f.key_head", 5, "001123344");
+	expect(&raw, "{from f.file_key} {head f.file_key} {eq f.file_key}",
+	       "f.file_key >= ? f.file_key f.file_key = ?", 2, "01");
+}
+
 static void test_literals(void **state)
 {
 	(void)state;
@@ -87,7 +116,9 @@ static void test_refused(void **state)
 {
 	static const char *const bad[] = {
 		"{files}", "{fil}", "{", "{file", "{}", "{eq }", "{eq a }",
-		"{eq}", "{update }", "SELECT '", "a '{file}"
+		"{eq}", "{update }", "SELECT '", "a '{file}", "{from a b}",
+		"{from f.space_key}", "{head f.}", "{head f.file_key x}",
+		"{most f.file_key}", "{from}"
 	};
 	char many[2 * SQL_PARAMS + 3] = "";
 	struct sql_text t;
@@ -113,6 +144,7 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_eq),
+		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_literals),
 		cmocka_unit_test(test_refused),
 	};
