@@ -229,21 +229,23 @@ struct fsp_meta_ops {
 
 	/*
 	 * The stored versions of the file name at path, old to new, with those
-	 * of its predecessors under other names; a rename is no version.
-	 * -ENOENT when there never was a file.
+	 * of its predecessors under other names, and of what had this name in
+	 * its directory while that, or one above it, had another; a rename is
+	 * no version. -ENOENT when there never was a file.
 	 */
 	int (*history)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const char *path, fsp_meta_version each, void *arg);
 	/* Names in dir that have history: files (live ones, too), and
-	 * directories that are gone. */
+	 * directories that are gone; also from before dir was renamed. */
 	int (*past_names)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const char *dir,
 	                  int (*each)(void *arg, const char *name,
 	                              enum fsp_past kind), void *arg);
-	/* When the directory at path last ended, to be listed just before;
-	 * -ENOENT when it is live or never was. */
+	/* When the directory at path last ended, to be listed just before, and
+	 * the path that it had then (fresh); -ENOENT when it is live or never
+	 * was. */
 	int (*dir_ended)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	                 const char *path, int64_t *at_us);
+	                 const char *path, int64_t *at_us, char **was);
 	/* A directory's entries as they were at a time, and one of them. */
 	int (*list_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const char *dir, int64_t at_us, fsp_meta_each each,
@@ -416,8 +418,8 @@ FSP_META_CALL(past_names, (FSP_META_ARGS, const char *dir,
                            int (*each)(void *arg, const char *name,
                                        enum fsp_past kind), void *arg),
               dir, each, arg)
-FSP_META_CALL(dir_ended, (FSP_META_ARGS, const char *path, int64_t *at_us),
-              path, at_us)
+FSP_META_CALL(dir_ended, (FSP_META_ARGS, const char *path, int64_t *at_us,
+                          char **was), path, at_us, was)
 FSP_META_CALL(list_at, (FSP_META_ARGS, const char *dir, int64_t at_us,
                         fsp_meta_each each, void *arg), dir, at_us, each, arg)
 FSP_META_CALL(lookup_at, (FSP_META_ARGS, const char *dir, const char *name,

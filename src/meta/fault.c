@@ -142,9 +142,9 @@ static int f_past_names(struct fsp_meta *m, const struct fsp_ctx *ctx,
 }
 
 static int f_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                       const char *path, int64_t *at_us)
+                       const char *path, int64_t *at_us, char **was)
 {
-	FORWARD(m, dir_ended, ctx, path, at_us);
+	FORWARD(m, dir_ended, ctx, path, at_us, was);
 }
 
 static int f_list_at(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -179,7 +179,7 @@ static int list_at(struct txn *t, void *arg)
 
 	sql_set_free(a->set);
 	if (!err)
-		err = sql_collect(t, &tree, ROWS_AT, a->at, a->set);
+		err = sql_collect(t, &tree, ROWS_AT, a->at, NULL, a->set);
 	if (!err)
 		err = merge_names(t, &tree, a->at, a->set);
 	if (!err)

@@ -1,6 +1,7 @@
 /*
- * The versions of a file name: the rows of its key, and from each the chain
- * of predecessors through rows of other keys.
+ * The versions of a file name: the rows of its key, those of the keys that it
+ * had while its directory had other names, and from each the chain of
+ * predecessors through rows of other keys.
  */
 #include <errno.h>
 #include <string.h>
@@ -59,9 +60,12 @@ static struct version *find(const struct versions *l, int64_t id)
 	return l->n ? bsearch(&key, l->v, l->n, sizeof(key), by_id) : NULL;
 }
 
-/* All rows of one key; those that cannot be read are left out. */
+/*
+ * All rows of one key; those that cannot be read are left out. What was there
+ * while the place was the name's belongs to it, without one nothing does yet.
+ */
 static int load_key(struct txn *t, const char *space, const char *file,
-                    bool chosen, struct versions *l)
+                    const struct place *at, struct versions *l)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	FSP_FREE char *path = NULL;
@@ -84,7 +88,7 @@ static int load_key(struct txn *t, const char *space, const char *file,
 		if (!v)
 			return -ENOMEM;
 		v->row = r;
-		v->chosen = chosen;
+		v->chosen = at && sql_place_had(at, r.since_us, r.closed_us);
 		v->path = strdup(path);
 		if (!v->path)
 			return -ENOMEM;
@@ -113,7 +117,7 @@ static int load_of(struct txn *t, int64_t id, struct versions *l)
 	space = text ? strdup(text) : NULL;
 	text = sql_str(s, 1);
 	file = text ? strdup(text) : NULL;
-	return space && file ? load_key(t, space, file, false, l) : 0;
+	return space && file ? load_key(t, space, file, NULL, l) : 0;
 }
 
 static bool same_version(const struct row *a, const struct row *b)
@@ -177,19 +181,31 @@ struct history {
 	struct versions l;
 };
 
+static int load_place(struct txn *t, const struct place *p,
+                      struct versions *l)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key_of_path(p->path, &k);
+
+	return err ? err : load_key(t, k.space, k.file, p, l);
+}
+
 static int read_history(struct txn *t, void *arg)
 {
 	struct history *a = arg;
-	struct key k KEY = { .depth = 0 };
+	struct places at PLACES = { .n = 0 };
+	bool any = false;
 	int err;
 
 	versions_free(&a->l);
 	if (!*a->path)
 		return -ENOENT;
-	err = sql_key_of_path(a->path, &k);
-	if (!err)
-		err = load_key(t, k.space, k.file, true, &a->l);
-	if (!err && !a->l.n)
+	err = sql_places(t, a->path, &at);
+	for (size_t i = 0; i < at.n && !err; i++)
+		err = load_place(t, &at.v[i], &a->l);
+	for (size_t i = 0; i < a->l.n && !any; i++)
+		any = a->l.v[i].chosen;
+	if (!err && !any)
 		err = -ENOENT;
 	return err ? err : choose(t, &a->l);
 }

@@ -16,6 +16,7 @@ struct collect {
 	struct txn *t;
 	const struct tree *tree;
 	enum which which;
+	const struct place *within;
 	struct set *set;
 	char *file;             /* the key whose rows are being read */
 	bool live;
@@ -93,7 +94,8 @@ static int add_row(struct collect *c, const char *name, struct sqlstmt *s)
 		c->oldest = oldest;
 	if (sql_row_read(s, SCAN_ROW, &r))
 		return 0;               /* logged */
-	if (c->which == ROWS_PHP && !r.live)
+	if ((c->which == ROWS_PHP && !r.live) ||
+	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
 	if (better(c, &r))
 		c->best = r;
@@ -127,12 +129,14 @@ static int on_file(void *arg, struct sqlstmt *s, char **seek)
 	if (!slash) {
 		err = add_row(c, key + len, s);
 		/* That there are versions is all that counts then. */
-		if (!err && c->which == ROWS_ALL && ++c->rows == PATIENCE)
+		if (!err && c->which == ROWS_ALL && c->live &&
+		    ++c->rows == PATIENCE)
 			err = skip(key, strlen(key), "", '\001', seek);
 		return err;
 	}
 	err = sql_row_read(s, SCAN_ROW, &r);
-	if (err || (c->which == ROWS_PHP && !r.live))
+	if (err || (c->which == ROWS_PHP && !r.live) ||
+	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
 	name = strndup(key + len, (size_t)(slash - key) - len);
 	err = name ? add_dir(c, name, r.mtime_ns, &it) : -ENOMEM;
@@ -165,26 +169,31 @@ static int add_space(struct collect *c, const char *path, const char *space,
 
 static int on_space(void *arg, struct sqlstmt *s, char **seek)
 {
+	struct collect *c = arg;
 	const char *space = sql_str(s, 0);
 	FSP_FREE char *path = NULL;
 	int64_t us = sql_sec_to_us(sql_int_or(s, 1, 0));
+	int64_t end = sql_sec_to_us(sql_int_or(s, 2, 0));
 
-	if (!space || fsp_path_of_space(space, &path))
+	if (!space || fsp_path_of_space(space, &path) ||
+	    !sql_place_had(c->within, us, end))
 		return 0;
-	return add_space(arg, path, space, sql_us_to_ns(us), seek);
+	return add_space(c, path, space, sql_us_to_ns(us), seek);
 }
 
 static int on_space_file(void *arg, struct sqlstmt *s, char **seek)
 {
+	struct collect *c = arg;
 	const char *space = sql_str(s, 0), *key = sql_str(s, 1);
 	FSP_FREE char *path = NULL;
 	struct row r;
 
 	if (!space || !key || fsp_path_of_row(space, key, &path))
 		return 0;
-	if (sql_row_read(s, SCAN_ROW, &r))
+	if (sql_row_read(s, SCAN_ROW, &r) ||
+	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
-	return add_space(arg, path, space, r.mtime_ns, seek);
+	return add_space(c, path, space, r.mtime_ns, seek);
 }
 
 static int collect_files(struct collect *c, int64_t at)
@@ -214,10 +223,11 @@ static int collect_files(struct collect *c, int64_t at)
 }
 
 int sql_collect(struct txn *t, const struct tree *tree, enum which which,
-                int64_t at_us, struct set *set)
+                int64_t at_us, const struct place *within, struct set *set)
 {
 	struct collect c = {
-		.t = t, .tree = tree, .which = which, .set = set
+		.t = t, .tree = tree, .which = which, .within = within,
+		.set = set
 	};
 	struct scan sc = {
 		.lo = tree->lo,
@@ -304,7 +314,7 @@ int sql_list_live(struct txn *t, const char *dir, struct set *set)
 	int err = sql_tree(dir, &tree);
 
 	if (!err)
-		err = sql_collect(t, &tree, ROWS_PHP, NO_TIME, set);
+		err = sql_collect(t, &tree, ROWS_PHP, NO_TIME, NULL, set);
 	if (!err)
 		err = collect_names(t, &tree, set);
 	if (!err)

@@ -260,6 +260,32 @@ int sql_scan(struct txn *t, const struct scan *s);
 int sql_scan_below(struct txn *t, const struct tree *tree, enum which w,
                    struct scan *s);
 
+/* ---- sql_places.c: where a path's past is */
+
+struct span {
+	int64_t from, to;       /* from <= t < to */
+};
+struct place {
+	char *path;
+	struct span *v;
+	size_t n, cap;
+};
+struct places {
+	struct place *v;
+	size_t n, cap;
+};
+#define PLACES __attribute__((cleanup(sql_places_free)))
+
+/*
+ * The path itself comes first, with all of its time; then what it was while it,
+ * or directories above it, had other names.
+ */
+int sql_places(struct txn *t, const char *path, struct places *out);
+void sql_places_free(struct places *l);
+/* Was this (closed 0: to this day) there while the place was ours? NULL: any
+ * time is. */
+bool sql_place_had(const struct place *p, int64_t since, int64_t closed);
+
 /* ---- sql_set.c: the entries of a directory by name */
 
 struct item {
@@ -285,9 +311,10 @@ int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
 
 /* ---- sql_list.c */
 
-/* Adds what rows alone say is in a directory. ROWS_ALL: deleted ones too. */
+/* Adds what rows alone say is in a directory. ROWS_ALL: deleted ones too, of
+ * the times of a place. */
 int sql_collect(struct txn *t, const struct tree *tree, enum which which,
-                int64_t at_us, struct set *set);
+                int64_t at_us, const struct place *within, struct set *set);
 /* Gives directories that only rows make their numbers. */
 int sql_number_dirs(struct txn *t, const char *dir, struct set *set);
 int sql_list_live(struct txn *t, const char *dir, struct set *set);
@@ -422,7 +449,7 @@ int sql_past_names(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    int (*each)(void *arg, const char *name,
                                enum fsp_past kind), void *arg);
 int sql_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                  const char *path, int64_t *at_us);
+                  const char *path, int64_t *at_us, char **was);
 int sql_list_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const char *dir, int64_t at_us, fsp_meta_each each,
                 void *arg);

@@ -16,13 +16,13 @@ struct past {
 };
 
 static int add_ended_dirs(struct txn *t, const struct tree *tree,
-                          struct set *set)
+                          const struct place *at, struct set *set)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int err;
 
-	err = sql_start(t, &s, "SELECT n.name, d.mode FROM {name} n JOIN"
-	                " {node} d ON d.ino = n.ino WHERE n.space_key = ? AND"
+	err = sql_start(t, &s, "SELECT n.name, d.mode, n.since_us,"
+	                " n.closed_us FROM {name} n JOIN {node} d ON d.ino = n.ino WHERE n.space_key = ? AND"
 	                " n.dir_key = ? AND n.live IS NULL", "tt",
 	                tree->k.space, tree->k.dir);
 	if (err)
@@ -33,7 +33,9 @@ static int add_ended_dirs(struct txn *t, const struct tree *tree,
 		bool fresh;
 
 		if (!name || !fsp_name_valid(name, strlen(name)) ||
-		    !S_ISDIR((mode_t)sql_int_or(s, 1, 0)))
+		    !S_ISDIR((mode_t)sql_int_or(s, 1, 0)) ||
+		    !sql_place_had(at, sql_int_or(s, 2, 0),
+		                   sql_int_or(s, 3, 0)))
 			continue;
 		it = sql_set_get(set, name, &fresh);
 		if (!it)
@@ -43,18 +45,26 @@ static int add_ended_dirs(struct txn *t, const struct tree *tree,
 	return err;
 }
 
+static int add_past(struct txn *t, const struct place *at, struct set *set)
+{
+	struct tree tree TREE = { .depth = 0 };
+	int err = sql_tree(at->path, &tree);
+
+	if (!err)
+		err = sql_collect(t, &tree, ROWS_ALL, NO_TIME, at, set);
+	return err ? err : add_ended_dirs(t, &tree, at, set);
+}
+
 static int read_past(struct txn *t, void *arg)
 {
 	struct past *a = arg;
-	struct tree tree TREE = { .depth = 0 };
-	int err = sql_tree(a->dir, &tree);
+	struct places at PLACES = { .n = 0 };
+	int err = sql_places(t, a->dir, &at);
 
 	sql_set_free(&a->all);
 	sql_set_free(&a->live);
-	if (!err)
-		err = sql_collect(t, &tree, ROWS_ALL, NO_TIME, &a->all);
-	if (!err)
-		err = add_ended_dirs(t, &tree, &a->all);
+	for (size_t i = 0; i < at.n && !err; i++)
+		err = add_past(t, &at.v[i], &a->all);
 	if (!err)
 		err = sql_list_live(t, a->dir, &a->live);
 	/* The directory itself may be gone; then nothing in it is live. */
@@ -89,6 +99,7 @@ struct event {
 };
 
 struct events {
+	const struct place *at; /* what was not there then does not count */
 	struct event *v;
 	size_t n, cap;
 };
@@ -110,8 +121,11 @@ static int add_event(struct events *l, int64_t us, bool ends)
 
 static int add_span(struct events *l, int64_t since, int64_t closed)
 {
-	int err = add_event(l, since, false);
+	int err = 0;
 
+	if (!sql_place_had(l->at, since, closed))
+		return 0;
+	err = add_event(l, since, false);
 	return err || !closed ? err : add_event(l, closed, true);
 }
 
@@ -244,41 +258,70 @@ static int64_t end_of(struct events *l)
 struct ended {
 	const char *path;
 	int64_t *at_us;
+	char **was;
+	int64_t last_us;        /* its very end; *at_us: of the whole removal */
 };
 
-static int find_end(struct txn *t, void *arg)
+/* Did it end here, and later than elsewhere? */
+static int find_end_at(struct txn *t, const struct place *at, struct ended *a)
 {
-	const struct ended *a = arg;
-	struct ent e ENT = { .how = BY_NAME };
 	struct tree tree TREE = { .depth = 0 };
-	struct events l = { .n = 0 };
-	int err = *a->path ? sql_find_path(t, a->path, &e) : 0;
+	struct events l = { .at = at };
+	struct key k KEY = { .depth = 0 };
+	int err = sql_tree(at->path, &tree);
 
-	if (!err && (!*a->path || sql_is_dir(&e)))
-		return -ENOENT;
-	if (err && err != -ENOENT)
-		return err;
-	err = sql_tree(a->path, &tree);
 	if (!err)
-		err = name_events(t, &e.key, &tree, &l);
+		err = sql_key_of_path(at->path, &k);
+	if (!err)
+		err = name_events(t, &k, &tree, &l);
 	if (!err)
 		err = row_events(t, &tree, &l);
 	if (!err)
 		err = space_events(t, &tree, &l);
-	if (!err && !l.n)
-		err = -ENOENT;
-	if (!err) {
+	if (!err && l.n) {
 		qsort(l.v, l.n, sizeof(*l.v), latest_first);
-		*a->at_us = end_of(&l);
+		if (!*a->was || l.v[0].us > a->last_us) {
+			free(*a->was);
+			*a->was = strdup(at->path);
+			*a->at_us = end_of(&l);
+			a->last_us = l.v[0].us;
+			err = *a->was ? 0 : -ENOMEM;
+		}
 	}
 	free(l.v);
 	return err;
 }
 
-int sql_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                  const char *path, int64_t *at_us)
+static int find_end(struct txn *t, void *arg)
 {
-	struct ended a = { path, at_us };
+	struct ended *a = arg;
+	struct ent e ENT = { .how = BY_NAME };
+	struct places at PLACES = { .n = 0 };
+	int err = *a->path ? sql_find_path(t, a->path, &e) : 0;
 
-	return sql_txn(m, ctx, SQL_READ, find_end, &a);
+	free(*a->was);
+	*a->was = NULL;
+	if (!err && (!*a->path || sql_is_dir(&e)))
+		return -ENOENT;
+	if (err && err != -ENOENT)
+		return err;
+	err = sql_places(t, a->path, &at);
+	for (size_t i = 0; i < at.n && !err; i++)
+		err = find_end_at(t, &at.v[i], a);
+	return err ? err : *a->was ? 0 : -ENOENT;
+}
+
+int sql_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  const char *path, int64_t *at_us, char **was)
+{
+	struct ended a = { .path = path, .at_us = at_us, .was = was };
+	int err;
+
+	*was = NULL;
+	err = sql_txn(m, ctx, SQL_READ, find_end, &a);
+	if (err) {
+		free(*was);
+		*was = NULL;
+	}
+	return err;
 }

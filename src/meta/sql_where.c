@@ -11,20 +11,13 @@ struct where {
 	char *path;
 };
 
-/* By the names that the inode had: 1 found, 0 not. */
-static int by_name(struct txn *t, struct where *w)
+/* The path in the only row of a statement: 1, or 0 without any. */
+static int read_path(struct sqlstmt *s, char **path)
 {
-	struct sqlstmt *s SQL_STMT = NULL;
 	const char *space, *dir, *name;
 	FSP_FREE char *file = NULL;
-	int err = sql_start(t, &s, "SELECT n.space_key, n.dir_key, n.name FROM"
-	                    " {name} n WHERE n.ino = ? AND n.since_us <= ? AND"
-	                    " (n.closed_us IS NULL OR n.closed_us > ?)"
-	                    " ORDER BY n.since_us DESC, n.id DESC LIMIT 1",
-	                    "iii", (int64_t)w->ref->ino, w->at, w->at);
+	int err = sql_next(s);
 
-	if (!err)
-		err = sql_next(s);
 	if (err <= 0)
 		return err;
 	space = sql_str(s, 0);
@@ -33,8 +26,33 @@ static int by_name(struct txn *t, struct where *w)
 	if (!space || !dir || !name)
 		return -EIO;
 	file = fsp_path_join(dir, name);
-	err = file ? fsp_path_of_row(space, file, &w->path) : -ENOMEM;
+	err = file ? fsp_path_of_row(space, file, path) : -ENOMEM;
 	return err ? err : 1;
+}
+
+/*
+ * By the names that the inode had: 1 found, 0 not. One that was adopted had no
+ * name before, but was where its first one was.
+ */
+static int by_name(struct txn *t, struct where *w)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int64_t ino = (int64_t)w->ref->ino;
+	int err = sql_start(t, &s, "SELECT n.space_key, n.dir_key, n.name FROM"
+	                    " {name} n WHERE n.ino = ? AND n.since_us <= ? AND"
+	                    " (n.closed_us IS NULL OR n.closed_us > ?)"
+	                    " ORDER BY n.since_us DESC, n.id DESC LIMIT 1",
+	                    "iii", ino, w->at, w->at);
+
+	if (!err)
+		err = read_path(s, &w->path);
+	sql_end(&s);
+	if (err || w->ref->ino < FSP_INO_DIR)
+		return err;
+	err = sql_start(t, &s, "SELECT n.space_key, n.dir_key, n.name FROM"
+	                " {name} n WHERE n.ino = ? AND n.since_us > ?"
+	                " ORDER BY n.since_us, n.id LIMIT 1", "ii", ino, w->at);
+	return err ? err : read_path(s, &w->path);
 }
 
 static int path_at(struct txn *t, void *arg)

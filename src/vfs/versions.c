@@ -313,21 +313,25 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                         const struct fsp_attr *dir_attr, struct fsp_attr *out)
 {
 	FSP_FREE char *path = fsp_path_join(dir, name);
+	FSP_FREE char *was = NULL, *was_dir = NULL, *was_name = NULL;
 	struct fsp_entry e;
 	struct past *p;
 	int64_t at = 0;
-	int err = path ? fsp_meta_dir_ended(v->store->meta, ctx, path, &at)
+	int err = path ? fsp_meta_dir_ended(v->store->meta, ctx, path, &at, &was)
 	               : -ENOMEM;
 
 	at--;
 	if (!err)
-		err = fsp_meta_lookup_at(v->store->meta, ctx, dir, name, at, &e);
+		err = fsp_path_split(was, &was_dir, &was_name);
+	if (!err)
+		err = fsp_meta_lookup_at(v->store->meta, ctx, was_dir, was_name,
+		                         at, &e);
 	if (err)
 		return err;
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->path = fsp_steal(path);
+	p->path = fsp_steal(was);
 	p->at_us = at;
 	*out = e.attr;
 	restrict_to(out, dir_attr);

@@ -95,6 +95,22 @@ equal a "$(readlink "$P/l")" "a link in it"
 cp -a "$P" "$D/folder"
 equal b "$(cat "$D/folder/sub/b")" "the directory copied back"
 
+step "a renamed directory keeps what it had lost before"
+mkdir -p "$D/then/sub"
+printf lost >"$D/then/lost.txt"
+printf deep >"$D/then/sub/deep.txt"
+rm -r "$D/then/sub" "$D/then/lost.txt"
+mv "$D/then" "$D/now"
+equal "lost.txt sub" "$(ls "$D/now/.versions" | xargs)" "names with a history"
+equal lost "$(cat "$D/now/.versions/lost.txt/"*.txt)" "a file in it"
+equal deep "$(cat "$D/now/.versions/sub/deep.txt")" "in a directory in it"
+"$CTL" versions "$D/now/lost.txt" | grep -q "(as acme/contact/35/then/lost.txt)" ||
+	fail "filespacectl versions of a file lost before the rename"
+"$CTL" restore "$D/now/lost.txt@$(date -u +%Y-%m-%dT%H:%M:%SZ -d '-1 day')" 2>/dev/null &&
+	fail "a version of yesterday"
+"$CTL" restore "$D/now/lost.txt@$(ls "$D/now/.versions/lost.txt")" >/dev/null
+equal lost "$(cat "$D/now/lost.txt")" "brought back under the new name"
+
 step "a directory as it was at a time"
 mkdir -p "$D/past/sub"
 echo one >"$D/past/a"

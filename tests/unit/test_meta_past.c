@@ -67,6 +67,20 @@ static const char *past(struct fx *f, const char *dir)
 	return fx_join(&l);
 }
 
+/* Where it was then is what ended() says afterwards. */
+static char was[FSP_PATH_MAX];
+
+static int ended(struct fx *f, const char *path, int64_t *at)
+{
+	char *path_then = NULL;
+	int err = f->m->ops->dir_ended(f->m, &f->ctx, path, at, &path_then);
+
+	assert_true(!err == (path_then != NULL));
+	snprintf(was, sizeof(was), "%s", path_then ? path_then : "");
+	free(path_then);
+	return err;
+}
+
 static void test_history(void **state)
 {
 	struct fx *f = *state;
@@ -203,8 +217,7 @@ static void test_past_names(void **state)
 	assert_string_equal(past(f, "a/t"), "");
 	assert_int_equal(fx_rm(f, "a/t/r/i", false), 0);
 	assert_string_equal(past(f, "a/t/r"), "h i");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d", &at),
-	                 -ENOENT);
+	assert_int_equal(ended(f, "a/t/r/d", &at), -ENOENT);
 	/* rm -r: shows what it removed first, too */
 	assert_int_equal(fx_rm(f, "a/t/r/d/e/f", false), 0);
 	assert_int_equal(fx_rm(f, "a/t/r/d/e", true), 0);
@@ -212,16 +225,12 @@ static void test_past_names(void **state)
 	assert_int_equal(fx_rm(f, "a/t/r/d", true), 0);
 	assert_string_equal(past(f, "a/t/r"), "d/ h i");
 	assert_string_equal(past(f, "a/t/r/d"), "e/ g");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d", &at),
-	                 0);
+	assert_int_equal(ended(f, "a/t/r/d", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t/r/d", at - 1), "e/ g");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d/e", &at),
-	                 0);
+	assert_int_equal(ended(f, "a/t/r/d/e", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t/r/d/e", at - 1), "f");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/x", &at),
-	                 -ENOENT);
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "", &at),
-	                 -ENOENT);
+	assert_int_equal(ended(f, "a/x", &at), -ENOENT);
+	assert_int_equal(ended(f, "", &at), -ENOENT);
 	/* what was removed long before is not of that removal */
 	fx_mkdirs(f, "a/t/r/d");
 	fx_put(f, "a/t/r/d/old", '1', 1);
@@ -230,19 +239,157 @@ static void test_past_names(void **state)
 	now_us += 3600 * FSP_US_PER_SEC;
 	assert_int_equal(fx_rm(f, "a/t/r/d/new", false), 0);
 	assert_int_equal(fx_rm(f, "a/t/r/d", true), 0);
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d", &at),
-	                 0);
+	assert_int_equal(ended(f, "a/t/r/d", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t/r/d", at - 1), "new");
 	/* a whole record away, seen from its table, and a whole account */
 	fx_put(f, "a/t/r/k", '1', 1);
 	assert_int_equal(fx_mv(f, "a/t/r", "a/t/r2", 0, NULL), 0);
 	assert_string_equal(past(f, "a/t"), "r/");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r", &at), 0);
+	assert_int_equal(ended(f, "a/t/r", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t/r", at - 1), "h k live/");
 	assert_int_equal(fx_mv(f, "a", "b", 0, NULL), 0);
 	assert_string_equal(past(f, ""), "a/");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a", &at), 0);
+	assert_int_equal(ended(f, "a", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t", at - 1), "r2/");
+}
+
+/* Every name with a past leads to versions, or to a directory as it was. */
+static int check_past(void *arg, const char *name, enum fsp_past kind)
+{
+	struct fx *f = arg;
+	char path[FSP_PATH_MAX + 300], dir[FSP_PATH_MAX], last[300];
+	struct fx_list l = { .n = 0 };
+	struct fsp_entry e;
+	int64_t at = 0;
+
+	snprintf(path, sizeof(path), "%s%s%s", was, *was ? "/" : "", name);
+	if (kind == FSP_PAST_FILE) {
+		assert_string_not_equal(versions(f, path), "");
+		return 0;
+	}
+	snprintf(dir, sizeof(dir), "%s", was);
+	if (ended(f, path, &at))
+		fail_msg("%s has a past and no end", path);
+	assert_int_equal(f->m->ops->list_at(f->m, &f->ctx, was, at - 1,
+	                                    fx_each, &l), 0);
+	fx_join(&l);
+	fx_split(was, path, last);
+	assert_int_equal(f->m->ops->lookup_at(f->m, &f->ctx, path, last,
+	                                      at - 1, &e), 0);
+	assert_true(S_ISDIR(e.attr.mode));
+	snprintf(was, sizeof(was), "%s", dir);
+	return 0;
+}
+
+/* The same as past(), and all of it can be reached. */
+static const char *all_past(struct fx *f, const char *dir)
+{
+	snprintf(was, sizeof(was), "%s", dir);
+	assert_int_equal(f->m->ops->past_names(f->m, &f->ctx, dir, check_past,
+	                                       f), 0);
+	return past(f, dir);
+}
+
+/* What a directory lost before it was renamed is found by its new name. */
+static void test_renamed_dir(void **state)
+{
+	struct fx *f = *state;
+	int64_t at = 0;
+
+	fx_mkdirs(f, "a/t/r/d/s");
+	fx_put(f, "a/t/r/d/gone", '1', 1);
+	fx_put(f, "a/t/r/d/kept", '2', 2);
+	fx_put(f, "a/t/r/d/s/deep", '3', 3);
+	fx_mkdirs(f, "a/t/r/d/x/y");
+	fx_put(f, "a/t/r/d/x/y/z", '4', 4);
+	assert_int_equal(fx_rm(f, "a/t/r/d/gone", false), 0);
+	assert_int_equal(fx_rm(f, "a/t/r/d/s/deep", false), 0);
+	assert_int_equal(fx_rm(f, "a/t/r/d/x/y/z", false), 0);
+	assert_int_equal(fx_rm(f, "a/t/r/d/x/y", true), 0);
+	assert_int_equal(fx_rm(f, "a/t/r/d/x", true), 0);
+	assert_int_equal(fx_mv(f, "a/t/r/d", "a/t/r/e", 0, NULL), 0);
+	/* another one takes the old name: not of our past */
+	fx_mkdirs(f, "a/t/r/d");
+	fx_put(f, "a/t/r/d/stranger", '5', 5);
+	fx_put(f, "a/t/r/d/gone", '6', 6);
+	assert_string_equal(all_past(f, "a/t/r/e"), "gone kept x/");
+	assert_string_equal(versions(f, "a/t/r/e/gone"), "1@a/t/r/d/gone");
+	assert_string_equal(versions(f, "a/t/r/e/kept"), "2*@a/t/r/e/kept");
+	assert_string_equal(all_past(f, "a/t/r/e/s"), "deep");
+	assert_string_equal(versions(f, "a/t/r/e/s/deep"),
+	                    "3@a/t/r/d/s/deep");
+	assert_string_equal(versions(f, "a/t/r/e/x/y/z"),
+	                    "4@a/t/r/d/x/y/z");
+	assert_int_equal(ended(f, "a/t/r/e/x", &at), 0);
+	assert_string_equal(was, "a/t/r/d/x");
+	assert_string_equal(fx_ls_at(f, "a/t/r/d/x/y", at - 1), "z");
+	/* written again under the new name: one history */
+	fx_put(f, "a/t/r/e/gone", '7', 7);
+	assert_string_equal(versions(f, "a/t/r/e/gone"),
+	                    "1@a/t/r/d/gone 7*@a/t/r/e/gone");
+	/* parents are renamed, too, and things go on between */
+	assert_int_equal(fx_mv(f, "a/t/r", "a/t/q", 0, NULL), 0);
+	assert_int_equal(fx_rm(f, "a/t/q/e/kept", false), 0);
+	assert_int_equal(fx_mv(f, "a", "b", 0, NULL), 0);
+	assert_string_equal(all_past(f, "b/t/q/e"), "gone kept x/");
+	assert_string_equal(versions(f, "b/t/q/e/gone"),
+	                    "1@a/t/r/d/gone 7*@b/t/q/e/gone");
+	assert_string_equal(versions(f, "b/t/q/e/kept"), "2@a/t/q/e/kept");
+	assert_string_equal(versions(f, "b/t/q/e/s/deep"),
+	                    "3@a/t/r/d/s/deep");
+	assert_string_equal(all_past(f, "b/t/q"), "");  /* both are there */
+	/* back to the first name of all, beside what is there by now */
+	assert_int_equal(fx_mv(f, "b/t/q/e", "b/t/q/d/e", 0, NULL), 0);
+	assert_string_equal(versions(f, "b/t/q/d/e/gone"),
+	                    "1@a/t/r/d/gone 7*@b/t/q/d/e/gone");
+	assert_string_equal(versions(f, "b/t/q/d/stranger"),
+	                    "5*@b/t/q/d/stranger");
+}
+
+/* So is what PHP deleted in a directory that no mount had touched yet. */
+static void test_renamed_php_dir(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_ref ref = { .path = "a/t/r/e" };
+	char *path = NULL;
+
+	fx_sql(f, "INSERT INTO filespace_file (space_key, file_key, data_hash,"
+	       " created_at, deleted_at, size_original, size_storage,"
+	       " stored_at) VALUES"
+	       " ('a.t.r', 'd/old', 'aa', 1000, 2000, 1, 1, NULL),"
+	       " ('a.t.r', 'd/new', 'bb', 3000, 0, 2, 2, NULL)");
+	assert_int_equal(fx_mv(f, "a/t/r/d", "a/t/r/e", 0, NULL), 0);
+	assert_string_equal(all_past(f, "a/t/r/e"), "new old");
+	assert_string_equal(versions(f, "a/t/r/e/old"), "a@a/t/r/d/old");
+	ref.ino = fx_get(f, "a/t/r/e").attr.ino;
+	assert_int_equal(f->m->ops->path_at(f->m, &f->ctx, &ref,
+	                                    1500 * FSP_US_PER_SEC, &path), 0);
+	assert_string_equal(path, "a/t/r/d");
+	free(path);
+}
+
+/* Renamed to and fro very often: as many steps as it had names. */
+static void test_renamed_often(void **state)
+{
+	struct fx *f = *state;
+	char name[64];
+
+	fx_mkdirs(f, "a/t/r/d0/s");
+	for (int i = 0; i < 40; i++) {
+		char from[32], to[32];
+
+		snprintf(from, sizeof(from), "a/t/r/d%d", i % 7);
+		snprintf(to, sizeof(to), "a/t/r/d%d", (i + 1) % 7);
+		snprintf(name, sizeof(name), "%s/s/f%d", from, i);
+		fx_put(f, name, '1', 1);
+		assert_int_equal(fx_rm(f, name, false), 0);
+		assert_int_equal(fx_mv(f, from, to, 0, NULL), 0);
+	}
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "a/t/r/d5/s/f%d", i);
+		assert_int_equal(versions(f, name)[0], '1');
+	}
+	past(f, "a/t/r/d5/s");
 }
 
 /* A directory that only PHP knew is shown whole, too. */
@@ -261,8 +408,7 @@ static void test_php_dir_ended(void **state)
 	assert_int_equal(fx_rm(f, "a/t/r/d/x/1", false), 0);
 	assert_int_equal(fx_rm(f, "a/t/r/d/x", true), 0);
 	assert_int_equal(fx_rm(f, "a/t/r/d", true), 0);
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d", &at),
-	                 0);
+	assert_int_equal(ended(f, "a/t/r/d", &at), 0);
 	assert_string_equal(fx_ls_at(f, "a/t/r/d", at - 1), "2 3 x/");
 	assert_string_equal(fx_ls_at(f, "a/t/r/d/x", at - 1), "1");
 }
@@ -291,8 +437,7 @@ static void test_php_history(void **state)
 	assert_int_equal(f->m->ops->lookup_at(f->m, &f->ctx, "a/t/r", "f",
 	                                      2100 * FSP_US_PER_SEC, &e), 0);
 	assert_int_equal(e.content.hash[0], 'b');
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "a/t/r/d", &at),
-	                 0);
+	assert_int_equal(ended(f, "a/t/r/d", &at), 0);
 	assert_int_equal(at, 3000 * FSP_US_PER_SEC);
 	/* adopted: nothing that was said changes */
 	fx_commit(f, "a/t/r/f", '4', 4);
@@ -305,7 +450,7 @@ static void test_php_history(void **state)
 	fx_sql(f, "INSERT INTO filespace (space_key, name, created_at,"
 	       " deleted_at) VALUES ('z.t.r', 'x', 1000, 2000)");
 	assert_string_equal(past(f, ""), "z/");
-	assert_int_equal(f->m->ops->dir_ended(f->m, &f->ctx, "z/t/r", &at), 0);
+	assert_int_equal(ended(f, "z/t/r", &at), 0);
 	assert_int_equal(at, 2000 * FSP_US_PER_SEC);
 }
 
@@ -456,6 +601,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLOCK_TEST(test_history), CLOCK_TEST(test_history_renames),
 		CLOCK_TEST(test_as_of), CLOCK_TEST(test_past_names),
+		CLOCK_TEST(test_renamed_dir), CLOCK_TEST(test_renamed_php_dir),
+		CLOCK_TEST(test_renamed_often),
 		CLOCK_TEST(test_php_dir_ended), CLOCK_TEST(test_php_history),
 		CLOCK_TEST(test_php_overwrites),
 		CLOCK_TEST(test_counts), CLOCK_TEST(test_check_finds),
