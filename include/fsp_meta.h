@@ -349,6 +349,30 @@ int fsp_meta_sqlite_open(const char *path, const struct fsp_meta_options *o,
 int fsp_meta_sqlite_upgrade(const char *path, bool dry_run, FILE *out,
                             bool *changed, char **error);
 
+/* How the connection to a database server is protected. */
+enum fsp_tls {
+	FSP_TLS_VERIFY,         /* encrypted, authority and name checked; not
+	                           asked of a socket, and of the loopback only
+	                           where tls_ca is given */
+	FSP_TLS_REQUIRE,        /* encrypted, by whomever */
+	FSP_TLS_OFF
+};
+
+/* Where the database is. Strings are copied; NULL: not given. */
+struct fsp_maria_options {
+	const char *hosts;              /* "a, b:3307": in order of preference */
+	const char *read_hosts;         /* may lag behind; NULL: none apart */
+	int port;                       /* where a host names none; 0: 3306 */
+	const char *socket;             /* instead of localhost's */
+	const char *user, *password;
+	const char *database, *charset; /* PHP's, on its untouched tables */
+	enum fsp_tls tls;
+	const char *tls_ca, *tls_cert, *tls_key;
+	int64_t connect_timeout_ns;
+	int64_t timeout_ns;             /* without progress; 0: none */
+	int connections;                /* at the most, 1 or more */
+};
+
 /* Checks the invariants of DESIGN.md: calls each() with a sentence for each
  * violation; 0 when it could look at everything. */
 int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
