@@ -22,6 +22,8 @@ export FIXTURE=$TOP/tests/fixtures/php-filespace
 export LC_ALL=C.UTF-8 TZ=UTC
 cd "$WORK"
 
+. "$TOP/tests/lib/servers.sh"
+
 declare -A FS_PID=() FS_MNT=()
 
 step() { printf '== %s\n' "$*"; }

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# The real servers of the tests: each sort starts, answers, comes back after
+# kill -9 with what it had acknowledged, and leaves no process.
+# TIMEOUT 180
+. "$(dirname "$0")/../lib/lib.sh"
+
+start() { # start KIND: as a test does it for servers of its own
+	local out since=$EPOCHREALTIME
+	step "$1"
+	out=$(srv_needs_of "$1" 2>&1) || skip "${out#servers: }"
+	FSP_OWNER=$$ srv_start "$1" "$WORK/$1" || fail "$1 did not start"
+	note "started in $(((${EPOCHREALTIME/./} - ${since/./}) / 1000)) ms"
+	memory "$WORK/$1"
+	# shellcheck disable=SC1090
+	. "$WORK/$1/env"
+}
+
+memory() { # memory DIR
+	local pidfile
+	find "$1" -name '*.pid' | while read -r pidfile; do
+		note "$(sed -n 's/^VmRSS:[[:space:]]*//p' "/proc/$(cat "$pidfile")/status")" \
+			"${pidfile#"$WORK/"}"
+	done
+	note "$(du -sh "$1" | cut -f 1) on the disk"
+}
+
+processes() { # processes DIR
+	local cmdline
+	for cmdline in /proc/[0-9]*/cmdline; do
+		tr '\0' ' ' 2>/dev/null <"$cmdline" | grep -F "$1" || :
+	done
+}
+
+stop() { # stop KIND
+	srv_stop "$WORK/$1"
+	wait_for 5 none_left "$WORK/$1" || fail "left: $(processes "$WORK/$1")"
+}
+none_left() { [ -z "$(processes "$1")" ]; }
+
+as_fsp() { # as_fsp ARGUMENT...: by TCP
+	mariadb --no-defaults -h 127.0.0.1 -P "$FSP_TEST_MYSQL_PORT" \
+		-u "${FSP_USER:-fsp}" -p"$FSP_TEST_MYSQL_PASSWORD" -N -B "$@"
+}
+
+start mariadb
+as_fsp -e "CREATE DATABASE t_x; CREATE TABLE t_x.a (b INT)"
+must_say "denied" as_fsp -e "CREATE DATABASE other"
+must_say "denied" mariadb --no-defaults -h 127.0.0.1 -P "$FSP_TEST_MYSQL_PORT" -u root
+as_fsp t_x -e "INSERT INTO a VALUES (7)"
+srv_kill "$WORK/mariadb"
+must_fail as_fsp -e "SELECT 1"
+srv_restart "$WORK/mariadb"
+equal 7 "$(as_fsp t_x -e "SELECT * FROM a")" "the row after kill -9"
+equal 1 "$(as_fsp -e "SELECT @@innodb_flush_log_at_trx_commit")" "flush at commit"
+stop mariadb
+
+start mariadb-tls
+equal TLSv1.3 "$(FSP_USER=fsp_tls as_fsp --ssl-ca="$FSP_TEST_MYSQL_CA" \
+	--ssl-verify-server-cert -e "SHOW STATUS LIKE 'Ssl_version'" | cut -f 2)" "TLS"
+must_say "denied" env FSP_USER=fsp_tls mariadb --no-defaults --skip-ssl \
+	-h 127.0.0.1 -P "$FSP_TEST_MYSQL_PORT" -u fsp_tls -p"$FSP_TEST_MYSQL_PASSWORD" -e "SELECT 1"
+FSP_USER=fsp_cert must_say "denied" as_fsp --ssl-ca="$FSP_TEST_MYSQL_CA" -e "SELECT 1"
+equal 1 "$(FSP_USER=fsp_cert as_fsp --ssl-ca="$FSP_TEST_MYSQL_CA" \
+	--ssl-cert="$FSP_TEST_MYSQL_CERT" --ssl-key="$FSP_TEST_MYSQL_KEY" \
+	-e "SELECT 1")" "with a certificate"
+stop mariadb-tls
+
+s3_works() {
+	local bucket=b-$RANDOM
+	s3_make_bucket "$bucket"
+	echo "some text" >"$WORK/text"
+	s3 PUT "$bucket/a/key" -T "$WORK/text"
+	equal "some text" "$(s3 GET "$bucket/a/key")" "what was stored"
+	equal a/key "$(s3_keys "$bucket")" "the keys"
+	equal 403 "$(FSP_TEST_S3_ACCESS_KEY=$FSP_TEST_S3_OTHER_ACCESS_KEY \
+		FSP_TEST_S3_SECRET_KEY=$FSP_TEST_S3_OTHER_SECRET_KEY \
+		s3_status GET "$bucket/a/key")" "the other user's answer"
+	equal 403 "$(FSP_TEST_S3_SECRET_KEY=wrong s3_status GET "$bucket/a/key")" "a wrong secret"
+	equal 404 "$(s3_status GET "$bucket/none")" "a missing key"
+	equal "some text" "$(FSP_TEST_S3_ENDPOINT=$FSP_TEST_S3_HTTPS \
+		s3 GET "$bucket/a/key")" "by HTTPS"
+	must_say "certificate" curl -sS "$FSP_TEST_S3_HTTPS"
+	srv_kill "$WORK/$1" rgw
+	must_fail s3 GET "$bucket/a/key"
+	srv_restart "$WORK/$1" rgw
+	equal "some text" "$(s3 GET "$bucket/a/key")" "after kill -9 of the gateway"
+	BUCKET=$bucket
+}
+
+start rgw
+s3_works rgw
+stop rgw
+
+start rgw-bluestore
+s3_works rgw-bluestore
+for node in rgw osd mon; do srv_kill "$WORK/rgw-bluestore" $node; done
+for node in mon osd rgw; do srv_restart "$WORK/rgw-bluestore" $node; done
+equal "some text" "$(s3 GET "$BUCKET/a/key")" "after kill -9 of all"
+stop rgw-bluestore
+
+step "servers go when who started them has gone"
+bash -c 'exec 2>&1; . "$1/tests/lib/servers.sh"; FSP_SESSION=own FSP_OWNER=$$ srv_start mariadb "$2"' \
+	start "$TOP" "$WORK/orphan"
+wait_for 20 none_left "$WORK/orphan" || fail "left: $(processes "$WORK/orphan")"
