@@ -129,11 +129,11 @@ const struct fsp_param fsp_params[] = {
 	         "this time: an upload that is emptied, written and flushed "
 	         "several times is one version. 0 keeps every version."),
 	INTEGER("mount", "thin_versions", "10", 0, 1000000, "",
-	        "When a file has this many versions younger than "
+	        "When a name or a file has this many versions younger than "
 	        "mount.thin_interval, the newest of them gives way to the next "
-	        "one: what a loop makes by saving again and again. The last one "
-	        "before a pause of that length is always kept. 0 keeps every "
-	        "one."),
+	        "one: what a loop makes by saving again and again, in place or "
+	        "by renaming over. The last one before a pause of that length "
+	        "is always kept. 0 keeps every one."),
 	NAME("mount", "versions_dir", ".versions",
 	     "The name of the directory in every directory that shows earlier "
 	     "versions. It can be reached and is not listed."),

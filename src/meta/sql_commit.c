@@ -63,39 +63,6 @@ static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
 	                  " WHERE f.data_hash = ?", "t", o->key);
 }
 
-/*
- * Was the live version only a step on the way to this one? An empty file that
- * is filled, what one open file has flushed before, and what a loop makes, are
- * no versions that anybody would look for, unless they stood for a while.
- */
-static int is_step(struct txn *t, const struct ent *e, int64_t step_us)
-{
-	const struct fsp_meta_options *o = &t->m->opt;
-	int64_t recent;
-	int err;
-
-	if (!e->has_row || (t->now_us - e->row.stored_us) * 1000 >= o->thin_ns)
-		return 0;
-	if (e->row.size == 0 || e->row.stored_us == step_us)
-		return 1;
-	if (!o->thin_versions)
-		return 0;
-	err = sql_number(t, &recent, "SELECT COUNT(*) FROM {file} f WHERE"
-	                 " f.space_key = ? AND f.file_key = ? AND"
-	                 " f.stored_at > ?", "tti", e->key.space, e->key.file,
-	                 t->now_us - o->thin_ns / 1000);
-	return err ? err : recent >= o->thin_versions;
-}
-
-static int drop_step(struct txn *t, struct ent *e)
-{
-	int err = sql_run(t, "DELETE FROM {file} WHERE id = ?", "i", e->row.id);
-
-	e->row.id = e->row.pred_id;
-	e->has_row = e->row.id != 0;
-	return err;
-}
-
 /* since_us: a step's successor is valid from where the step was. */
 static int insert_row(struct txn *t, const struct fsp_object *o,
                       struct ent *e, int64_t since_us)
@@ -129,15 +96,17 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
                        struct ent *e, int64_t step_us)
 {
 	int64_t since = t->now_us;
+	enum step step;
 	int err;
 
 	if (e->has_row && e->row.size == o->size &&
 	    strcmp(e->row.hash, o->key) == 0)
 		return sql_save_row(t, e);
-	err = is_step(t, e, step_us);
-	if (err > 0) {
+	err = sql_is_step(t, e, step_us, &step);
+	if (!err && step != STEP_NONE) {
 		since = e->row.since_us;
-		err = drop_step(t, e);
+		err = sql_drop_step(t, &e->row, step, &e->row.id);
+		e->has_row = e->row.id != 0;
 	}
 	if (!err)
 		err = sql_close_rows(t, &e->key, 0);

@@ -364,6 +364,26 @@ int sql_end_entry(struct txn *t, struct ent *e);
 /* Closes the name of anything but a regular file. */
 int sql_end_name(struct txn *t, int64_t name_id);
 
+/* ---- sql_thin.c */
+
+enum step {
+	STEP_NONE,              /* a version that stays */
+	STEP_SAME,              /* of the same writing as its successor */
+	STEP_LOOP               /* of a loop that makes many */
+};
+/* Does the live row give way to a successor that comes now? step_us: when what
+ * the same open file has committed before was stored, or NO_TIME. */
+int sql_is_step(struct txn *t, const struct ent *e, int64_t step_us,
+                enum step *step);
+/* Deletes such a row, of a loop's with those that it had under names before;
+ * what followed it follows *pred then, as its successor is to. */
+int sql_drop_step(struct txn *t, const struct row *r, enum step step,
+                  int64_t *pred);
+/* A row was renamed over another one: `old` was there and is a step, `from` is
+ * what was closed under the name before, `row` the id of its successor. */
+int sql_thin_replaced(struct txn *t, const struct row *old, enum step step,
+                      const struct row *from, int64_t row);
+
 /* ---- sql_setattr.c */
 
 void sql_apply(struct txn *t, uint32_t mask, const struct fsp_attr *a,

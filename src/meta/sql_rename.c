@@ -57,20 +57,30 @@ static int replace(struct txn *t, struct ent *from, struct ent *to,
                    bool exists, struct fsp_renamed *out)
 {
 	struct move mv MOVE = { .n = 0 };
+	enum step step = STEP_NONE;
+	struct row moved;
 	int err = exists ? check_replace(t, from, to) : 0;
 
 	if (!err && exists)
 		err = sql_adopt(t, to);
+	if (!err && exists && sql_is_file(from) && sql_is_file(to))
+		err = sql_is_step(t, to, NO_TIME, &step);
 	if (!err && exists)
 		err = sql_end_entry(t, to);
 	if (!err && !exists)
 		err = sql_bury(t, to);
 	if (!err)
 		err = sql_take(t, from, &mv);
-	if (!err)
-		err = sql_detach(t, &mv);
+	if (err)
+		return err;
+	moved = mv.l.v[0].row;
+	err = sql_detach(t, &mv);
 	if (!err)
 		err = sql_attach(t, &mv, to->key.path);
+	/* Saving by renaming over makes versions as appending does. */
+	if (!err && mv.l.v[0].has_row)
+		err = sql_thin_replaced(t, &to->row, step, &moved,
+		                        mv.l.v[0].row.id);
 	if (!err)
 		err = moved_node(t, mv.l.v[0].ino);
 	if (err)

@@ -51,6 +51,11 @@
 
 #define LIVE "(deleted_at IS NULL OR deleted_at = 0)"
 
+/* What follows a row: dropping one joins the chain again. */
+#define PRED_INDEX \
+	"CREATE INDEX fsp_file_pred ON filespace_file (pred_id)" \
+	" WHERE pred_id IS NOT NULL"
+
 static const char *const own_tables[] = {
 	/* all rows of a key; the live ones; those of PHP alone */
 	"CREATE INDEX fsp_file_key ON filespace_file (space_key, file_key)",
@@ -61,6 +66,7 @@ static const char *const own_tables[] = {
 	"CREATE INDEX fsp_file_php_live ON filespace_file"
 	" (space_key, file_key) WHERE ino IS NULL AND " LIVE,
 	"CREATE INDEX fsp_file_hash ON filespace_file (data_hash)",
+	PRED_INDEX,
 	"CREATE INDEX fsp_space_key ON filespace (space_key)",
 	"CREATE TABLE fsp_name (\n"
 	"  id INTEGER PRIMARY KEY,\n"
@@ -133,7 +139,7 @@ static const char *const own_tables[] = {
 	"  name TEXT NOT NULL PRIMARY KEY,\n"
 	"  value TEXT NOT NULL\n"
 	")",
-	"INSERT INTO fsp_info VALUES ('schema', '1'), ('next_ino', '16'),\n"
+	"INSERT INTO fsp_info VALUES ('schema', '2'), ('next_ino', '16'),\n"
 	"  ('sync', '0'), ('store', lower(hex(randomblob(16)))),\n"
 	"  ('created', strftime('%s', 'now'))",
 	NULL
@@ -343,8 +349,8 @@ static int replace_table(const struct migration *m, const char *create,
 	return err ? err : emit(m, rename);
 }
 
-/* From PHP's two tables. */
-static int migrate_to_1(const struct migration *m)
+/* From PHP's two tables to what is newest. */
+static int migrate_php(const struct migration *m)
 {
 	uint32_t fc = m->found->file_columns, sc = m->found->space_columns;
 	FSP_FREE char *file_into = column_list(sqlite_file_columns, fc, false,
@@ -367,23 +373,34 @@ static int migrate_to_1(const struct migration *m)
 	return err;
 }
 
+static int migrate_to_2(const struct migration *m)
+{
+	return emit(m, PRED_INDEX);
+}
+
+/* From each version to the next. */
 static const struct {
 	int from;
 	int (*run)(const struct migration *m);
 } steps[] = {
-	{ 0, migrate_to_1 },
+	{ 1, migrate_to_2 },
 };
 
 int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
                    bool dry_run)
 {
 	struct migration m = { db, f, out, dry_run };
+	FSP_FREE char *version = fsp_strf("UPDATE fsp_info SET value = '%d'"
+	                                  " WHERE name = 'schema'",
+	                                  SQLITE_SCHEMA_VERSION);
 	int err = 0;
 
+	if (f->version == 0)
+		return migrate_php(&m);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps) && !err; i++)
 		if (steps[i].from >= f->version)
 			err = steps[i].run(&m);
-	return err;
+	return err ? err : emit(&m, version);
 }
 
 /* The tables we do not find are empty, the columns NULL. */

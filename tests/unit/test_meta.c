@@ -283,6 +283,122 @@ static void test_thinning(void **state)
 	assert_int_equal(fx_php_get(f, "a.t.r", "f"), '5');
 }
 
+/* One save as editors do it, and a clock that goes on a second. */
+static int64_t save_us;
+
+static int64_t save_clock(void)
+{
+	return (save_us += 1000) * 1000;
+}
+
+static void save(struct fx *f, const char *tmp, const char *path, char c)
+{
+	fx_put(f, tmp, c, 5);
+	assert_int_equal(fx_mv(f, tmp, path, 0, NULL), 0);
+	save_us += 1000000;
+}
+
+static void thin_fixture(struct fx *f)
+{
+	struct fsp_meta_options o = fx_options();
+
+	save_us = 1700000000000000;
+	fsp_clock_set(save_clock);
+	fx_close(f);
+	o.thin_ns = 60 * FSP_NS_PER_SEC;
+	o.thin_versions = 10;
+	fx_open(f, &o);
+	fx_mkdirs(f, "a/t/r");
+}
+
+/* A loop that renames over makes no more versions than one that appends. */
+static void test_thinning_saves(void **state)
+{
+	struct fx *f = *state;
+	char tmp[32];
+
+	thin_fixture(f);
+	for (int i = 0; i < 40; i++)
+		save(f, "a/t/r/.f.tmp", "a/t/r/f", (char)('0' + i % 10));
+	/* ten, the one that is live, and their rows under the other name */
+	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                          " WHERE file_key = 'f'"), 10, 11);
+	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"),
+	                18, 22);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file l"
+	                           " WHERE pred_id IS NOT NULL AND NOT EXISTS"
+	                           " (SELECT 1 FROM filespace_file p WHERE"
+	                           " p.id = l.pred_id)"), 0);
+	/* other names each time, after an hour without a save */
+	save_us += 3600 * FSP_US_PER_SEC;
+	for (int i = 0; i < 40; i++) {
+		snprintf(tmp, sizeof(tmp), "a/t/r/tmp%d", i);
+		save(f, tmp, "a/t/r/f", (char)('0' + i % 10));
+	}
+	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                          " WHERE file_key LIKE 'tmp%'"), 9, 11);
+	/* the last before the pause is there, and what came is live */
+	assert_int_equal(fx_number(f, "SELECT unicode(data_hash) FROM"
+	                           " filespace_file WHERE file_key = 'f' AND"
+	                           " stored_at < 1700003600000000 ORDER BY id"
+	                           " DESC LIMIT 1"), '9');
+	assert_int_equal(fx_php_get(f, "a.t.r", "f"), '9');
+	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                          " WHERE file_key = 'f'"), 20, 22);
+}
+
+/* A file that is renamed on and on while it is written is one file. */
+static void test_thinning_moves(void **state)
+{
+	struct fx *f = *state;
+	char from[32] = "a/t/r/log", to[32];
+
+	thin_fixture(f);
+	for (int i = 0; i < 40; i++) {
+		fx_put(f, from, (char)('0' + i % 10), 5);
+		snprintf(to, sizeof(to), "a/t/r/log%d", i);
+		assert_int_equal(fx_mv(f, from, to, 0, NULL), 0);
+		fx_put(f, to, (char)('a' + i % 6), 6);
+		strcpy(from, to);
+		save_us += 1000000;
+	}
+	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"),
+	                10, 20);
+}
+
+static int count_version(void *arg, const struct fsp_version *v)
+{
+	char *out = arg;
+	size_t len = strlen(out);
+
+	out[len] = v->hash[0];
+	out[len + 1] = '\0';
+	return 0;
+}
+
+/* What a link follows may be dropped; then it follows what was before. */
+static void test_thinning_links(void **state)
+{
+	struct fx *f = *state;
+	char got[64] = "";
+
+	thin_fixture(f);
+	fx_put(f, "a/t/r/f", '1', 1);
+	save_us += 3600 * FSP_US_PER_SEC;
+	fx_put(f, "a/t/r/f", '2', 0);
+	assert_int_equal(fx_ln(f, "a/t/r/f", "a/t/r/l"), 0);
+	assert_int_equal(fx_ln(f, "a/t/r/f", "a/t/r/m"), 0);
+	assert_int_equal(fx_rm(f, "a/t/r/m", false), 0);
+	fx_put(f, "a/t/r/f", '3', 3);
+	assert_int_equal(f->m->ops->history(f->m, &f->ctx, "a/t/r/l",
+	                                    count_version, got), 0);
+	assert_string_equal(got, "13");
+	got[0] = '\0';
+	assert_int_equal(f->m->ops->history(f->m, &f->ctx, "a/t/r/m",
+	                                    count_version, got), 0);
+	assert_string_equal(got, "12");
+}
+
 static void test_setattr(void **state)
 {
 	struct fx *f = *state;
@@ -880,6 +996,8 @@ int main(void)
 		FX_TEST(test_long_names), FX_TEST(test_bytes),
 		FX_TEST(test_commit), FX_TEST(test_commit_base),
 		FX_TEST(test_commit_nothing), FX_TEST(test_thinning),
+		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
+		FX_TEST(test_thinning_links),
 		FX_TEST(test_setattr), FX_TEST(test_remove),
 		FX_TEST(test_list_errors), FX_TEST(test_list_stops),
 		FX_TEST(test_links), FX_TEST(test_rename_file),

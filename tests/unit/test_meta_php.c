@@ -647,8 +647,8 @@ static void test_refusals(void **state)
 	o.create = true;
 	fx_open(f, &o);
 	fx_close(f);
-	fx_sql(f, "UPDATE fsp_info SET value = '2' WHERE name = 'schema'");
-	refused(f, -EPROTO, "version 2");
+	fx_sql(f, "UPDATE fsp_info SET value = '3' WHERE name = 'schema'");
+	refused(f, -EPROTO, "version 3");
 	fd = open(f->db, O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
 	                               " long enough to be looked at; this is"
@@ -656,6 +656,33 @@ static void test_refusals(void **state)
 	                               " to be looked at", 100), 0);
 	close(fd);
 	refused(f, -EIO, "");
+}
+
+/* A store of the first version: a writing open brings it up to date. */
+static void test_old_version(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+
+	fx_open(f, &o);
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	fx_close(f);
+	fx_sql(f, "DROP INDEX fsp_file_pred; UPDATE fsp_info SET value = '1'"
+	       " WHERE name = 'schema'");
+	o.read_only = true;
+	fx_open(f, &o);
+	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 1);
+	fx_close(f);
+	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
+	                           " name = 'schema'"), 1);
+	o.read_only = false;
+	fx_open(f, &o);
+	fx_put(f, "a/t/r/f", '2', 2);
+	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
+	                           " name = 'schema'"), 2);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
+	                           " WHERE name = 'fsp_file_pred'"), 1);
 }
 
 /* Optional columns may be missing; ids that were used stay used. */
@@ -768,6 +795,7 @@ int main(void)
 		FX_TEST(test_many), FX_DIR_TEST(test_legacy_readonly),
 		FX_DIR_TEST(test_upgrade), FX_DIR_TEST(test_refusals),
 		FX_DIR_TEST(test_upgrade_variants),
+		FX_DIR_TEST(test_old_version),
 		FX_TEST(test_readonly_full), FX_DIR_TEST(test_readonly_dir),
 	};
 
