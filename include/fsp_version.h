@@ -19,12 +19,18 @@ int fsp_version_name(char out[256], const char *name, int64_t stored_us,
 int fsp_version_parse(const char *entry, int64_t *row);
 
 /*
- * A point in time, UTC: YYYY-MM-DD, YYYY-MM-DDThh:mm[:ss[.ffffff]][Z] (also
- * with a blank for T), YYYYMMDD[Thhmmss[Z]], @GMT-YYYY.MM.DD-hh.mm.ss, or
- * Unix seconds with or without a fraction. A leading @ is allowed throughout.
- * A date without a time is its first instant. -EINVAL.
+ * A point in time: YYYY-MM-DD, YYYY-MM-DDThh:mm[:ss[.ffffff]][ZONE] (also with
+ * a blank for T), YYYYMMDD[Thhmm[ss][ZONE]], @GMT-YYYY.MM.DD-hh.mm.ss, or Unix
+ * seconds with or without a fraction. ZONE is Z, +hh:mm, +hhmm or +hh, or with
+ * a minus; without one it is UTC. A leading @ is allowed throughout. A date
+ * without a time is its first instant. -EINVAL.
  */
 int fsp_time_parse(const char *s, int64_t *us);
+
+/* How to write a time, for messages about one that was not understood. */
+#define FSP_TIME_FORMS \
+	"2015-05-08, 2015-05-08T10:13:20Z, 2015-05-08T12:13:20+02:00, " \
+	"@GMT-2015.05.08-10.13.20 or Unix seconds (UTC without an offset)"
 
 /* "2015-05-08T10:13:20Z" into out. */
 const char *fsp_time_format(char out[32], int64_t us);

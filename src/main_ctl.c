@@ -14,6 +14,7 @@
 #include "fsp_config.h"
 #include "fsp_log.h"
 #include "fsp_store.h"
+#include "fsp_version.h"
 
 /* A run of the program; what it opened is closed at the end. */
 struct run {
@@ -190,6 +191,12 @@ static int restore(struct run *r, struct fsp_admin_target *from,
 	if (rc)
 		return rc;
 	version = r->version ? r->version : from->version;
+	if (!version && strrchr(r->path, '@')) {
+		fsp_admin_fail(&r->admin, 0, "%s: what follows @ is no row id, "
+		               "entry name or time; times are " FSP_TIME_FORMS,
+		               r->path);
+		return FSP_EXIT_USAGE;
+	}
 	if (!version) {
 		fsp_admin_fail(&r->admin, 0, "%s names no version: add @ and a "
 		               "row id, an entry name or a time (UTC); see "

@@ -155,7 +155,7 @@ int fsp_history_choose(struct fsp_admin *a, const char *path, const char *spec,
 	if (fsp_version_spec_parse(spec, &s))
 		return fsp_admin_fail(a, 0, "'%s' is no version: give a row id, "
 		                      "an entry name of the versions directory, "
-		                      "or a time (UTC)", spec);
+		                      "or a time: " FSP_TIME_FORMS, spec);
 	err = fsp_history_load(a->store->meta, &a->ctx, path, &h);
 	if (err == -ENOENT)
 		return fsp_admin_fail(a, 0, "%s: there never was such a file; "

@@ -91,7 +91,7 @@ int sql_is_step(struct txn *t, const struct ent *e, int64_t step_us,
 /* Takes a row out of the chains that it is in; *pred is what it followed. */
 static int drop_row(struct txn *t, int64_t id, int64_t *pred)
 {
-	/* It is asked for now: what it followed may have been dropped, too. */
+	/* Not from memory: what it followed may have been dropped, too. */
 	int err = sql_number(t, pred, "SELECT f.pred_id FROM {file} f WHERE"
 	                     " f.id = ?", "i", id);
 

@@ -140,18 +140,46 @@ static int parse_clock(const char **s, char sep, struct tm *tm, int64_t *frac)
 	    field(s, 2, 0, 59, &tm->tm_min))
 		return -EINVAL;
 	*frac = 0;
-	if (!**s || **s == 'Z')         /* seconds may be left out */
+	if (!**s || strchr("Z+-", **s))        /* seconds may be left out */
 		return 0;
 	if ((sep && skip(s, sep)) || field(s, 2, 0, 60, &tm->tm_sec))
 		return -EINVAL;
 	return fraction(s, frac);
 }
 
+/* Z, or what local time is ahead of UTC: +hh, +hhmm, +hh:mm, or with a minus. */
+static int parse_zone(const char **s, int64_t *ahead_us)
+{
+	int sign = **s == '-' ? -1 : 1;
+	int hours, minutes = 0;
+
+	*ahead_us = 0;
+	if (!**s)
+		return 0;               /* UTC, as with Z */
+	if (**s == 'Z') {
+		(*s)++;
+		return 0;
+	}
+	if (**s != '+' && **s != '-')
+		return -EINVAL;
+	(*s)++;
+	if (field(s, 2, 0, 23, &hours))
+		return -EINVAL;
+	if (**s) {
+		*s += **s == ':';
+		if (field(s, 2, 0, 59, &minutes))
+			return -EINVAL;
+	}
+	*ahead_us = sign * (hours * 60 + minutes) * 60 * FSP_US_PER_SEC;
+	return 0;
+}
+
 static int parse_iso(const char *s, char sep, int64_t *us)
 {
 	char clock_sep = sep == '-' ? ':' : sep;
 	struct tm tm = { 0 };
-	int64_t frac = 0;
+	int64_t frac = 0, ahead = 0;
+	int err;
 
 	if (parse_date(&s, sep, &tm))
 		return -EINVAL;
@@ -161,10 +189,14 @@ static int parse_iso(const char *s, char sep, int64_t *us)
 		s++;
 		if (parse_clock(&s, clock_sep, &tm, &frac))
 			return -EINVAL;
-		if (*s == 'Z')
-			s++;
+		/* Samba's form is always GMT. */
+		if (sep != '.' && parse_zone(&s, &ahead))
+			return -EINVAL;
 	}
-	return *s ? -EINVAL : to_us(&tm, frac, us);
+	err = *s ? -EINVAL : to_us(&tm, frac, us);
+	if (!err)
+		*us -= ahead;
+	return err;
 }
 
 static int parse_unix(const char *s, int64_t *us)

@@ -27,6 +27,8 @@ mv "$R/dir" "$R/renamed"
 for t in "@$now" "@$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%SZ)" \
 	"@$(date -u -d "@$now" '+%Y-%m-%d %H:%M:%S')" \
 	"@$(date -u -d "@$now" +%Y%m%dT%H%M%SZ)" \
+	"@$(TZ=XYZ-2 date -d "@$now" +%Y-%m-%dT%H:%M:%S+02:00)" \
+	"@$(TZ=XYZ5 date -d "@$now" +%Y-%m-%dT%H:%M:%S-0500)" \
 	"$(date -u -d "@$now" +@GMT-%Y.%m.%d-%H.%M.%S)"; do
 	equal one "$(cat "$R/.versions/$t/dir/file")" "$t"
 done

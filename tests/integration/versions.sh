@@ -65,6 +65,9 @@ equal "text 2" "$(cat "$D/report.pdf")" "content after filespacectl restore"
 equal "text 1" "$(cat "$D/old.pdf")" "restored under another name"
 equal "$objects" "$(objects "$S")" "objects after the restores"
 
+must_say "what follows @ is no row id" "$CTL" restore "$D/report.pdf@2026-13-01"
+"$CTL" restore "$D/report.pdf@$(TZ=XYZ-2 date +%Y-%m-%dT%H:%M:%S+02:00)" >/dev/null
+
 step "a deleted file is there"
 printf 'soon gone' >"$D/gone.txt"
 rm "$D/gone.txt"

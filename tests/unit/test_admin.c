@@ -19,6 +19,7 @@
 #include "fsp_file.h"
 #include "fsp_spool.h"
 #include "fsp_store.h"
+#include "fsp_version.h"
 
 #include "../../src/admin/history.h"
 #include "../../src/admin/text.h"
@@ -515,6 +516,40 @@ static void test_version_spec(void **state)
 	                 -EINVAL);
 	assert_int_equal(fsp_version_spec_parse(
 		"20150508T101320Z-99999999999999999999", &s), -EINVAL);
+}
+
+static void test_times(void **state)
+{
+	static const char *const same[] = {
+		"2015-05-08T10:13:20Z", "2015-05-08T10:13:20",
+		"2015-05-08 10:13:20", "@2015-05-08T10:13:20Z",
+		"2015-05-08T12:13:20+02:00", "2015-05-08T12:13:20+0200",
+		"2015-05-08T12:13:20+02", "2015-05-07T23:43:20-10:30",
+		"2015-05-08T12:13:20.0+02:00", "20150508T101320Z",
+		"20150508T121320+0200", "20150508T051320-05:00",
+		"@GMT-2015.05.08-10.13.20", "1431080000", "1431080000.0",
+	};
+	static const char *const wrong[] = {
+		"", "@", "2015-05-08T10:13:20+", "2015-05-08T10:13:20+2",
+		"2015-05-08T10:13:20+24:00", "2015-05-08T10:13:20+02:60",
+		"2015-05-08T10:13:20+02:0", "2015-05-08T10:13:20+02:00Z",
+		"2015-05-08T10:13:20Z+02:00", "2015-05-08+02:00",
+		"2015-05-08T10:13:20 CEST", "@GMT-2015.05.08-10.13.20+02:00",
+		"2015-02-30", "2015-05-08T25:00", "yesterday", "1431080000+02",
+	};
+	int64_t us;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		if (fsp_time_parse(same[i], &us))
+			fail_msg("not understood: %s", same[i]);
+		assert_int_equal(us, T2015 * SEC);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (!fsp_time_parse(wrong[i], &us))
+			fail_msg("understood: %s", wrong[i]);
+	assert_int_equal(fsp_time_parse("2015-05-08T12:13+02:00", &us), 0);
+	assert_int_equal(us, (T2015 - 20) * SEC);
 }
 
 static void test_mount_options(void **state)
@@ -1181,7 +1216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_clean_path), T(test_split_version), T(test_target),
-		T(test_version_spec), T(test_mount_options), T(test_cli_accepts),
+		T(test_version_spec), T(test_times), T(test_mount_options), T(test_cli_accepts),
 		T(test_cli_order_is_free), T(test_cli_refuses),
 		T(test_cli_usage), T(test_text), T(test_table), T(test_json),
 		T(test_errors), T(test_history_at), T(test_versions_table),
