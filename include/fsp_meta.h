@@ -389,6 +389,13 @@ int fsp_meta_fault(struct fsp_meta *inner, struct fsp_meta **out);
 void fsp_meta_fault_arm(struct fsp_meta *f, uint64_t nth, int err);
 uint64_t fsp_meta_fault_fired(struct fsp_meta *f);
 
+/* The breaker decorator, as fsp_objstore_breaker(). Owns inner once it
+ * returns 0. */
+struct fsp_breaker_options;
+int fsp_meta_breaker(struct fsp_meta *inner,
+                     const struct fsp_breaker_options *o,
+                     struct fsp_meta **out);
+
 /*
  * The calls: what callers use. They check that the caller holds no lock.
  */

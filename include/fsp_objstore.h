@@ -109,4 +109,13 @@ int fsp_objstore_fault(struct fsp_objstore *inner, struct fsp_objstore **out);
 void fsp_objstore_fault_arm(struct fsp_objstore *f, uint64_t nth, int err);
 uint64_t fsp_objstore_fault_fired(struct fsp_objstore *f);
 
+/*
+ * The breaker decorator: while the server is known to be down, calls return
+ * -EHOSTDOWN at once; see fsp_breaker.h. Owns `inner` once it returns 0.
+ */
+struct fsp_breaker_options;
+int fsp_objstore_breaker(struct fsp_objstore *inner,
+                         const struct fsp_breaker_options *o,
+                         struct fsp_objstore **out);
+
 #endif

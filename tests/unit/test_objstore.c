@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fsp_breaker.h"
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
@@ -106,7 +107,7 @@ static void trace_stop(void)
 	sabotage = -1;
 }
 
-enum stack { DIR_ONLY, COUNT_DIR, FAULT_DIR, COUNT_FAULT_DIR };
+enum stack { DIR_ONLY, COUNT_DIR, FAULT_DIR, COUNT_FAULT_DIR, BREAKER_DIR };
 
 struct env {
 	char dir[256];
@@ -122,6 +123,13 @@ static void wrap(struct env *e,
 
 	assert_int_equal(how(e->s, &outer), 0);
 	e->s = outer;
+}
+
+static int with_breaker(struct fsp_objstore *inner, struct fsp_objstore **out)
+{
+	struct fsp_breaker_options o = { .name = "objects", .down_after = 3 };
+
+	return fsp_objstore_breaker(inner, &o, out);
 }
 
 static int setup(void **state, enum stack stack)
@@ -141,6 +149,8 @@ static int setup(void **state, enum stack stack)
 	}
 	if (stack == COUNT_DIR || stack == COUNT_FAULT_DIR)
 		wrap(e, fsp_objstore_count);
+	if (stack == BREAKER_DIR)
+		wrap(e, with_breaker);
 	*state = e;
 	return 0;
 }
@@ -163,6 +173,11 @@ static int setup_fault(void **state)
 static int setup_count_fault(void **state)
 {
 	return setup(state, COUNT_FAULT_DIR);
+}
+
+static int setup_breaker(void **state)
+{
+	return setup(state, BREAKER_DIR);
 }
 
 static int teardown(void **state)
@@ -812,6 +827,7 @@ int main(void)
 		CONTRACT(setup_count),
 		CONTRACT(setup_fault),
 		CONTRACT(setup_count_fault),
+		CONTRACT(setup_breaker),
 		cmocka_unit_test_setup_teardown(test_every_fault, setup_fault,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(test_every_fault,
