@@ -48,7 +48,7 @@ static int read_past(struct txn *t, const struct key *k, struct past *p)
 	int err;
 
 	err = sql_start(t, &s, "SELECT " ROW_COLS " FROM {file} f WHERE"
-	                " f.space_key = ? AND f.file_key = ? AND"
+	                " {eq f.space_key} AND {eq f.file_key} AND"
 	                " (f.ino IS NULL OR (f.deleted_at <> 0 AND"
 	                " f.closed_us IS NULL)) ORDER BY f.id", "tt", k->space,
 	                k->file);
@@ -115,7 +115,7 @@ static int adopt_rows(struct txn *t, const struct key *k, uint64_t ino,
 		err = link_rows(t, &p, before);
 	if (!err)
 		err = sql_run(t, "UPDATE {file} SET ino = ? WHERE"
-		              " space_key = ? AND file_key = ? AND"
+		              " {eq space_key} AND {eq file_key} AND"
 		              " ino IS NULL", "itt", (int64_t)ino, k->space,
 		              k->file);
 	*since = p.n && p.v[0].since_us < t->now_us ? p.v[0].since_us :
@@ -127,7 +127,7 @@ int sql_adopt_past(struct txn *t, const struct key *k)
 {
 	int64_t oldest, since;
 	int err = sql_number(t, &oldest, "SELECT MIN(p.id) FROM {file} p WHERE"
-	                     " p.space_key = ? AND p.file_key = ? AND"
+	                     " {eq p.space_key} AND {eq p.file_key} AND"
 	                     " p.ino IS NULL", "tt", k->space, k->file);
 
 	if (err || oldest <= 0)
@@ -186,11 +186,14 @@ static int adopt_dir(struct txn *t, struct ent *e)
 	int64_t since = e->since_us < t->now_us ? e->since_us : t->now_us - 1;
 	int err;
 
-	if (!e->key.depth) {
+	sql_want(t, e->key.space);
+	err = e->key.depth ? adopt_parent(t, e) : 0;
+	if (!err)
+		err = sql_claim(t);
+	if (!err && !e->key.depth) {
 		e->how = BY_NAME;
 		return sql_put_node(t, e->ino, &e->node, NULL);
 	}
-	err = adopt_parent(t, e);
 	if (!err)
 		err = sql_bury(t, e);
 	if (!err)
@@ -201,8 +204,12 @@ static int adopt_dir(struct txn *t, struct ent *e)
 static int adopt_file(struct txn *t, struct ent *e)
 {
 	int64_t since;
-	int err = adopt_parent(t, e);
+	int err;
 
+	sql_want(t, e->key.space);
+	err = adopt_parent(t, e);
+	if (!err)
+		err = sql_claim(t);
 	if (!err)
 		err = sql_bury(t, e);
 	if (!err)
@@ -250,7 +257,8 @@ int sql_adopt(struct txn *t, struct ent *e)
 	}
 	if (!sql_is_file(e) || !e->has_row)
 		return 0;
-	if (e->row.id != e->file_id)
+	err = sql_claim_space(t, e->key.space);
+	if (!err && e->row.id != e->file_id)
 		err = settle(t, e);
 	return err ? err : sql_close_rows(t, &e->key, e->row.id);
 }
@@ -264,9 +272,11 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
 	                  " stored_at, since_us, pred_id)"
 	                  " SELECT ?, ?, f.data_hash, f.created_at, 0,"
 	                  " f.size_original, f.size_storage, f.ino, f.mode,"
-	                  " f.uid, f.gid, f.mtime_ns, f.stored_at, ?, f.id"
-	                  " FROM {file} f WHERE f.id = ?", "ttii", k->file,
-	                  k->space, t->now_us, id);
+	                  " f.uid, f.gid, f.mtime_ns, f.stored_at,"
+	                  " CASE WHEN f.since_us > ? THEN f.since_us ELSE ?"
+	                  " END, f.id"
+	                  " FROM {file} f WHERE f.id = ?", "ttiii", k->file,
+	                  k->space, t->now_us, t->now_us, id);
 
 	*copy = err ? 0 : t->c->drv->ops->last_id(t->c);
 	return err;
@@ -275,10 +285,10 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)
 {
 	struct ent *e;
-	int err = 0;
+	int err = sql_claim_ref(t, ref);
 
 	sql_ents_free(l);
-	if (ref->ino != FSP_INO_ROOT)
+	if (!err && ref->ino != FSP_INO_ROOT)
 		err = sql_names_of(t, ref->ino, l);
 	if (!err && !l->n) {
 		e = sql_ents_add(l);
@@ -286,6 +296,10 @@ int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)
 			return -ENOMEM;
 		err = sql_resolve(t, ref, e);
 	}
+	for (size_t i = 0; i < l->n; i++)
+		sql_want(t, l->v[i].key.space);
+	if (!err)
+		err = sql_claim(t);
 	for (size_t i = 0; i < l->n && !err; i++)
 		err = sql_adopt(t, &l->v[i]);
 	return err;

@@ -63,9 +63,15 @@ static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
 	                  " WHERE f.data_hash = ?", "t", o->key);
 }
 
+/* Clocks of hosts differ, but nothing is older than what it follows. */
+static int64_t not_before(int64_t us, bool follows, int64_t pred_us)
+{
+	return follows && pred_us > us ? pred_us : us;
+}
+
 /* since_us: a step's successor is valid from where the step was. */
 static int insert_row(struct txn *t, const struct fsp_object *o,
-                      struct ent *e, int64_t since_us)
+                      struct ent *e, int64_t since_us, int64_t stored_us)
 {
 	const struct node *n = &e->node;
 	int64_t stored;
@@ -81,7 +87,7 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	              "tttiiiiiiiiiiz", e->key.file, e->key.space, o->key,
 	              sql_created_at(n->mtime_ns), (int64_t)o->size, stored,
 	              (int64_t)e->ino, (int64_t)(n->mode & 07777),
-	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, t->now_us,
+	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, stored_us,
 	              since_us, e->has_row ? e->row.id : (int64_t)0);
 	if (err)
 		return err;
@@ -95,7 +101,8 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 static int commit_name(struct txn *t, const struct fsp_object *o,
                        struct ent *e, int64_t step_us)
 {
-	int64_t since = t->now_us;
+	int64_t since = not_before(t->now_us, e->has_row, e->row.since_us);
+	int64_t stored = not_before(t->now_us, e->has_row, e->row.stored_us);
 	enum step step;
 	int err;
 
@@ -111,7 +118,7 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
 	if (!err)
 		err = sql_close_rows(t, &e->key, 0);
 	if (!err)
-		err = insert_row(t, o, e, since);
+		err = insert_row(t, o, e, since, stored);
 	if (!err)
 		err = sql_run(t, "UPDATE {name} SET file_id = ?, owner = NULL"
 		              " WHERE id = ?", "ii", e->row.id, e->name_id);

@@ -9,9 +9,8 @@
 /* A damaged size must not make a sum overflow. */
 #define SUM_OF(x) "CAST(SUM(CASE WHEN " x " > 0 THEN " x " ELSE 0 END" \
 	" * 1.0) AS INTEGER)"
-#define IS_FILE "f.id = " LIVE_ID("f.space_key", "f.file_key")
 #define IN_ACCOUNT \
-	"(f.space_key = ? OR (f.space_key >= ? AND f.space_key < ?))"
+	"({eq f.space_key} OR (f.space_key >= ? AND f.space_key < ?))"
 
 struct sums {
 	int64_t files, logical, versions, versions_bytes;
@@ -35,8 +34,7 @@ static int sum_rows(struct txn *t, const char *space, const char *lo,
 	n->versions_bytes = sql_int_or(s, 1, 0);
 	sql_end(&s);
 	err = sql_start(t, &s, "SELECT COUNT(*), " SUM_OF("f.size_original")
-	                " FROM {file} f WHERE " IN_ACCOUNT " AND " LIVE("f.")
-	                " AND " IS_FILE, "ttt", space, lo, hi);
+	                " FROM {file} f WHERE " IN_ACCOUNT " AND " IS_FILE, "ttt", space, lo, hi);
 	if (!err)
 		err = sql_next(s);
 	if (err < 0)

@@ -55,8 +55,12 @@ static int create(struct txn *t, void *arg)
 	struct ent parent ENT = { .how = BY_NAME };
 	struct ent e ENT = { .how = BY_NAME };
 	bool file = S_ISREG(a->what->mode);
-	int err = take_place(t, a->at, &parent, &e);
+	int err = sql_want_dir(t, a->at->dir);
 
+	if (!err)
+		err = sql_claim(t);
+	if (!err)
+		err = take_place(t, a->at, &parent, &e);
 	if (err)
 		return err;
 	new_node(t, a->what, &parent.node, &e.node);
@@ -148,8 +152,10 @@ static int link_txn(struct txn *t, void *arg)
 	struct ents names ENTS = { .n = 0 };
 	struct ent parent ENT = { .how = BY_NAME };
 	struct ent e ENT = { .how = BY_NAME };
-	int err = sql_resolve_all(t, a->ref, &names);
+	int err = sql_want_dir(t, a->to->dir);
 
+	if (!err)
+		err = sql_resolve_all(t, a->ref, &names);
 	if (err)
 		return err;
 	if (sql_is_dir(&names.v[0]))

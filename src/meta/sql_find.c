@@ -17,14 +17,14 @@ enum {
 
 #define HEAD \
 	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
-	", (SELECT MIN(p.id) FROM {file} p WHERE p.space_key = ?" \
-	" AND p.file_key = ? AND p.ino IS NULL), "
+	", (SELECT MIN(p.id) FROM {file} p WHERE {eq p.space_key}" \
+	" AND {eq p.file_key} AND p.ino IS NULL), "
 #define TAIL \
 	" FROM (SELECT 1 AS one) o" \
 	" LEFT JOIN {name} n ON n.space_key = ? AND n.dir_key = ?" \
 	" AND n.live = 1 AND n.name = ?" \
 	" LEFT JOIN {node} d ON d.ino = n.ino" \
-	" LEFT JOIN {file} f ON f.id = " LIVE_ID("?", "?")
+	" LEFT JOIN {file} f ON " FILE_AT("", "")
 #define FILES_IN(where) \
 	"EXISTS (SELECT 1 FROM {file} b WHERE " where " AND " \
 	PHP_LIVE("b.") ")"
@@ -34,12 +34,13 @@ enum {
 
 /* Is there a row, valid or not, that could make it a directory? */
 static const char in_record[] = HEAD
-	FILES_IN("b.space_key = ? AND " RANGE("b.file_key")) TAIL;
+	FILES_IN("{eq b.space_key} AND {from b.file_key} AND"
+	         " {below b.file_key}") TAIL;
 static const char of_record[] = HEAD
-	"(" FILES_IN("b.space_key = ?") " OR " SPACES_IN("s.space_key = ?") ")"
+	"(" FILES_IN("{eq b.space_key}") " OR " SPACES_IN("{eq s.space_key}") ")"
 	TAIL;
 static const char above_record[] = HEAD
-	"(" FILES_IN("b.space_key = ?") " OR " SPACES_IN("s.space_key = ?")
+	"(" FILES_IN("{eq b.space_key}") " OR " SPACES_IN("{eq s.space_key}")
 	" OR " FILES_IN(RANGE("b.space_key"))
 	" OR " SPACES_IN(RANGE("s.space_key")) ")" TAIL;
 
@@ -244,11 +245,16 @@ int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
 	return err ? err : judge(t, e, oldest, below);
 }
 
+#define ROOT_SQL "SELECT " NODE_COLS " FROM {node} d WHERE d.ino = ?"
+
 static int find_root(struct txn *t, struct ent *e)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int64_t first = 0;
 	int err;
+
+	/* A writer saves what it read: nobody else may touch it meanwhile. */
+	static const char plain[] = ROOT_SQL, locked[] = ROOT_SQL "{update}";
 
 	*e = (struct ent){
 		.how = BY_NAME,
@@ -262,13 +268,14 @@ static int find_root(struct txn *t, struct ent *e)
 	if (!e->key.path || !e->key.space || !e->key.dir || !e->key.name ||
 	    !e->key.file)
 		return -ENOMEM;
-	err = sql_start(t, &s, "SELECT " NODE_COLS " FROM {node} d"
-	                " WHERE d.ino = ?", "i", (int64_t)FSP_INO_ROOT);
+	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked, "i",
+	                (int64_t)FSP_INO_ROOT);
 	if (!err)
 		err = sql_next(s);
 	if (err)
 		return err < 0 ? err :
 			sql_node_read(s, 0, FSP_INO_ROOT, &e->node);
+	sql_end(&s);
 	err = sql_number(t, &first, "SELECT s.created_at FROM {space} s"
 	                 " ORDER BY s.id LIMIT 1", "");
 	if (!err && !first)
@@ -383,21 +390,29 @@ int sql_read_names(struct sqlstmt *s, struct ents *l)
 	return bad ? -EIO : err;
 }
 
+#define NAMES_OF NAMES_SQL("n.ino = ? AND n.live = 1 ORDER BY n.id")
+
 int sql_names_of(struct txn *t, uint64_t ino, struct ents *l)
 {
+	/* A writer saves the node that it read: nobody else may touch it. */
+	static const char plain[] = NAMES_OF, locked[] = NAMES_OF "{update}";
 	struct sqlstmt *s SQL_STMT = NULL;
+	int64_t last = 0;
 	size_t kept = 0;
 	int err;
 
-	err = sql_start(t, &s, NAMES_SQL("n.ino = ? AND n.live = 1"
-	                                 " ORDER BY n.id"), "i", (int64_t)ino);
+	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked, "i",
+	                (int64_t)ino);
 	if (!err)
 		err = sql_read_names(s, l);
 	for (size_t i = 0; !err && i < l->n; i++) {
-		if (sql_is_dead(&l->v[i]))
+		/* Twice, when PHP wrote while the lock was waited for. */
+		if (sql_is_dead(&l->v[i]) || l->v[i].name_id == last) {
 			sql_ent_free(&l->v[i]);
-		else
-			l->v[kept++] = l->v[i];
+			continue;
+		}
+		last = l->v[i].name_id;
+		l->v[kept++] = l->v[i];
 	}
 	if (!err)
 		l->n = kept;

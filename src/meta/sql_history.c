@@ -74,7 +74,7 @@ static int load_key(struct txn *t, const char *space, const char *file,
 	if (err)
 		return err == -EINVAL ? 0 : err;        /* hidden */
 	err = sql_start(t, &s, "SELECT " ROW_COLS " FROM {file} f WHERE"
-	                " f.space_key = ? AND f.file_key = ?", "tt", space,
+	                " {eq f.space_key} AND {eq f.file_key}", "tt", space,
 	                file);
 	if (err)
 		return err;

@@ -38,8 +38,9 @@ int sql_info_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 static int set(struct txn *t, void *arg)
 {
 	const struct info *a = arg;
+	int err = sql_claim_ino(t, 0);
 
-	return sql_run(t, "REPLACE INTO {info} (name, value) VALUES (?, ?)",
+	return err ? err : sql_run(t, "REPLACE INTO {info} (name, value) VALUES (?, ?)",
 	               "tt", a->name, a->value);
 }
 

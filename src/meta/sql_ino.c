@@ -17,8 +17,10 @@ static int lease(struct txn *t, void *arg)
 	char next[24];
 	int err;
 
-	err = sql_start(t, &s, "SELECT i.value FROM {info} i WHERE"
-	                " i.name = 'next_ino'", "");
+	err = sql_claim_ino(t, 0);
+	if (!err)
+		err = sql_start(t, &s, "SELECT i.value FROM {info} i WHERE"
+		                " i.name = 'next_ino'{update}", "");
 	if (!err)
 		err = sql_next(s);
 	if (err < 0)
@@ -29,6 +31,7 @@ static int lease(struct txn *t, void *arg)
 		fsp_error("fsp_info: next_ino is damaged");
 		return -EIO;
 	}
+	sql_end(&s);
 	snprintf(next, sizeof(next), "%" PRIu64, *first + RANGE);
 	return sql_run(t, "UPDATE {info} SET value = ? WHERE"
 	               " name = 'next_ino'", "t", next);

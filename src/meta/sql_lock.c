@@ -113,9 +113,9 @@ static int cut(struct txn *t, const struct fsp_flock *l)
 static int set(struct txn *t, void *arg)
 {
 	const struct lock *a = arg;
-	int err = 0;
+	int err = sql_claim_ino(t, a->l->ino);
 
-	if (a->l->type != F_UNLCK) {
+	if (!err && a->l->type != F_UNLCK) {
 		err = find_conflict(t, a->l, a->conflict);
 		if (!err && a->conflict->type != F_UNLCK)
 			err = -EAGAIN;

@@ -81,8 +81,10 @@ int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
 
 static int write_something(struct txn *t, void *arg)
 {
+	int err = sql_claim_ino(t, 0);
+
 	(void)arg;
-	return sql_run(t, "UPDATE {info} SET value = ? WHERE name = 'sync'",
+	return err ? err : sql_run(t, "UPDATE {info} SET value = ? WHERE name = 'sync'",
 	               "i", t->now_us);
 }
 

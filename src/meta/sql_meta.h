@@ -5,6 +5,7 @@
 #ifndef FSP_SQL_META_H
 #define FSP_SQL_META_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -24,10 +25,18 @@ struct sql_meta {
 	uint64_t ino_next, ino_end;     /* lock: leased numbers */
 };
 
+/* The shards that a transaction needs and has; the last stands for all. */
+struct claims {
+	bool want[SQL_SHARDS + 1], have[SQL_SHARDS + 1];
+};
+
 struct txn {
 	struct sql_meta *m;
 	struct sqlconn *c;
 	const struct fsp_ctx *ctx;
+	enum sql_kind kind;
+	struct claims *claims;          /* want outlives an attempt */
+	unsigned statements;            /* that were begun */
 	int64_t now_ns, now_us, now_s;  /* one moment for all it does */
 };
 
@@ -42,8 +51,11 @@ struct sql_meta *sql_meta_of(struct fsp_meta *m);
 
 typedef int (*sql_fn)(struct txn *t, void *arg);
 
-/* Runs fn in a transaction, again when the database asks for that: fn must
- * set its results afresh each time. Any error of fn undoes everything. */
+/*
+ * Runs fn in a transaction, again when the database asks for that: fn must
+ * set its results afresh each time. Any error of fn undoes everything.
+ * SQL_ONE: as SQL_READ, from the beginning, when a second statement is needed.
+ */
 int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
             sql_fn fn, void *arg);
 
@@ -70,6 +82,27 @@ bool sql_int(struct sqlstmt *s, int col, int64_t *v);   /* false: no integer */
 int64_t sql_int_or(struct sqlstmt *s, int col, int64_t other);
 bool sql_null(struct sqlstmt *s, int col);
 
+/* Errors within: run it again at once. */
+#define SQL_AGAIN (-ERESTART)
+
+/* ---- sql_claim.c: what excludes other writers */
+
+/*
+ * Notes what is needed: a container, the locks of an inode, everything. Then
+ * sql_claim() takes it, at the beginning of a transaction; later it says
+ * SQL_AGAIN unless all is held already. Without effect where writers exclude
+ * each other.
+ */
+void sql_want(struct txn *t, const char *space);
+void sql_want_ino(struct txn *t, uint64_t ino);
+void sql_want_all(struct txn *t);
+int sql_want_dir(struct txn *t, const char *path);      /* as a container */
+int sql_claim(struct txn *t);
+int sql_claim_space(struct txn *t, const char *space);
+int sql_claim_ino(struct txn *t, uint64_t ino);
+/* Where the path of ref is, to begin with. */
+int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
+
 /* ---- pieces of SQL; `a` is the alias with its dot */
 
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
@@ -83,11 +116,18 @@ bool sql_null(struct sqlstmt *s, int col);
 	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
 	" d.mtime_ns, d.ctime_ns"
 #define NODE_N 9
-/* The id of the row that is the file under a key. */
-#define LIVE_ID(space, key) \
-	"(SELECT x.id FROM {file} x WHERE x.space_key = " space \
-	" AND x.file_key = " key " AND " LIVE("x.") \
-	" ORDER BY x.created_at DESC, x.id DESC LIMIT 1)"
+/* Of several live rows for a key f is the one that is the file. */
+#define IS_FILE \
+	LIVE("f.") " AND NOT EXISTS (SELECT 1 FROM {file} y WHERE" \
+	" {eq y.space_key f.space_key} AND {eq y.file_key f.file_key} AND " \
+	LIVE("y.") " AND (COALESCE(y.created_at, -4611686018427387904) >" \
+	" COALESCE(f.created_at, -4611686018427387904) OR (y.id > f.id AND" \
+	" COALESCE(y.created_at, -4611686018427387904) =" \
+	" COALESCE(f.created_at, -4611686018427387904))))"
+/* It is the row under a key; what it is compared with comes after a blank,
+ * "" is a parameter. */
+#define FILE_AT(space, key) \
+	"{eq f.space_key" space "} AND {eq f.file_key" key "} AND " IS_FILE
 /* The file_key of a name. */
 #define NAME_KEY(a) \
 	"CASE WHEN " a "dir_key = '' THEN " a "name ELSE " a "dir_key" \
@@ -206,8 +246,8 @@ struct ent *sql_ents_add(struct ents *l);
 #define NAMES_SQL(where) \
 	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
 	", n.space_key, n.dir_key, n.name FROM {name} n" \
-	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON f.id = " \
-	LIVE_ID("n.space_key", NAME_KEY("n.")) " WHERE " where
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
+	FILE_AT(" n.space_key", " " NAME_KEY("n.")) " WHERE " where
 int sql_read_names(struct sqlstmt *s, struct ents *l);
 /* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);

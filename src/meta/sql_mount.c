@@ -7,8 +7,9 @@
 static int add(struct txn *t, void *arg)
 {
 	const struct fsp_mountinfo *i = arg;
+	int err = sql_claim_ino(t, 0);
 
-	return sql_run(t, "REPLACE INTO {mount} (id, host, pid, path,"
+	return err ? err : sql_run(t, "REPLACE INTO {mount} (id, host, pid, path,"
 	               " started_us, read_only, spool)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "ttitiit", i->id,
 	               i->host, i->pid, i->path, i->started_us,
@@ -42,13 +43,19 @@ static int forget(struct txn *t, void *arg)
 	const char *id = arg;
 	struct ents names ENTS = { .n = 0 };
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err;
+	int err = sql_claim_ino(t, 0);
 
+	if (err)
+		return err;
 	err = sql_start(t, &s, NAMES_SQL("n.owner = ? AND n.live = 1 AND"
 	                                 " n.file_id IS NULL"), "t", id);
 	if (!err)
 		err = sql_read_names(s, &names);
 	sql_end(&s);
+	for (size_t i = 0; i < names.n; i++)
+		sql_want(t, names.v[i].key.space);
+	if (!err)
+		err = sql_claim(t);
 	for (size_t i = 0; i < names.n && !err; i++)
 		err = drop_pending(t, &names.v[i]);
 	if (!err)

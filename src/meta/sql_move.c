@@ -51,10 +51,10 @@ static int count_rows(struct txn *t, const struct tree *tree, int64_t *n)
 	int err;
 
 	if (!sql_tree_spaces(tree))
-		return sql_number(t, n, COUNT_ROWS("f.space_key = ? AND"
-		                  " f.file_key >= ? AND f.file_key < ?"),
+		return sql_number(t, n, COUNT_ROWS("{eq f.space_key} AND"
+		                  " {from f.file_key} AND {below f.file_key}"),
 		                  "ttt", tree->k.space, tree->lo, tree->hi);
-	err = sql_number(t, &here, COUNT_ROWS("f.space_key = ?"), "t",
+	err = sql_number(t, &here, COUNT_ROWS("{eq f.space_key}"), "t",
 	                 tree->k.space);
 	if (!err)
 		err = sql_number(t, &below, COUNT_ROWS("f.space_key >= ? AND"
@@ -293,8 +293,10 @@ int sql_detach(struct txn *t, struct move *mv)
 		err = detach_ent(t, &mv->l.v[i]);
 	for (size_t i = 0; i < mv->n && !err; i++)
 		err = sql_run(t, "UPDATE {space} SET deleted_at = ?,"
-		              " closed_us = ? WHERE id = ?", "iii", t->now_s,
-		              t->now_us, mv->space[i].id);
+		              " closed_us = CASE WHEN since_us > ? THEN"
+		              " since_us ELSE ? END WHERE id = ?", "iiii",
+		              t->now_s, t->now_us, t->now_us,
+		              mv->space[i].id);
 	return err;
 }
 
@@ -334,7 +336,7 @@ static int attach_space(struct txn *t, const struct moved_space *m,
 		return err;
 	if (!*k.dir)
 		err = sql_number(t, &there, "SELECT 1 FROM {space} s WHERE"
-		                 " s.space_key = ? AND " LIVE("s.") " LIMIT 1",
+		                 " {eq s.space_key} AND " LIVE("s.") " LIMIT 1",
 		                 "t", k.space);
 	if (!err && !*k.dir && !there)
 		err = sql_run(t, "INSERT INTO {space} (space_key, created_at,"

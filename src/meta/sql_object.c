@@ -111,7 +111,10 @@ int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 static int put(struct txn *t, void *arg)
 {
 	const struct wanted *w = arg;
+	int err = sql_claim_space(t, w->put->key);
 
+	if (err)
+		return err;
 	if (!w->put->verified_us)
 		return sql_run(t, "UPDATE {object} SET verified_us = 0 WHERE"
 		               " object_key = ?", "t", w->put->key);

@@ -1,6 +1,7 @@
 /* Removing: a name ends, its row is closed, a node goes with its last link. */
 #include <errno.h>
 
+#include "fsp_cleanup.h"
 #include "sql_meta.h"
 
 static int has_names(struct txn *t, const struct tree *tree)
@@ -37,14 +38,24 @@ int sql_is_empty(struct txn *t, const char *path)
 	return err < 0 ? err : !err;
 }
 
+/* e says afterwards what is left of the node. */
 static int end_file(struct txn *t, struct ent *e)
 {
+	bool linked = e->node.nlink > 1;
+	int64_t left = 0;
 	int err = sql_close_rows(t, &e->key, 0);
 
 	if (!err)
 		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);
-	return err ? err : sql_unlink_node(t, e->ino, true);
+	if (!err)
+		err = sql_unlink_node(t, e->ino, true);
+	/* Another name may have gone at the same time. */
+	if (!err && linked)
+		err = sql_number(t, &left, "SELECT d.nlink FROM {node} d"
+		                 " WHERE d.ino = ?", "i", (int64_t)e->ino);
+	e->node.nlink = (uint32_t)left;
+	return err;
 }
 
 /* Names in an empty directory whose rows PHP closed go with it. */
@@ -74,9 +85,10 @@ static int end_dir(struct txn *t, const struct ent *e)
 		err = bury_names(t, &tree);
 	if (err || *tree.k.dir)
 		return err;
-	return sql_run(t, "UPDATE {space} SET deleted_at = ?, closed_us = ?"
-	               " WHERE space_key = ? AND " LIVE(""), "iit", t->now_s,
-	               t->now_us, tree.k.space);
+	return sql_run(t, "UPDATE {space} SET deleted_at = ?, closed_us ="
+	               " CASE WHEN since_us > ? THEN since_us ELSE ? END"
+	               " WHERE {eq space_key} AND " LIVE(""), "iiit", t->now_s,
+	               t->now_us, t->now_us, tree.k.space);
 }
 
 int sql_end_name(struct txn *t, int64_t name_id)
@@ -90,10 +102,10 @@ int sql_end_entry(struct txn *t, struct ent *e)
 {
 	int err;
 
-	e->node.nlink -= e->node.nlink > 0;
 	e->node.ctime_ns = t->now_ns;
 	if (sql_is_file(e))
 		return end_file(t, e);
+	e->node.nlink -= e->node.nlink > 0;
 	err = sql_is_dir(e) ? end_dir(t, e) : 0;
 	if (!err)
 		err = sql_end_name(t, e->name_id);
@@ -118,13 +130,26 @@ static int check_removal(struct txn *t, const struct ent *e, bool dir)
 	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
 }
 
+/* The place, and what is in a directory that is there. */
+static int claim_removal(struct txn *t, const struct removal *a)
+{
+	FSP_FREE char *path = fsp_path_join(a->at->dir, a->at->name);
+	int err = path ? sql_want_dir(t, a->at->dir) : -ENOMEM;
+
+	if (!err && a->dir)
+		err = sql_want_dir(t, path);
+	return err ? err : sql_claim(t);
+}
+
 static int removal(struct txn *t, void *arg)
 {
 	struct removal *a = arg;
 	struct ent parent ENT = { .how = BY_NAME };
 	struct ent e ENT = { .how = BY_NAME };
-	int err = sql_parent(t, a->at, &parent);
+	int err = claim_removal(t, a);
 
+	if (!err)
+		err = sql_parent(t, a->at, &parent);
 	if (!err)
 		err = sql_find(t, a->at->dir, a->at->name, &e);
 	if (!err && a->at->stub_ino &&

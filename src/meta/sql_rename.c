@@ -176,8 +176,14 @@ static int rename_txn(struct txn *t, void *arg)
 	struct ent from ENT = { .how = BY_NAME };
 	struct ent to ENT = { .how = BY_NAME };
 	bool same, exists;
-	int err = sql_parent(t, a->from, &from_dir);
+	int err = sql_want_dir(t, a->from->dir);
 
+	if (!err)
+		err = sql_want_dir(t, a->to->dir);
+	if (!err)
+		err = sql_claim(t);
+	if (!err)
+		err = sql_parent(t, a->from, &from_dir);
 	if (!err)
 		err = sql_find(t, a->from->dir, a->from->name, &from);
 	if (!err)
@@ -188,7 +194,12 @@ static int rename_txn(struct txn *t, void *arg)
 	if (err && (err != -ENOENT || !to.key.path))
 		return err;
 	same = exists && from.ino == to.ino;
-	err = rename_found(t, a, &from, &to, exists);
+	/* What is below moves, too, or must be found empty. */
+	if (sql_is_dir(&from) || (exists && sql_is_dir(&to)))
+		sql_want_all(t);
+	err = sql_claim(t);
+	if (!err)
+		err = rename_found(t, a, &from, &to, exists);
 	/* Two names of one inode: nothing happens. */
 	if (err || same)
 		return err;

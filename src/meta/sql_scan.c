@@ -9,9 +9,10 @@
 	"SELECT f.space_key, f.file_key, " oldest ", " ROW_COLS \
 	" FROM {file} f WHERE "
 #define OLDEST \
-	"(SELECT MIN(p.id) FROM {file} p WHERE p.space_key = f.space_key" \
-	" AND p.file_key = f.file_key AND p.ino IS NULL)"
-#define IN_SPACE "f.space_key = ? AND f.file_key >= ? AND f.file_key < ?"
+	"(SELECT MIN(p.id) FROM {file} p WHERE {eq p.space_key f.space_key}" \
+	" AND {eq p.file_key f.file_key} AND p.ino IS NULL)"
+#define IN_SPACE \
+	"{eq f.space_key} AND {from f.file_key} AND {below f.file_key}"
 #define BY_KEY " ORDER BY f.file_key, f.id"
 #define IN_SPACES "f.space_key >= ? AND f.space_key < ?"
 #define BY_SPACE " ORDER BY f.space_key, f.file_key, f.id"

@@ -22,7 +22,7 @@ static bool is_recent(const struct txn *t, const struct row *r)
 static int count_by_name(struct txn *t, const struct ent *e, int64_t *n)
 {
 	return sql_number(t, n, "SELECT COUNT(*) FROM {file} f WHERE"
-	                  " f.space_key = ? AND f.file_key = ? AND"
+	                  " {eq f.space_key} AND {eq f.file_key} AND"
 	                  " f.stored_at > ?", "tti", e->key.space, e->key.file,
 	                  t->now_us - t->m->opt.thin_ns / 1000);
 }

@@ -13,7 +13,10 @@
 
 static void read_now(struct txn *t)
 {
-	t->now_ns = fsp_now_ns();
+	const struct sqldrv_ops *ops = t->m->drv->ops;
+
+	t->now_ns = ops->now_us ? sql_us_to_ns(ops->now_us(t->m->drv)) :
+		fsp_now_ns();
 	t->now_us = t->now_ns / 1000;
 	t->now_s = t->now_ns / FSP_NS_PER_SEC;
 	if (t->now_s < 1)
@@ -21,17 +24,21 @@ static void read_now(struct txn *t)
 }
 
 static int attempt(struct sql_meta *m, const struct fsp_ctx *ctx,
-                   enum sql_kind kind, sql_fn fn, void *arg)
+                   enum sql_kind kind, struct claims *claims, sql_fn fn,
+                   void *arg)
 {
 	const struct sqldrv_ops *ops = m->drv->ops;
-	struct txn t = { .m = m, .ctx = ctx };
+	struct txn t = { .m = m, .ctx = ctx, .kind = kind, .claims = claims };
 	uint_fast64_t before = atomic_load(&m->written);
 	int err = ops->acquire(m->drv, ctx, kind, &t.c);
 
 	if (err)
 		return err;
 	read_now(&t);
-	err = fn(&t, arg);
+	memset(claims->have, 0, sizeof(claims->have));
+	err = sql_kind_reads(kind) ? 0 : sql_claim(&t);
+	if (!err)
+		err = fn(&t, arg);
 	if (err)
 		ops->rollback(t.c);
 	else
@@ -65,20 +72,30 @@ int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
             enum sql_kind kind, sql_fn fn, void *arg)
 {
 	struct sql_meta *m = (struct sql_meta *)base;
-	int err = -EDEADLK;
+	struct claims claims = { .want = { false } };
+	int tries = 0, err;
 
 	fsp_lock_assert_none();
 	if (!sql_kind_reads(kind) && (m->opt.read_only || m->drv->read_only))
 		return -EROFS;
 	atomic_fetch_add(sql_kind_reads(kind) ? &m->reads : &m->writes, 1);
-	for (int i = 0; err == -EDEADLK && i < MAX_TRIES; i++) {
-		if (i > 0)
-			back_off(m, i);
+	for (;;) {
 		err = fsp_ctx_check(ctx);
 		if (!err)
-			err = attempt(m, ctx, kind, fn, arg);
+			err = attempt(m, ctx, kind, &claims, fn, arg);
+		if (err == SQL_AGAIN) {
+			/* With more claims, or room for more statements, each
+			 * time: that ends. */
+			if (kind == SQL_ONE)
+				kind = SQL_READ;
+			continue;
+		}
+		if (err != -EDEADLK)
+			return err;
+		if (++tries == MAX_TRIES)
+			return -ETIMEDOUT;
+		back_off(m, tries);
 	}
-	return err == -EDEADLK ? -ETIMEDOUT : err;
 }
 
 static int bind(struct sqlstmt *s, const char *types, va_list ap)
@@ -106,8 +123,14 @@ static int bind(struct sqlstmt *s, const char *types, va_list ap)
 static int start(struct txn *t, struct sqlstmt **out, const char *text,
                  const char *types, va_list ap)
 {
-	int err = t->c->drv->ops->prepare(t->c, text, out);
+	int err;
 
+	if (t->kind == SQL_ONE && t->statements) {
+		*out = NULL;
+		return SQL_AGAIN;
+	}
+	t->statements++;
+	err = t->c->drv->ops->prepare(t->c, text, out);
 	if (err) {
 		*out = NULL;
 		return err;

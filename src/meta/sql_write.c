@@ -25,26 +25,39 @@ int sql_touch(struct txn *t, uint64_t dir_ino)
 	               (int64_t)dir_ino);
 }
 
+/*
+ * What was found free is not: PHP takes no places, so it was another writer,
+ * and next time it is found.
+ */
+static int raced(const struct txn *t, int err)
+{
+	return err == -EEXIST && t->c->drv->ops->claim ? -EDEADLK : err;
+}
+
 int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target)
 {
-	return sql_run(t, "INSERT INTO {node} (ino, mode, uid, gid, nlink,"
+	int err = sql_run(t, "INSERT INTO {node} (ino, mode, uid, gid, nlink,"
 	               " rdev, target, atime_ns, mtime_ns, ctime_ns)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	               "iiiiiitiii", (int64_t)ino, (int64_t)n->mode,
 	               (int64_t)n->uid, (int64_t)n->gid, (int64_t)n->nlink,
 	               (int64_t)n->rdev, target, n->atime_ns, n->mtime_ns,
 	               n->ctime_ns);
+
+	return raced(t, err);
 }
 
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us)
 {
-	return sql_run(t, "INSERT INTO {name} (space_key, dir_key, name, live,"
-	               " ino, file_id, owner, since_us)"
-	               " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
-	               "tttizti", k->space, k->dir, k->name, (int64_t)ino,
-	               file_id, owner, since_us);
+	int err = sql_run(t, "INSERT INTO {name} (space_key, dir_key, name,"
+	                  " live, ino, file_id, owner, since_us)"
+	                  " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
+	                  "tttizti", k->space, k->dir, k->name, (int64_t)ino,
+	                  file_id, owner, since_us);
+
+	return raced(t, err);
 }
 
 int sql_close_rows(struct txn *t, const struct key *k, int64_t keep)
@@ -52,7 +65,7 @@ int sql_close_rows(struct txn *t, const struct key *k, int64_t keep)
 	return sql_run(t, "UPDATE {file} SET deleted_at = ?, closed_us ="
 	               " CASE WHEN COALESCE(since_us, stored_at, 0) > ?"
 	               " THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
-	               " WHERE space_key = ? AND file_key = ? AND "
+	               " WHERE {eq space_key} AND {eq file_key} AND "
 	               LIVE("") " AND id <> ?", "iiitti", t->now_s, t->now_us,
 	               t->now_us, k->space, k->file, keep);
 }
@@ -85,7 +98,7 @@ int sql_bury(struct txn *t, struct ent *e)
 	/* A hidden file's row is as PHP's again, and shows when it can. */
 	if (!err && e->hidden)
 		err = sql_run(t, "UPDATE {file} SET ino = NULL"
-		              " WHERE space_key = ? AND file_key = ? AND "
+		              " WHERE {eq space_key} AND {eq file_key} AND "
 		              LIVE(""), "tt", e->key.space, e->key.file);
 	e->dead_id = 0;
 	return err;
@@ -97,7 +110,7 @@ int sql_ensure_space(struct txn *t, const char *space)
 	const char *name;
 	int64_t there;
 	int err = sql_number(t, &there, "SELECT 1 FROM {space} s WHERE"
-	                     " s.space_key = ? AND " LIVE("s.") " LIMIT 1",
+	                     " {eq s.space_key} AND " LIVE("s.") " LIMIT 1",
 	                     "t", space);
 
 	if (err || there)

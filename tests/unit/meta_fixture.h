@@ -25,6 +25,8 @@
 #include "fsp_meta.h"
 #include "fsp_path.h"
 
+#include "../../src/meta/sql_meta.h"
+
 #define FX __attribute__((unused)) static
 
 struct fx {
@@ -45,6 +47,53 @@ FX struct fsp_meta_options fx_options(void)
 	};
 }
 
+/*
+ * SQLite's driver, with claims that exclude nobody but are looked at: all come
+ * before the first statement, in rising order, and nothing is written without
+ * any. What runs again to get more of them runs here as elsewhere.
+ */
+static const struct sqldrv_ops *fx_inner;
+static struct sqldrv_ops fx_claiming;
+static __thread int fx_last;            /* shard, -1 none */
+static __thread bool fx_began;
+
+FX int fx_acquire(struct sqldrv *d, const struct fsp_ctx *ctx,
+                  enum sql_kind kind, struct sqlconn **out)
+{
+	fx_last = -1;
+	fx_began = false;
+	return fx_inner->acquire(d, ctx, kind, out);
+}
+
+FX int fx_claim(struct sqlconn *c, unsigned shard)
+{
+	(void)c;
+	assert_false(fx_began);
+	assert_in_range(shard, fx_last + 1, SQL_SHARDS);
+	fx_last = (int)shard;
+	return 0;
+}
+
+FX int fx_prepare(struct sqlconn *c, const char *text, struct sqlstmt **out)
+{
+	if (strncmp(text, "SELECT", 6) != 0 && fx_last < 0)
+		fail_msg("nothing was claimed for: %s", text);
+	fx_began = true;
+	return fx_inner->prepare(c, text, out);
+}
+
+FX void fx_watch_claims(struct fsp_meta *m)
+{
+	struct sqldrv *d = sql_meta_of(m)->drv;
+
+	fx_inner = d->ops;
+	fx_claiming = *d->ops;
+	fx_claiming.acquire = fx_acquire;
+	fx_claiming.claim = fx_claim;
+	fx_claiming.prepare = fx_prepare;
+	d->ops = &fx_claiming;
+}
+
 FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
 {
 	char *error = NULL;
@@ -53,6 +102,7 @@ FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
 	if (err)
 		fail_msg("open: %d %s", err, error ? error : "");
 	assert_null(error);
+	fx_watch_claims(f->m);
 }
 
 FX void fx_close(struct fx *f)
