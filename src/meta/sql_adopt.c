@@ -296,7 +296,7 @@ int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)
 			return -ENOMEM;
 		err = sql_resolve(t, ref, e);
 	}
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n && !err; i++)
 		sql_want(t, l->v[i].key.space);
 	if (!err)
 		err = sql_claim(t);

@@ -52,7 +52,7 @@ static int forget(struct txn *t, void *arg)
 	if (!err)
 		err = sql_read_names(s, &names);
 	sql_end(&s);
-	for (size_t i = 0; i < names.n; i++)
+	for (size_t i = 0; i < names.n && !err; i++)
 		sql_want(t, names.v[i].key.space);
 	if (!err)
 		err = sql_claim(t);

@@ -466,6 +466,8 @@ static void test_remove(void **state)
 	ref = (struct fsp_ref){ c.attr.ino, "a/t/r/f" };
 	assert_int_equal(f->m->ops->getattr(f->m, &f->ctx, &ref, &e), -ESTALE);
 	assert_int_equal(fx_commit_ref(f, &ref, '2', 1, 0, &e), -ESTALE);
+	ref.path = NULL;
+	assert_int_equal(fx_commit_ref(f, &ref, '2', 1, 0, &e), -ESTALE);
 	assert_true(fx_number(f, "SELECT deleted_at FROM filespace_file") > 0);
 
 	/* a pending name counts, too */
