@@ -16,17 +16,24 @@
 
 struct fsp_config;
 struct fsp_ctx;
+struct fsp_health;
 
 struct fsp_store {
 	struct fsp_config *config;      /* owned, as all of these */
 	struct fsp_meta *meta;
 	struct fsp_objstore *objects;   /* the outermost decorator is counting */
+	struct fsp_health *health;      /* FSP_PART_* */
 	struct fsp_keys keys;
 	enum fsp_format format;         /* of new objects */
 	int level;                      /* bzip2 */
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
 };
+
+/* The parts of `health`. */
+#define FSP_PART_DATABASE "database"
+#define FSP_PART_OBJECTS "objects"
+#define FSP_PART_SPOOL "spool"
 
 void fsp_store_close(struct fsp_store *s);
 

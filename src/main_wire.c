@@ -16,6 +16,7 @@
 #include "fsp_config.h"
 #include "fsp_ctx.h"
 #include "fsp_file.h"
+#include "fsp_health.h"
 #include "fsp_lock.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
@@ -228,6 +229,26 @@ static bool is_new(const struct fsp_config *c)
 	       absent_or_empty(fsp_config_str(c, "file", "path"));
 }
 
+/* What is lost with a part is told to users by user.filespace.health. */
+static int open_health(struct fsp_store *s)
+{
+	static const char *const parts[][2] = {
+		{ FSP_PART_DATABASE, "only what is cached can be found and "
+		                     "read, and nothing can be written" },
+		{ FSP_PART_OBJECTS, "reads of cached files work, others do "
+		                    "not, and writes fail at close" },
+		{ FSP_PART_SPOOL, "nothing can be written" },
+	};
+	int err = fsp_health_new(&s->health);
+
+	for (size_t i = 0; !err && i < 3; i++) {
+		struct fsp_health_part *p;
+
+		err = fsp_health_add(s->health, parts[i][0], parts[i][1], &p);
+	}
+	return err;
+}
+
 int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
                   char **error)
 {
@@ -238,6 +259,8 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	if (!s)
 		return -ENOMEM;
 	err = load(o, &s->config, &made, error);
+	if (!err)
+		err = open_health(s);
 	if (!err)
 		err = fsp_config_check(s->config, error);
 	if (!err) {

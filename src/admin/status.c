@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fsp_admin.h"
@@ -21,6 +22,7 @@ struct mount {
 	int64_t pid, started_us;
 	bool read_only;
 	const char *state;
+	char *health;                   /* what it says of itself, or NULL */
 };
 
 struct kept {
@@ -49,6 +51,7 @@ static void status_free(struct status *s)
 		free(s->mounts[i].id);
 		free(s->mounts[i].host);
 		free(s->mounts[i].path);
+		free(s->mounts[i].health);
 	}
 	for (size_t i = 0; i < s->n_kept; i++) {
 		free(s->kept[i].id);
@@ -61,6 +64,15 @@ static void status_free(struct status *s)
 
 #define STATUS __attribute__((cleanup(status_free)))
 
+/* In fresh memory; NULL where the mount does not tell us. */
+static char *read_health(const char *path)
+{
+	char line[1024];
+	ssize_t n = getxattr(path, "user.filespace.health", line, sizeof(line));
+
+	return n > 0 ? strndup(line, (size_t)n) : NULL;
+}
+
 static int add_mount(void *arg, const struct fsp_mountinfo *i)
 {
 	struct status *s = arg;
@@ -71,7 +83,7 @@ static int add_mount(void *arg, const struct fsp_mountinfo *i)
 	s->mounts = m;
 	m += s->n_mounts++;
 	*m = (struct mount){ strdup(i->id), strdup(i->host), strdup(i->path),
-		             i->pid, i->started_us, i->read_only, "dead" };
+		             i->pid, i->started_us, i->read_only, "dead", NULL };
 	if (!m->id || !m->host || !m->path)
 		return -ENOMEM;
 	if (strcmp(m->host, s->host) != 0)
@@ -112,6 +124,9 @@ static int collect(struct fsp_admin *a, struct status *s)
 		err = fsp_spool_each_kept(s->spool, add_kept, s);
 	/* The room is shown where it is known; the rest does not need it. */
 	s->has_space = fsp_obj_space(st->objects, &a->ctx, &s->space) == 0;
+	for (size_t i = 0; i < s->n_mounts; i++)
+		if (strcmp(s->mounts[i].state, "alive") == 0)
+			s->mounts[i].health = read_health(s->mounts[i].path);
 	return err;
 }
 
@@ -144,6 +159,20 @@ static void print_counts(const struct status *s, FILE *out)
 	        c->others, c->versions);
 	fprintf(out, "Pending    %" PRIu64 " names created and not yet stored\n",
 	        c->pending);
+}
+
+static void print_health(const struct status *s, FILE *out)
+{
+	for (size_t i = 0; i < s->n_mounts; i++) {
+		FSP_FREE char *path = fsp_text_visible(s->mounts[i].path);
+		FSP_FREE char *line = NULL;
+
+		if (!s->mounts[i].health)
+			continue;
+		line = fsp_text_visible(s->mounts[i].health);
+		fprintf(out, "Health     %s: %s\n", path ? path : "?",
+		        line ? line : "?");
+	}
 }
 
 static int print_mounts(const struct status *s, FILE *out)
@@ -207,7 +236,10 @@ static int print_text(const struct status *s, FILE *out)
 	print_place(s, out);
 	print_counts(s, out);
 	err = print_mounts(s, out);
-	return err ? err : print_kept(s, out);
+	if (err)
+		return err;
+	print_health(s, out);
+	return print_kept(s, out);
 }
 
 static void json_mounts(const struct status *s, struct fsp_json *j)
@@ -224,6 +256,7 @@ static void json_mounts(const struct status *s, struct fsp_json *j)
 		fsp_json_time(j, "started", m->started_us);
 		fsp_json_bool(j, "read_only", m->read_only);
 		fsp_json_str(j, "state", m->state);
+		fsp_json_str(j, "health", m->health);
 		fsp_json_end_object(j);
 	}
 	fsp_json_end_list(j);

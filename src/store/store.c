@@ -5,6 +5,7 @@
 
 #include "fsp_buf.h"
 #include "fsp_config.h"
+#include "fsp_health.h"
 
 void fsp_store_close(struct fsp_store *s)
 {
@@ -12,6 +13,7 @@ void fsp_store_close(struct fsp_store *s)
 		return;
 	fsp_meta_close(s->meta);
 	fsp_obj_close(s->objects);
+	fsp_health_free(s->health);     /* they report to it */
 	fsp_config_free(s->config);
 	fsp_wipe(&s->keys, sizeof(s->keys));
 	free(s);

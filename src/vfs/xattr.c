@@ -8,13 +8,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
+#include "fsp_health.h"
 #include "fsp_path.h"
-#include "fsp_version.h"
 
 #define FACTS "user.filespace."
 
@@ -91,23 +93,39 @@ static int key_fact(const char *path, const char *what, struct fsp_buf *out)
 	return err;
 }
 
-/* One line on what works. A call that fails here says so by its error. */
+/* Can anything be written to the spool now? */
+static int spool_error(struct fsp_vfs *v)
+{
+	struct statvfs st;
+
+	if (access(v->spool_dir, W_OK) < 0 || statvfs(v->spool_dir, &st) < 0)
+		return -errno;
+	return st.f_bavail ? 0 : -ENOSPC;
+}
+
+/*
+ * One line on what works. Where no breaker watches a part, it is looked at
+ * now.
+ */
 static int health_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct fsp_buf *out)
 {
+	static const struct fsp_ref ref = { .ino = FSP_INO_ROOT, .path = "" };
+	struct fsp_health *h = v->store->health;
 	struct fsp_space s;
 	struct fsp_entry root;
-	char since[32];
-	struct fsp_ref ref = { .ino = FSP_INO_ROOT, .path = "" };
 	int db = fsp_meta_getattr(v->store->meta, ctx, &ref, &root);
 	int store = fsp_obj_space(v->store->objects, ctx, &s);
+	int err;
 
+	fsp_health_seen(fsp_health_find(h, FSP_PART_DATABASE), db);
+	if (store != -ENOTSUP)
+		fsp_health_seen(fsp_health_find(h, FSP_PART_OBJECTS), store);
+	fsp_health_seen(fsp_health_find(h, FSP_PART_SPOOL), spool_error(v));
 	fsp_buf_reset(out);
-	return fsp_buf_printf(out, "database %s, objects %s, %s, since %s",
-	                      db ? strerror(-db) : "ok",
-	                      store && store != -ENOTSUP ? strerror(-store) : "ok",
-	                      v->store->read_only ? "read-only" : "writable",
-	                      fsp_time_format(since, v->started_us));
+	err = fsp_health_line(h, out);
+	return err ? err : fsp_buf_adds(out, v->store->read_only
+	                                     ? "; read-only" : "; writable");
 }
 
 static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,

@@ -42,8 +42,12 @@ equal g "$(getfattr --only-values -n user.filespace.key "$A/$R/g")" key
 equal "$(stat -c %s "$WORK/store/objects/$want")" "$(getfattr --only-values -n user.filespace.stored_size "$A/$R/g")" "stored size"
 equal "$(sqlite3 "$WORK/store/meta.db" "select id from filespace_file where file_key='g' and deleted_at=0")" \
 	"$(getfattr --only-values -n user.filespace.version "$A/$R/g")" version
-getfattr --only-values -n user.filespace.health "$A" | grep -q '^database ok, objects ok, writable, since 2' ||
-	fail "health: $(getfattr --only-values -n user.filespace.health "$A")"
+health=$(getfattr --only-values -n user.filespace.health "$A")
+since='ok since 2[0-9-]*T[0-9:]*Z'
+grep -q "^database $since; objects $since; spool $since; writable\$" <<<"$health" ||
+	fail "health: $health"
+"$CTL" -s "$WORK/store" status | grep -qxF "Health     $A: $health" ||
+	fail "status: $("$CTL" -s "$WORK/store" status)"
 must_say "not permitted" setfattr -n user.filespace.hash -v x "$A/$R/g"
 mkdir "$WORK/src"
 cp -a "$A/$R/." "$WORK/src/" 2>/dev/null || true
