@@ -1,12 +1,14 @@
 /*
  * The object store: immutable bytes under a key.
  *
- * One interface; backends (directory; S3) and decorators (retry, breaker,
- * fault) implement it. A backend makes one attempt. Keys come without the
- * configured prefix. Any thread may call; a writer belongs to one thread.
+ * One interface; backends (directory; S3) and decorators (breaker, count,
+ * fault) implement it. A backend that speaks with a server repeats what is
+ * worth repeating itself, since it alone knows what has arrived. Keys come
+ * without the configured prefix. Any thread may call; a writer belongs to one
+ * thread, and the context of its begin holds until its end.
  *
- * Errors everywhere: -ENOENT no such object, -EHOSTDOWN, -ETIMEDOUT,
- * -ENOSPC, -EDQUOT, -EROFS, -EACCES, -EIO, -ENOMEM, -EINVAL (bad key).
+ * Errors everywhere: -ENOENT no such object, -EHOSTDOWN, -ETIMEDOUT, -EINTR,
+ * -ENOSPC, -EDQUOT, -EFBIG, -EROFS, -EACCES, -EIO, -ENOMEM, -EINVAL (bad key).
  */
 #ifndef FSP_OBJSTORE_H
 #define FSP_OBJSTORE_H
@@ -28,6 +30,13 @@ struct fsp_space {
 	uint64_t total, free, avail;
 };
 
+/* Requests to a server, and bytes of bodies. */
+struct fsp_obj_traffic {
+	uint64_t puts, gets, heads, dels, lists;
+	uint64_t retries;               /* of those */
+	uint64_t up, down;
+};
+
 struct fsp_objstore_ops {
 	/*
 	 * Begins an object. Nothing is visible under the key until commit,
@@ -42,17 +51,29 @@ struct fsp_objstore_ops {
 	/* The whole object, piece by piece, to the sink. */
 	int (*get)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	           const char *key, fsp_obj_sink sink, void *arg);
+	/* len bytes from off, fewer or none where the object ends before. */
+	int (*get_range)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+	                 const char *key, uint64_t off, uint64_t len,
+	                 fsp_obj_sink sink, void *arg);
 	/* Its size. */
 	int (*head)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	            const char *key, uint64_t *size);
 	/* A missing object is no error. */
 	int (*del)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	           const char *key);
+	/* Goes on after one that fails; the first error. */
+	int (*del_many)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+	                const char *const *keys, size_t n);
+	/*
+	 * Those whose key begins with prefix, "" for all, in any order. each()
+	 * may call the store.
+	 */
 	int (*list)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-	            fsp_obj_each each, void *arg);
-	/* -ENOTSUP where there is no such thing. */
+	            const char *prefix, fsp_obj_each each, void *arg);
+	/* -ENOTSUP where there is no such thing; so traffic. */
 	int (*space)(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	             struct fsp_space *out);
+	int (*traffic)(struct fsp_objstore *s, struct fsp_obj_traffic *out);
 	void (*close)(struct fsp_objstore *s);
 };
 
@@ -73,14 +94,20 @@ int fsp_obj_put_commit(struct fsp_objwriter *w);
 void fsp_obj_put_abort(struct fsp_objwriter *w);        /* NULL is fine */
 int fsp_obj_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                 const char *key, fsp_obj_sink sink, void *arg);
+int fsp_obj_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                      const char *key, uint64_t off, uint64_t len,
+                      fsp_obj_sink sink, void *arg);
 int fsp_obj_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                  const char *key, uint64_t *size);
 int fsp_obj_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                 const char *key);
+int fsp_obj_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                     const char *const *keys, size_t n);
 int fsp_obj_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                 fsp_obj_each each, void *arg);
+                 const char *prefix, fsp_obj_each each, void *arg);
 int fsp_obj_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                   struct fsp_space *out);
+int fsp_obj_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out);
 void fsp_obj_close(struct fsp_objstore *s);             /* NULL is fine */
 
 /*

@@ -89,6 +89,14 @@ static int g_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	                              arg));
 }
 
+static int g_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                       const char *key, uint64_t off, uint64_t len,
+                       fsp_obj_sink sink, void *arg)
+{
+	return THROUGH(s, fsp_obj_get_range(guarded_of(s)->inner, ctx, key, off,
+	                                    len, sink, arg));
+}
+
 static int g_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                   const char *key, uint64_t *size)
 {
@@ -101,16 +109,28 @@ static int g_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return THROUGH(s, fsp_obj_del(guarded_of(s)->inner, ctx, key));
 }
 
-static int g_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                  fsp_obj_each each, void *arg)
+static int g_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                      const char *const *keys, size_t n)
 {
-	return THROUGH(s, fsp_obj_list(guarded_of(s)->inner, ctx, each, arg));
+	return THROUGH(s, fsp_obj_del_many(guarded_of(s)->inner, ctx, keys, n));
+}
+
+static int g_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                  const char *prefix, fsp_obj_each each, void *arg)
+{
+	return THROUGH(s, fsp_obj_list(guarded_of(s)->inner, ctx, prefix, each,
+	                               arg));
 }
 
 static int g_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                    struct fsp_space *out)
 {
 	return THROUGH(s, fsp_obj_space(guarded_of(s)->inner, ctx, out));
+}
+
+static int g_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	return fsp_obj_traffic(guarded_of(s)->inner, out);
 }
 
 static void g_close(struct fsp_objstore *s)
@@ -128,10 +148,13 @@ static const struct fsp_objstore_ops ops = {
 	.put_commit = g_put_commit,
 	.put_abort = g_put_abort,
 	.get = g_get,
+	.get_range = g_get_range,
 	.head = g_head,
 	.del = g_del,
+	.del_many = g_del_many,
 	.list = g_list,
 	.space = g_space,
+	.traffic = g_traffic,
 	.close = g_close,
 };
 

@@ -77,6 +77,16 @@ static int count_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return fsp_obj_get(c->inner, ctx, key, sink, arg);
 }
 
+static int count_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                           const char *key, uint64_t off, uint64_t len,
+                           fsp_obj_sink sink, void *arg)
+{
+	struct count_store *c = counter_of(s);
+
+	atomic_fetch_add(&c->get, 1);
+	return fsp_obj_get_range(c->inner, ctx, key, off, len, sink, arg);
+}
+
 static int count_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                       const char *key, uint64_t *size)
 {
@@ -95,19 +105,33 @@ static int count_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return fsp_obj_del(c->inner, ctx, key);
 }
 
+static int count_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          const char *const *keys, size_t n)
+{
+	struct count_store *c = counter_of(s);
+
+	atomic_fetch_add(&c->del, n);
+	return fsp_obj_del_many(c->inner, ctx, keys, n);
+}
+
 static int count_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                      fsp_obj_each each, void *arg)
+                      const char *prefix, fsp_obj_each each, void *arg)
 {
 	struct count_store *c = counter_of(s);
 
 	atomic_fetch_add(&c->list, 1);
-	return fsp_obj_list(c->inner, ctx, each, arg);
+	return fsp_obj_list(c->inner, ctx, prefix, each, arg);
 }
 
 static int count_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                        struct fsp_space *out)
 {
 	return fsp_obj_space(counter_of(s)->inner, ctx, out);
+}
+
+static int count_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	return fsp_obj_traffic(counter_of(s)->inner, out);
 }
 
 static void count_close(struct fsp_objstore *s)
@@ -124,10 +148,13 @@ static const struct fsp_objstore_ops count_ops = {
 	.put_commit = count_put_commit,
 	.put_abort = count_put_abort,
 	.get = count_get,
+	.get_range = count_get_range,
 	.head = count_head,
 	.del = count_del,
+	.del_many = count_del_many,
 	.list = count_list,
 	.space = count_space,
+	.traffic = count_traffic,
 	.close = count_close,
 };
 

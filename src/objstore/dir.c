@@ -147,24 +147,25 @@ static int open_object(struct dir_store *d, const char *key, int *out)
 	return 0;
 }
 
-static int dir_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                   const char *key, fsp_obj_sink sink, void *arg)
+static int dir_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                         const char *key, uint64_t off, uint64_t len,
+                         fsp_obj_sink sink, void *arg)
 {
 	struct dir_store *d = dir_of(s);
 	FSP_CLOSE int fd = -1;
 	FSP_FREE char *buf = malloc(PIECE);
-	off_t off = 0;
 	ssize_t n;
 	int rc;
 
 	if (!buf)
 		return -ENOMEM;
 	rc = open_object(d, key, &fd);
-	for (; !rc; off += n) {
+	for (; !rc && len; off += (uint64_t)n, len -= (uint64_t)n) {
 		rc = fsp_ctx_check(ctx);
 		if (rc)
 			break;
-		n = fsp_pread_full(fd, buf, PIECE, off);
+		n = fsp_pread_full(fd, buf, len < PIECE ? len : PIECE,
+		                   (off_t)off);
 		if (n < 0)
 			return map_error(d, (int)n);
 		if (!n)
@@ -172,6 +173,12 @@ static int dir_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 		rc = sink(arg, buf, (size_t)n);
 	}
 	return rc;
+}
+
+static int dir_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                   const char *key, fsp_obj_sink sink, void *arg)
+{
+	return dir_get_range(s, ctx, key, 0, INT64_MAX, sink, arg);
 }
 
 static int dir_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -208,6 +215,23 @@ static int dir_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return rc == -ENOENT ? 0 : rc;
 }
 
+static int dir_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                        const char *const *keys, size_t n)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int rc = fsp_ctx_check(ctx);
+
+		if (rc)
+			return rc;
+		rc = dir_del(s, ctx, keys[i]);
+		if (!first)
+			first = rc;
+	}
+	return first;
+}
+
 static int list_one(struct dir_store *d, const char *name, fsp_obj_each each,
                     void *arg)
 {
@@ -225,8 +249,9 @@ static int list_one(struct dir_store *d, const char *name, fsp_obj_each each,
 }
 
 static int list_all(struct dir_store *d, DIR *dir, const struct fsp_ctx *ctx,
-                    fsp_obj_each each, void *arg)
+                    const char *prefix, fsp_obj_each each, void *arg)
 {
+	size_t len = strlen(prefix);
 	const struct dirent *de;
 	int rc = 0;
 
@@ -238,13 +263,14 @@ static int list_all(struct dir_store *d, DIR *dir, const struct fsp_ctx *ctx,
 		de = readdir(dir);
 		if (!de)
 			return map_error(d, -errno);
-		rc = list_one(d, de->d_name, each, arg);
+		if (strncmp(de->d_name, prefix, len) == 0)
+			rc = list_one(d, de->d_name, each, arg);
 	}
 	return rc;
 }
 
 static int dir_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                    fsp_obj_each each, void *arg)
+                    const char *prefix, fsp_obj_each each, void *arg)
 {
 	struct dir_store *d = dir_of(s);
 	DIR *dir;
@@ -259,7 +285,7 @@ static int dir_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 		close(fd);
 		return -ENOMEM;
 	}
-	rc = list_all(d, dir, ctx, each, arg);
+	rc = list_all(d, dir, ctx, prefix, each, arg);
 	closedir(dir);
 	return rc;
 }
@@ -279,6 +305,14 @@ static int dir_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return 0;
 }
 
+/* There is no server. */
+static int dir_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	(void)s;
+	(void)out;
+	return -ENOTSUP;
+}
+
 static void dir_close(struct fsp_objstore *s)
 {
 	struct dir_store *d = dir_of(s);
@@ -293,10 +327,13 @@ static const struct fsp_objstore_ops dir_ops = {
 	.put_commit = dir_put_commit,
 	.put_abort = dir_put_abort,
 	.get = dir_get,
+	.get_range = dir_get_range,
 	.head = dir_head,
 	.del = dir_del,
+	.del_many = dir_del_many,
 	.list = dir_list,
 	.space = dir_space,
+	.traffic = dir_traffic,
 	.close = dir_close,
 };
 

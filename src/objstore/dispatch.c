@@ -77,6 +77,18 @@ int fsp_obj_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return rc ? rc : s->ops->get(s, ctx, key, sink, arg);
 }
 
+int fsp_obj_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                      const char *key, uint64_t off, uint64_t len,
+                      fsp_obj_sink sink, void *arg)
+{
+	int rc = check(ctx, key);
+
+	if (!rc && len > INT64_MAX - (off < INT64_MAX ? off : INT64_MAX))
+		rc = -EINVAL;
+	return rc || !len ? rc
+		: s->ops->get_range(s, ctx, key, off, len, sink, arg);
+}
+
 int fsp_obj_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                  const char *key, uint64_t *size)
 {
@@ -93,12 +105,23 @@ int fsp_obj_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return rc ? rc : s->ops->del(s, ctx, key);
 }
 
-int fsp_obj_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                 fsp_obj_each each, void *arg)
+int fsp_obj_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                     const char *const *keys, size_t n)
 {
 	int rc = check(ctx, NULL);
 
-	return rc ? rc : s->ops->list(s, ctx, each, arg);
+	for (size_t i = 0; !rc && i < n; i++)
+		if (!fsp_obj_key_valid(keys[i]))
+			rc = -EINVAL;
+	return rc || !n ? rc : s->ops->del_many(s, ctx, keys, n);
+}
+
+int fsp_obj_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                 const char *prefix, fsp_obj_each each, void *arg)
+{
+	int rc = check(ctx, *prefix ? prefix : NULL);
+
+	return rc ? rc : s->ops->list(s, ctx, prefix, each, arg);
 }
 
 int fsp_obj_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -107,6 +130,11 @@ int fsp_obj_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	int rc = check(ctx, NULL);
 
 	return rc ? rc : s->ops->space(s, ctx, out);
+}
+
+int fsp_obj_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	return s->ops->traffic(s, out);
 }
 
 void fsp_obj_close(struct fsp_objstore *s)

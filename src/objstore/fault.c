@@ -110,6 +110,17 @@ static int fault_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return rc ? rc : fsp_obj_get(t.f->inner, ctx, key, tap_sink, &t);
 }
 
+static int fault_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                           const char *key, uint64_t off, uint64_t len,
+                           fsp_obj_sink sink, void *arg)
+{
+	struct tap t = { fault_of(s), sink, arg };
+	int rc = turn(t.f);
+
+	return rc ? rc : fsp_obj_get_range(t.f->inner, ctx, key, off, len,
+	                                   tap_sink, &t);
+}
+
 static int fault_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                       const char *key, uint64_t *size)
 {
@@ -126,12 +137,20 @@ static int fault_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return rc ? rc : fsp_obj_del(fault_of(s)->inner, ctx, key);
 }
 
-static int fault_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                      fsp_obj_each each, void *arg)
+static int fault_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          const char *const *keys, size_t n)
 {
 	int rc = turn(fault_of(s));
 
-	return rc ? rc : fsp_obj_list(fault_of(s)->inner, ctx, each, arg);
+	return rc ? rc : fsp_obj_del_many(fault_of(s)->inner, ctx, keys, n);
+}
+
+static int fault_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                      const char *prefix, fsp_obj_each each, void *arg)
+{
+	int rc = turn(fault_of(s));
+
+	return rc ? rc : fsp_obj_list(fault_of(s)->inner, ctx, prefix, each, arg);
 }
 
 static int fault_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -140,6 +159,11 @@ static int fault_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	int rc = turn(fault_of(s));
 
 	return rc ? rc : fsp_obj_space(fault_of(s)->inner, ctx, out);
+}
+
+static int fault_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	return fsp_obj_traffic(fault_of(s)->inner, out);
 }
 
 static void fault_close(struct fsp_objstore *s)
@@ -154,10 +178,13 @@ static const struct fsp_objstore_ops fault_ops = {
 	.put_commit = fault_put_commit,
 	.put_abort = fault_put_abort,
 	.get = fault_get,
+	.get_range = fault_get_range,
 	.head = fault_head,
 	.del = fault_del,
+	.del_many = fault_del_many,
 	.list = fault_list,
 	.space = fault_space,
+	.traffic = fault_traffic,
 	.close = fault_close,
 };
 

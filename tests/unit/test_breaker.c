@@ -394,6 +394,13 @@ static int o_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return srv.answer ? srv.answer : sink(arg, "x", 1);
 }
 
+static int o_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                       const char *key, uint64_t off, uint64_t len,
+                       fsp_obj_sink sink, void *arg)
+{
+	return off == 3 && len == 4 ? o_get(s, ctx, key, sink, arg) : -EIO;
+}
+
 static int o_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                   const char *key, uint64_t *size)
 {
@@ -418,13 +425,19 @@ static int o_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return srv.answer;
 }
 
+static int o_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                      const char *const *keys, size_t n)
+{
+	return n == 1 ? o_del(s, ctx, keys[0]) : -EIO;
+}
+
 static int o_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
-                  fsp_obj_each each, void *arg)
+                  const char *prefix, fsp_obj_each each, void *arg)
 {
 	(void)s;
 	(void)ctx;
 	srv.calls++;
-	return srv.answer ? srv.answer : each(arg, "k", 1, 2);
+	return srv.answer ? srv.answer : each(arg, prefix, 1, 2);
 }
 
 static int o_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -437,6 +450,14 @@ static int o_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	return srv.answer;
 }
 
+/* Asks nobody, so it is answered always. */
+static int o_traffic(struct fsp_objstore *s, struct fsp_obj_traffic *out)
+{
+	(void)s;
+	out->up = 9;
+	return 0;
+}
+
 static void o_close(struct fsp_objstore *s)
 {
 	((struct fake_store *)s)->closed = true;
@@ -445,8 +466,9 @@ static void o_close(struct fsp_objstore *s)
 static const struct fsp_objstore_ops fake_ops = {
 	.put_begin = o_put_begin, .put_write = o_put_write,
 	.put_commit = o_put_commit, .put_abort = o_put_abort, .get = o_get,
-	.head = o_head, .del = o_del, .list = o_list, .space = o_space,
-	.close = o_close
+	.get_range = o_get_range, .head = o_head, .del = o_del,
+	.del_many = o_del_many, .list = o_list, .space = o_space,
+	.traffic = o_traffic, .close = o_close
 };
 
 static int sink(void *arg, const void *buf, size_t len)
@@ -465,7 +487,9 @@ static int each_key(void *arg, const char *key, uint64_t size, int64_t mtime_us)
 /* Each call once; all have to return `want`. */
 static void all_objects(struct fsp_objstore *s, int want)
 {
+	static const char *const key = "k";
 	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_obj_traffic t;
 	struct fsp_objwriter *w;
 	struct fsp_space space;
 	uint64_t size;
@@ -476,10 +500,15 @@ static void all_objects(struct fsp_objstore *s, int want)
 	if (!want)
 		assert_int_equal(fsp_obj_put_commit(w), 0);
 	assert_int_equal(fsp_obj_get(s, &ctx, "k", sink, NULL), want);
+	assert_int_equal(fsp_obj_get_range(s, &ctx, "k", 3, 4, sink, NULL),
+	                 want);
 	assert_int_equal(fsp_obj_head(s, &ctx, "k", &size), want);
 	assert_int_equal(fsp_obj_del(s, &ctx, "k"), want);
-	assert_int_equal(fsp_obj_list(s, &ctx, each_key, NULL), want);
+	assert_int_equal(fsp_obj_del_many(s, &ctx, &key, 1), want);
+	assert_int_equal(fsp_obj_list(s, &ctx, "k", each_key, NULL), want);
 	assert_int_equal(fsp_obj_space(s, &ctx, &space), want);
+	assert_int_equal(fsp_obj_traffic(s, &t), 0);
+	assert_int_equal(t.up, 9);
 }
 
 static void test_objects(void **state)
@@ -494,7 +523,7 @@ static void test_objects(void **state)
 	o.probe = NULL;
 	assert_int_equal(fsp_objstore_breaker(&fake.base, &o, &s), 0);
 	all_objects(s, 0);
-	assert_int_equal(srv.calls, 8);
+	assert_int_equal(srv.calls, 10);
 	srv.answer = -ENOENT;
 	all_objects(s, -ENOENT);
 	srv.answer = 0;
