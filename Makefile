@@ -28,7 +28,7 @@ LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 LDLIBS := $(shell pkg-config --libs $(PKGS)) -lbz2
 
 LIB_SRC := $(sort $(filter-out src/main_%,$(wildcard src/*.c src/*/*.c)))
-WIRE_OBJ := $(patsubst %.c,$B/%.o,$(wildcard src/main_wire.c))
+WIRE_OBJ := $(patsubst %.c,$B/%.o,$(wildcard src/main_wire*.c))
 MAINS := filespacefs filespacectl mount.filespacefs
 LIB_OBJ := $(LIB_SRC:%.c=$B/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
@@ -42,8 +42,8 @@ all: $(MAINS:%=$B/%) bin
 bin: $(MAINS:%=$B/%)
 	@mkdir -p bin && for p in $(MAINS); do ln -sf ../$B/$$p bin/$$p; done
 
-$B/filespacefs: $B/src/main_mount.o $B/src/main_wire.o $B/libfsp.a
-$B/filespacectl: $B/src/main_ctl.o $B/src/main_wire.o $B/libfsp.a
+$B/filespacefs: $B/src/main_mount.o $(WIRE_OBJ) $B/libfsp.a
+$B/filespacectl: $B/src/main_ctl.o $(WIRE_OBJ) $B/libfsp.a
 $B/mount.filespacefs: $B/src/main_helper.o $B/libfsp.a
 $(MAINS:%=$B/%):
 	@echo "  LD   $@"

@@ -73,6 +73,7 @@ struct fsp_wire_options {
 	int n_options;
 	bool read_only;
 	bool may_create;                /* make an embedded store on first use */
+	bool ask_servers;               /* refuse settings that they refuse */
 };
 
 /*

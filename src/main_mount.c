@@ -388,6 +388,7 @@ static int run(struct args *a)
 		.n_options = a->n_settings,
 		.read_only = a->read_only,
 		.may_create = !a->helper,
+		.ask_servers = true,
 	};
 	struct rlimit no_core = { 0, 0 };
 	struct fsp_store *s;

@@ -20,6 +20,7 @@
 #include "fsp_lock.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
+#include "main_wire.h"
 
 #define CONNECTIONS 8   /* to the database, at the most, for each process */
 
@@ -99,22 +100,74 @@ int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
 	return load(&look, out, &made, error);
 }
 
-static int open_objects(struct fsp_store *s, bool create, char **error)
+static bool has_adapter(const struct fsp_config *c, const char *name)
+{
+	return strcmp(fsp_config_str(c, "general", "adapter"), name) == 0;
+}
+
+/*
+ * A store without a database is made one only where there are no objects
+ * either: a lost meta.db must not be covered up by an empty one. 1 yes, 0 no.
+ */
+static int is_new(struct fsp_store *s, char **error)
+{
+	const struct fsp_config *c = s->config;
+
+	if (access(fsp_config_str(c, "sqlite", "path"), F_OK) == 0)
+		return 0;
+	if (has_adapter(c, "s3"))
+		return fsp_wire_s3_empty(s->objects, error);
+	return absent_or_empty(fsp_config_str(c, "file", "path"));
+}
+
+static int open_dir(struct fsp_store *s, bool create, struct fsp_objstore **out,
+                    char **error)
 {
 	const char *path = fsp_config_str(s->config, "file", "path");
-	struct fsp_objstore *dir, *counted;
-	int err = fsp_objstore_dir_open(path, create, s->read_only, &dir);
+	int err = fsp_objstore_dir_open(path, create, s->read_only, out);
 
-	if (err) {
+	if (err)
 		*error = fsp_strf("objects in %s: %s", path, strerror(-err));
+	return err;
+}
+
+static int open_s3(struct fsp_store *s, bool ask, struct fsp_objstore **out,
+                   char **error)
+{
+	int err = fsp_wire_s3_open(s->config, s->read_only, out, error);
+
+	if (!err && ask)
+		err = fsp_wire_s3_ask(*out, error);
+	return err;
+}
+
+/*
+ * *create: what is missing is made; in: certainly. A directory of objects is
+ * looked at before it is opened, which may make it, a bucket after.
+ */
+static int open_objects(struct fsp_store *s, const struct fsp_wire_options *o,
+                        bool *create, char **error)
+{
+	bool s3 = has_adapter(s->config, "s3");
+	bool look = !*create && o->may_create && !s->read_only;
+	struct fsp_objstore *inner = NULL;
+	int err;
+
+	if (look && !s3)
+		*create = is_new(s, error) > 0;
+	err = s3 ? open_s3(s, o->ask_servers, &inner, error)
+		: open_dir(s, *create, &inner, error);
+	if (!err)
+		err = fsp_objstore_count(inner, &s->objects);
+	if (err) {
+		fsp_obj_close(inner);
 		return err;
 	}
-	err = fsp_objstore_count(dir, &counted);
-	if (err)
-		fsp_obj_close(dir);
-	else
-		s->objects = counted;
-	return err;
+	if (look && s3) {
+		err = is_new(s, error);
+		*create = err > 0;
+	}
+	return err < 0 ? err : 0;
 }
 
 static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours)
@@ -219,16 +272,6 @@ static int check_key(struct fsp_store *s, char **error)
 	return err;
 }
 
-/*
- * A store without a database is made one only where there are no objects
- * either: a lost meta.db must not be covered up by an empty one.
- */
-static bool is_new(const struct fsp_config *c)
-{
-	return access(fsp_config_str(c, "sqlite", "path"), F_OK) != 0 &&
-	       absent_or_empty(fsp_config_str(c, "file", "path"));
-}
-
 /* What is lost with a part is told to users by user.filespace.health. */
 static int open_health(struct fsp_store *s)
 {
@@ -266,10 +309,9 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	if (!err) {
 		s->read_only = o->read_only ||
 			fsp_config_bool(s->config, "mount", "read_only");
-		create = made || (o->may_create && !s->read_only &&
-		                  is_new(s->config));
+		create = made;
 		set_codec(s);
-		err = open_objects(s, create, error);
+		err = open_objects(s, o, &create, error);
 		if (!err)
 			err = open_meta(s, create, error);
 		if (!err)
@@ -302,7 +344,8 @@ static void undo_init(const char *dir)
 int fsp_wire_init(const char *dir, const char *const *options, int n,
                   char **error)
 {
-	struct fsp_wire_options o = { .source = dir, .may_create = true };
+	struct fsp_wire_options o = { .source = dir, .may_create = true,
+		                      .ask_servers = true };
 	struct fsp_store *s;
 	int err;
 

@@ -130,6 +130,14 @@ static int collect(struct fsp_admin *a, struct status *s)
 	return err;
 }
 
+/* The directory, or the bucket. */
+static const char *objects_place(const struct fsp_config *c)
+{
+	if (strcmp(fsp_config_str(c, "general", "adapter"), "s3") == 0)
+		return fsp_config_str(c, "s3", "bucketname");
+	return fsp_config_str(c, "file", "path");
+}
+
 static void print_place(const struct status *s, FILE *out)
 {
 	const struct fsp_config *c = s->config;
@@ -139,7 +147,7 @@ static void print_place(const struct status *s, FILE *out)
 	fprintf(out, "Database   %s, %s\n", fsp_config_str(c, "general", "database"),
 	        fsp_config_str(c, "sqlite", "path"));
 	fprintf(out, "Objects    %s, %s\n", fsp_config_str(c, "general", "adapter"),
-	        fsp_config_str(c, "file", "path"));
+	        objects_place(c));
 	if (s->has_space) {
 		FSP_FREE char *avail = fsp_text_bytes((int64_t)s->space.avail);
 		FSP_FREE char *total = fsp_text_bytes((int64_t)s->space.total);
@@ -291,7 +299,7 @@ static int print_json(const struct status *s, FILE *out)
 	fsp_json_str(&j, "database", fsp_config_str(c, "general", "database"));
 	fsp_json_str(&j, "database_path", fsp_config_str(c, "sqlite", "path"));
 	fsp_json_str(&j, "adapter", fsp_config_str(c, "general", "adapter"));
-	fsp_json_str(&j, "objects_path", fsp_config_str(c, "file", "path"));
+	fsp_json_str(&j, "objects_path", objects_place(c));
 	fsp_json_str(&j, "spool", s->spool);
 	if (s->has_space) {
 		fsp_json_uint(&j, "total_bytes", s->space.total);

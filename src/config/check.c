@@ -72,11 +72,23 @@ static int check_dirs(const struct fsp_config *c, char **error)
 	return 0;
 }
 
+static int check_s3(const struct fsp_config *c, char **error)
+{
+	if (strcmp(fsp_config_str(c, "general", "adapter"), "s3") != 0 ||
+	    is_set(c, "s3", "bucketname"))
+		return 0;
+	return fsp_config_fail(error, -EINVAL,
+	                       "%s: [general] adapter = s3 needs [s3] bucketname",
+	                       file_of(c));
+}
+
 int fsp_config_check(const struct fsp_config *c, char **error)
 {
 	int err;
 
 	*error = NULL;
 	err = check_key(c, error);
+	if (!err)
+		err = check_s3(c, error);
 	return err ? err : check_dirs(c, error);
 }

@@ -29,10 +29,10 @@
 #define HEXKEY(s, k, n, t) { s, k, FSP_PARAM_HEX, NULL, NULL, n, n, "", true, t }
 
 const struct fsp_param fsp_params[] = {
-	CHOICE("general", "adapter", "file", "file",
+	CHOICE("general", "adapter", "file", "file|s3",
 	       "Where the objects are, named as in the PHP library's "
-	       "objectstorage.conf. This version stores them as files in a "
-	       "directory."),
+	       "objectstorage.conf: as files in a directory, or in a bucket of "
+	       "S3 or of a server that speaks its protocol."),
 	CHOICE("general", "database", "sqlite", "sqlite",
 	       "Where the names, rows and versions are. This version has "
 	       "SQLite."),
@@ -53,17 +53,69 @@ const struct fsp_param fsp_params[] = {
 	         "writing to the database."),
 
 	STRING("s3", "bucketname", NULL,
-	       "The bucket. Used with general.adapter = s3, which this version "
-	       "does not have; accepted so that one file serves PHP, too."),
+	       "The bucket. It must exist."),
 	STRING("s3", "prefix", NULL,
-	       "What precedes the hash in an object's key. Used with "
-	       "general.adapter = s3, which this version does not have."),
+	       "What precedes the hash in an object's key."),
+	STRING("s3", "endpoint", NULL,
+	       "The URL of the server, https:// unless it says http://. Not "
+	       "set, it is that of AWS in the region."),
+	STRING("s3", "region", "us-east-1",
+	       "The region of the bucket. Other servers than AWS mostly accept "
+	       "any."),
+	CHOICE("s3", "path_style", "auto", "auto|yes|no",
+	       "Whether the bucket stands in the path of the URL and not in the "
+	       "host's name. auto means yes where the endpoint is an address or "
+	       "a name without a dot, or the bucket's name cannot be part of a "
+	       "host's."),
+	DIRPATH("s3", "ca_file", NULL,
+	        "The certificates of the authorities that may vouch for the "
+	        "server. Not set, they are the system's."),
+	BOOLEAN("s3", "tls_verify", "yes",
+	        "Whether the server's certificate is checked. Without that, "
+	        "anybody on the way can read and change what is sent."),
 	SECRET("s3", "access_key",
-	       "The access key. Used with general.adapter = s3, which this "
-	       "version does not have."),
-	SECRET("s3", "secret_key",
-	       "The secret key. Used with general.adapter = s3, which this "
-	       "version does not have."),
+	       "The access key. Without it the keys come from "
+	       "s3.credentials_file, or from where AWS's programs look for "
+	       "them: the environment, ~/.aws/credentials, the container, the "
+	       "machine's role."),
+	SECRET("s3", "secret_key", "The secret key."),
+	SECRET("s3", "session_token",
+	       "The token that belongs to temporary keys."),
+	DIRPATH("s3", "credentials_file", NULL,
+	        "A file with keys in the form of ~/.aws/credentials. It is read "
+	        "again when it changes."),
+	STRING("s3", "profile", NULL,
+	       "The section of that file. Not set, it is AWS_PROFILE from the "
+	       "environment, or default."),
+	STRING("s3", "storage_class", NULL,
+	       "The storage class of new objects, such as STANDARD_IA. Not set, "
+	       "it is the bucket's."),
+	CHOICE("s3", "sse", "none", "none|AES256|aws:kms",
+	       "Encryption by the server, besides our own."),
+	STRING("s3", "sse_kms_key", NULL,
+	       "The id of the key for s3.sse = aws:kms. Not set, it is the "
+	       "account's own."),
+	BYTES("s3", "part_size", "16M", 5 * 1024 * 1024LL,
+	      1024 * 1024 * 1024LL,
+	      "How large the parts are in which a large object is sent. An "
+	      "object has at most 10,000 of them."),
+	BYTES("s3", "multipart_threshold", "16M", 1, 1024 * 1024 * 1024LL,
+	      "How large an object may be that is sent as a whole."),
+	INTEGER("s3", "parallel_parts", "4", 1, 64, "parts",
+	        "How many parts are sent at once, of all files together. Memory "
+	        "for writing is at most this number three times the larger of "
+	        "part_size and multipart_threshold, and a megabyte for each "
+	        "file."),
+	INTEGER("s3", "connections", "16", 1, 1000, "connections",
+	        "How many connections there are to the server at the most."),
+	INTEGER("s3", "retries", "5", 0, 100, "",
+	        "How often a request is repeated when the server is busy or "
+	        "fails, or the connection does."),
+	DURATION("s3", "timeout", "20s", MS_SECOND, MS_HOUR,
+	         "How long a request may go on without any byte being sent or "
+	         "received."),
+	DURATION("s3", "connect_timeout", "5s", 100, MS_HOUR,
+	         "How long connecting may take."),
 
 	CHOICE("encryption", "method", "aes-256-cbc", "aes-256-cbc|none",
 	       "How new objects are encrypted. With none they are only "
@@ -150,7 +202,8 @@ const struct fsp_param fsp_params[] = {
 	        "is the group of the user who mounts."),
 	BYTES("mount", "total_size", "0", 0, INT64_MAX,
 	      "What df shows as the size of the filesystem. 0 means that of the "
-	      "disk below. It limits nothing."),
+	      "disk below, or a petabyte more than is used in a bucket. It "
+	      "limits nothing."),
 	INTEGER("mount", "threads", "64", 1, 1000, "threads",
 	        "How many calls are served at once."),
 	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,

@@ -269,7 +269,7 @@ static void test_words(void **state)
 		"mount.read_only=",       "mount.read_only=2",
 		"mount.read_only=yess",   "general.hash=sha",
 		"general.hash=sha256|sha1", "general.hash=SHA1",
-		"general.hash=",          "general.adapter=s3",
+		"general.hash=",          "general.adapter=ftp",
 		"mount.file_mode=8",      "mount.file_mode=1000",
 		"mount.file_mode=",       "mount.file_mode=-644",
 		"mount.file_mode=00000644", "mount.dir_mode=10000",
@@ -393,8 +393,8 @@ static void test_file_errors(void **state)
 		  "@:2: there is something after the quote" },
 		{ "[file]\npath = ; /o\n",
 		  "@:2: [file] path = : not allowed; a path" },
-		{ "[general]\nadapter = s3\n",
-		  "@:2: [general] adapter = s3: not allowed; only file" },
+		{ "[general]\nadapter = ftp\n",
+		  "@:2: [general] adapter = ftp: not allowed; one of file, s3" },
 		{ "[general]\nhash = md5\n",
 		  "@:2: [general] hash = md5: not allowed; one of sha256, sha1" },
 		{ "[sqlite]\nbusy_timeout = 1ms\n",
@@ -647,6 +647,10 @@ static void test_check(void **state)
 	            "[cache]\npath = /o\n",
 	            "@: [file] path and [cache] path are both /o//; each needs "
 	            "a directory of its own");
+	check_fails("[encryption]\nmethod = none\n[general]\nadapter = s3\n",
+	            "@: [general] adapter = s3 needs [s3] bucketname");
+	check_passes("[encryption]\nmethod = none\n[general]\nadapter = s3\n"
+	             "[s3]\nbucketname = b\n");
 	check_passes("[encryption]\nmethod = none\n");
 	check_passes("[encryption]\nkey = " KEY "\niv = " IV "\n");
 	check_passes("[encryption]\nmethod=none\nkey=" KEY "\niv=" IV "\n");
