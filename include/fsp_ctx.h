@@ -17,6 +17,7 @@ struct fsp_ctx {
 	uint64_t request;               /* for the log; 0 = none */
 	uid_t uid;                      /* who asks */
 	gid_t gid;
+	pid_t tid;                      /* the thread that asks; 0 = unknown */
 };
 
 /* A context without deadline, for start-up and tools; uid and gid are ours. */

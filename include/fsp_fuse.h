@@ -39,6 +39,8 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
                    char **error);
 /* For fsp_vfs_options.stale; arg is the struct fsp_fuse. */
 void fsp_fuse_stale(void *arg, uint64_t ino, bool pages);
+/* For fsp_vfs_options.renamed. */
+void fsp_fuse_renamed(void *arg, uint64_t dir, const char *name);
 /* Serves until unmounted or told to end by a signal: 0 or -errno. */
 int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs);
 /* Unmounts where it is still mounted, and frees. */

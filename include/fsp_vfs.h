@@ -29,6 +29,9 @@ struct fsp_vfs_options {
 	 * may wait for reads to be answered. May be NULL.
 	 */
 	void (*stale)(void *arg, uint64_t ino, bool pages);
+	/* The entry `name` of the directory is not what the kernel knows. From
+	 * a thread of its own. May be NULL. */
+	void (*renamed)(void *arg, uint64_t dir, const char *name);
 	void *arg;
 };
 

@@ -309,6 +309,7 @@ static int serve(struct args *a, struct fsp_store *s, struct fsp_fuse *f)
 	FSP_FREE char *error = NULL;
 	struct fsp_vfs_options o = { .mountpoint = a->mountpoint,
 	                             .stale = fsp_fuse_stale,
+	                             .renamed = fsp_fuse_renamed,
 	                             .arg = f };
 	struct fsp_vfs *vfs;
 	int err = fsp_vfs_open(s, &o, &vfs, &error);

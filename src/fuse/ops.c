@@ -17,6 +17,7 @@ struct fsp_ctx fuse_ctx(fuse_req_t req)
 	struct fsp_ctx ctx = {
 		.deadline_ns = fsp_mono_ns() + fuse_of(req)->o.op_timeout_ns,
 		.uid = who->uid, .gid = who->gid,
+		.tid = who->pid,
 	};
 
 	if (ids->squash == FSP_SQUASH_ALL ||

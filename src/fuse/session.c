@@ -100,6 +100,18 @@ void fsp_fuse_stale(void *arg, uint64_t ino, bool pages)
 		         (unsigned long long)ino, strerror(-err));
 }
 
+void fsp_fuse_renamed(void *arg, uint64_t dir, const char *name)
+{
+	struct fsp_fuse *f = arg;
+	int err = fuse_lowlevel_notify_inval_entry(f->se, dir, name,
+	                                           strlen(name));
+
+	/* ENOTDIR, ENOENT: it has forgotten the directory or the name. */
+	if (err && err != -ENOENT && err != -ENOTDIR)
+		fsp_warn("the kernel did not take that \"%s\" changed: %s", name,
+		         strerror(-err));
+}
+
 int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
 {
 	struct fuse_loop_config *cfg = fuse_loop_cfg_create();

@@ -34,6 +34,22 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	return err;
 }
 
+/* Another host has removed it; whoever has it open keeps it. */
+static bool removed_open(struct fsp_vfs *v, struct inode *i)
+{
+	bool open = false;
+
+	FSP_GUARD(&v->lock);
+	if (i->file) {
+		fsp_lock(&i->file->lock);
+		open = i->file->handles > 0;
+		fsp_unlock(&i->file->lock);
+	}
+	if (open)
+		i->attr.nlink = 0;
+	return open;
+}
+
 int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
                     struct fsp_attr *out)
 {
@@ -45,10 +61,13 @@ int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	/* fstat of what has no name any more: as it was last known. */
 	if (i->kind == INODE_LIVE && !inode_unlinked(v, i))
 		err = fresh_attr(v, ctx, i);
-	if (err == -ESTALE && inode_lost(v, i))
+	if (err == -ESTALE && (inode_lost(v, i) || removed_open(v, i)))
 		err = 0;
 	if (!err)
 		inode_attr(v, i, out);
+	/* It may be the kernel's check before an open. */
+	if (err == -ESTALE)
+		retry_begin(v, ctx);
 	inode_unref(v, i);
 	return err;
 }

@@ -8,7 +8,10 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "fsp_path.h"
+
+#define RENAMED_NS (FSP_NS_PER_SEC / 10)
 
 static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
 {
@@ -185,6 +188,34 @@ static void clear_name_locked(struct fsp_vfs *v, struct inode *i)
 	}
 }
 
+static bool is_at(const struct inode *i, const struct inode *parent,
+                  const char *name)
+{
+	return i && i->parent == parent && strcmp(i->name, name) == 0;
+}
+
+/* The kernel may open it by the name that it had here. */
+static void forget_name_locked(struct fsp_vfs *v, struct inode *i)
+{
+	fsp_assert_held(&v->lock);
+	i->forgets = later_forget(v, i->parent->ino, i->name);
+	i->renamed_ns = fsp_mono_ns();
+}
+
+/*
+ * A file with one name is looked up under another: the kernel may still have
+ * the old one, and would open this inode by it.
+ */
+static void was_renamed_locked(struct fsp_vfs *v, struct inode *i,
+                               const struct inode *parent, const char *name,
+                               const struct fsp_attr *attr)
+{
+	if (!i->parent || !is_file(i) || attr->nlink != 1 ||
+	    is_at(i, parent, name))
+		return;
+	forget_name_locked(v, i);
+}
+
 static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
                                   const struct fsp_attr *attr)
 {
@@ -215,6 +246,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 	if (!i)
 		return -ENOMEM;
 	i->refs++;
+	was_renamed_locked(v, i, parent, name, attr);
 	err = set_name_locked(v, i, parent, name);
 	if (err) {
 		i->refs--;
@@ -359,16 +391,42 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	drop_locked(v, i);
 }
 
-void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
-                const char *name)
+bool inode_renamed(struct fsp_vfs *v, struct inode *i)
+{
+	uint64_t ticket;
+
+	fsp_lock(&v->lock);
+	ticket = i->forgets;
+	/* An open that walked by the old name must have come by then. */
+	if (ticket && fsp_mono_ns() - i->renamed_ns > RENAMED_NS)
+		i->forgets = ticket = 0;
+	fsp_unlock(&v->lock);
+	if (ticket)
+		forget_wait(v, ticket);
+	return ticket != 0;
+}
+
+bool inode_named(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	return i->parent != NULL;
+}
+
+void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
+                const char *old, struct inode *parent, const char *name)
 {
 	struct inode *i;
 
 	FSP_GUARD(&v->lock);
 	v->names_seq = ++v->seq;
 	i = find_locked(v, ino);
+	/* What the kernel had under the old name, and has moved, is another. */
+	if (!is_at(i, from, old))
+		(void)later_forget(v, parent->ino, name);
 	if (!i)
 		return;
+	if (i->parent && !is_at(i, from, old))
+		forget_name_locked(v, i);
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
 	if (set_name_locked(v, i, parent, name))

@@ -60,6 +60,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	do {
 		err = fsp_meta_lookup(v->store->meta, ctx, path, name, &e);
 	} while (lost(err) && path_moved(v, dir, &path, &seen));
+	retry_found(v, ctx, err ? NULL : &e);
 	if (!err)
 		err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
 	if (!err)
@@ -249,11 +250,11 @@ static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (err || !r.ino || r.ino == r.replaced)
 		return err;
 	if (r.replaced && (flags & FSP_RENAME_EXCHANGE))
-		inode_move(v, r.replaced, from, old->name);
+		inode_move(v, r.replaced, to, new->name, from, old->name);
 	else if (r.replaced)
 		inode_detach(v, r.replaced, to, new->name, r.replaced_nlink,
 		             &r.replaced_content);
-	inode_move(v, r.ino, to, new->name);
+	inode_move(v, r.ino, from, old->name, to, new->name);
 	if (S_ISREG(r.entry.attr.mode))
 		follow_row(v, r.ino, &r.entry.content);
 	return 0;

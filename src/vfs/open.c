@@ -10,6 +10,7 @@
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
+#include "fsp_path.h"
 
 static bool writable(int flags)
 {
@@ -28,6 +29,35 @@ static int fresh_entry(struct fsp_vfs *v, struct inode *i,
 		return err;
 	ref.path = path;
 	return fsp_meta_getattr(v->store->meta, ctx, &ref, e);
+}
+
+/*
+ * open(2) means a name. Where another host has renamed or replaced it since the
+ * kernel looked it up, the inode is not what is there now: -ESTALE makes the
+ * kernel look again (retry.c).
+ */
+static int named_entry(struct fsp_vfs *v, struct inode *i,
+                       const struct fsp_ctx *ctx, struct fsp_entry *e)
+{
+	FSP_FREE char *path = NULL;
+	uint64_t seen = names_seq(v);
+	int err = inode_path(v, i, &path);
+
+	if (err)
+		return err == -ESTALE ? fresh_entry(v, i, ctx, e) : err;
+	do {
+		FSP_FREE char *dir = NULL;
+		FSP_FREE char *name = NULL;
+
+		err = fsp_path_split(path, &dir, &name);
+		if (!err)
+			err = fsp_meta_lookup(v->store->meta, ctx, dir, name,
+			                      e);
+		if (err == -ENOENT || err == -ENOTDIR ||
+		    (!err && e->attr.ino != i->ino))
+			err = -ESTALE;
+	} while (err == -ESTALE && path_moved(v, i, &path, &seen));
+	return err;
 }
 
 /*
@@ -55,6 +85,12 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 	fsp_lock(&v->lock);
 	*keep = (dirty || i->pages == tag) && !i->pages_wrong;
 	i->pages_wrong = false;
+	/* The kernel drops them when it takes the answer: another open that
+	 * comes meanwhile must not read what is left. */
+	if (!*keep)
+		i->dropped_ns = fsp_mono_ns();
+	else if (i->dropped_ns && !dirty)
+		*keep = fsp_mono_ns() - i->dropped_ns > FSP_NS_PER_SEC;
 	*stale = !dirty && (!*keep || i->attr.size != e->attr.size ||
 	                    i->attr.mtime_ns != e->attr.mtime_ns);
 	if (!dirty && i->seq <= as_of) {
@@ -66,8 +102,9 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return true;
 }
 
-int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                    const struct fsp_ctx *ctx, bool *keep, bool *stale)
+static int look_again(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_ctx *ctx, bool by_name, bool *keep,
+                      bool *stale)
 {
 	struct fsp_entry e;
 	uint64_t writes, as_of;
@@ -78,10 +115,17 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 		fsp_lock(&f->lock);
 		writes = f->writes;
 		fsp_unlock(&f->lock);
-		err = fresh_entry(v, i, ctx, &e);
+		err = by_name ? named_entry(v, i, ctx, &e)
+		              : fresh_entry(v, i, ctx, &e);
 	} while (!err && !revalidate(v, i, f, &e, writes, as_of, keep,
 	                              stale));
 	return err;
+}
+
+int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
+                    const struct fsp_ctx *ctx, bool *keep, bool *stale)
+{
+	return look_again(v, i, f, ctx, false, keep, stale);
 }
 
 /*
@@ -96,8 +140,11 @@ static int open_unlinked(struct fsp_vfs *v, struct inode *i, struct file *f,
 	names_settle(v);
 	fsp_lock(&v->lock);
 	past = i->unlinked ? i->past : NULL;
+	/* The last content may be another host's. */
+	*keep = !past || i->pages == content_tag(&past->content);
+	if (!*keep)
+		i->pages = 0;
 	fsp_unlock(&v->lock);
-	*keep = true;
 	FSP_GUARD(&f->lock);
 	if (f->handles)
 		return 0;
@@ -108,14 +155,44 @@ static int open_unlinked(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return 0;
 }
 
+/* Another host has replaced it since this very call looked it up. */
+static int open_found(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_content *found, bool *keep)
+{
+	fsp_lock(&f->lock);
+	if (!f->dirty)
+		file_set_base_locked(f, found);
+	fsp_unlock(&f->lock);
+	FSP_GUARD(&v->lock);
+	*keep = false;
+	i->pages = 0;
+	return 0;
+}
+
 static int open_live(struct fsp_vfs *v, struct inode *i,
                      const struct fsp_ctx *ctx, struct file *f, bool *keep)
 {
-	bool stale = false;
-	int err = file_revalidate(v, i, f, ctx, keep, &stale);
+	bool stale = false, named = inode_named(v, i);
+	bool gone = inode_unlinked(v, i);
+	struct fsp_content found;
+	enum retry_state again = retry_take(v, ctx, i->ino, &found);
+	int err;
 
-	if (err == -ESTALE)
+	if (inode_renamed(v, i) && again == RETRY_NO)
+		err = -ESTALE;
+	else
+		err = look_again(v, i, f, ctx, true, keep, &stale);
+	if (err == -ESTALE && again != RETRY_NO)
+		err = look_again(v, i, f, ctx, false, keep, &stale);
+	/* By its number, or it was removed just now: the open came first. */
+	if (err == -ESTALE && (again == RETRY_SAME || !named ||
+	                       (!gone && inode_unlinked(v, i) &&
+	                        !inode_named(v, i) && !inode_renamed(v, i))))
 		return open_unlinked(v, i, f, keep);
+	if (err == -ESTALE && again == RETRY_FOUND)
+		return open_found(v, i, f, &found, keep);
+	if (err == -ESTALE)
+		retry_begin(v, ctx);
 	if (!err && stale && v->options.stale)
 		v->options.stale(v->options.arg, i->ino, false);
 	return err;
@@ -313,6 +390,51 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	return err;
 }
 
+/*
+ * The kernel checks permissions before it opens, but not before it creates.
+ * Supplementary groups are not known here: where they could matter, no.
+ */
+static bool may_open(const struct fsp_ctx *ctx, const struct fsp_attr *a,
+                     int flags)
+{
+	uint32_t want = (flags & O_ACCMODE) == O_RDONLY ? 4
+		: (flags & O_ACCMODE) == O_WRONLY ? 2 : 6;
+	uint32_t group = a->mode >> 3 & 7, other = a->mode & 7, have;
+
+	if (flags & O_TRUNC)
+		want |= 2;
+	if (ctx->uid == a->uid)
+		have = a->mode >> 6 & 7;
+	else
+		have = ctx->gid == a->gid ? group : group & other;
+	return ctx->uid == 0 || (have & want) == want;
+}
+
+/*
+ * It appeared since the kernel looked. Where only the kernel can tell whether
+ * the caller may, it has to look again.
+ */
+static int open_existing(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                         struct inode *d, const char *name, int flags,
+                         struct fsp_attr *attr, struct fsp_opened *out)
+{
+	struct inode *i;
+	int err = fsp_vfs_lookup(v, ctx, d->ino, name, attr);
+
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	err = inode_ref(v, attr->ino, &i);
+	if (!err) {
+		err = is_file(i) && may_open(ctx, attr, flags) ?
+			open_inode(v, ctx, i, flags, out) : -ESTALE;
+		if (err)
+			inode_unref(v, i);
+	}
+	if (err)
+		fsp_vfs_forget(v, attr->ino, 1);
+	return err;
+}
+
 int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
                    const char *name, uint32_t mode, int flags,
                    struct fsp_attr *attr, struct fsp_opened *out)
@@ -331,13 +453,14 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		err = make_pending(v, ctx, d, name, mode, &e);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
+	if (err == -EEXIST && !(flags & O_EXCL)) {
+		err = open_existing(v, ctx, d, name, flags, attr, out);
+		if (err == -ESTALE)
+			retry_begin(v, ctx);
+		inode_unref(v, d);
+		return err;
+	}
 	inode_unref(v, d);
-	/*
-	 * It appeared since the kernel looked. Opening it here would pass by
-	 * the kernel's check of permissions: it looks again and opens.
-	 */
-	if (err == -EEXIST && !(flags & O_EXCL))
-		return -ESTALE;
 	if (err)
 		return err;
 	err = open_created(v, i, flags, out);

@@ -109,6 +109,9 @@ static void random_id(char out[FSP_MOUNT_ID + 1])
 
 static void vfs_free(struct fsp_vfs *v)
 {
+	retry_end(v);
+	fsp_cond_destroy(&v->feed_wake);
+	fsp_mutex_destroy(&v->feed_lock);
 	fsp_cond_destroy(&v->lock_wake);
 	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
@@ -135,7 +138,10 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	v->started_us = fsp_now_us();
 	random_id(v->id);
 	locks_init(v);
+	feed_init(v);
 	err = inode_table_init(v);
+	if (!err)
+		err = retry_init(v);
 	if (!err)
 		err = open_dirs(v, error);
 	if (!err)
@@ -170,6 +176,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	int err;
 
 	locks_end(v);
+	feed_end(v);
 	while ((i = next_dirty(v))) {
 		file_settle(v, i);
 		inode_unref(v, i);

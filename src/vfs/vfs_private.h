@@ -35,8 +35,12 @@ struct inode {
 	uint64_t pages;                 /* tag of the content whose pages the
 	                                   kernel may hold; 0 = none */
 	bool pages_wrong;               /* whatever the tag says */
+	int64_t dropped_ns;             /* when an open dropped them */
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	bool unlinked;                  /* its last name was removed here */
+	uint64_t forgets;               /* ticket of an old name that the
+	                                   kernel is to forget; 0 = none */
+	int64_t renamed_ns;             /* when that was found */
 };
 
 struct past {
@@ -138,6 +142,15 @@ struct fsp_vfs {
 	uint64_t lock_events;           /* unlocks here, to try again at once */
 	struct stale *stales;           /* inodes the kernel has to forget */
 
+	struct retry *retries;          /* opens that are to be tried again */
+
+	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
+	struct fsp_cond feed_wake;
+	struct forgotten *forgotten, **last_forgotten;
+	uint64_t forget_asked, forget_done;     /* tickets */
+	pthread_t feed_thread;
+	bool feed_runs, feed_stop;
+
 	struct fsp_cond names_done;     /* with lock: a change of names ended */
 	unsigned names_busy;            /* removals and renames under way */
 
@@ -185,8 +198,13 @@ int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
 void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                   const char *name, uint32_t nlink,
                   const struct fsp_content *content);
-void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
-                const char *name);
+/* Another host has renamed it just now: whoever opens it may have come by the
+ * old name. Waits until the kernel has forgotten that. */
+bool inode_renamed(struct fsp_vfs *v, struct inode *i);
+bool inode_named(struct fsp_vfs *v, struct inode *i);
+/* This mount has renamed it. */
+void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
+                const char *old, struct inode *parent, const char *name);
 /*
  * names.c. Around a transaction that ends or moves a name: until the end, rows
  * and memory may say different things.
@@ -250,6 +268,37 @@ void locks_end(struct fsp_vfs *v);
 void later_stale(struct fsp_vfs *v, struct inode *i);
 /* An open file is to take the version that is live now. */
 void later_refresh(struct fsp_vfs *v, struct inode *i);
+
+/*
+ * retry.c: an open that was answered with -ESTALE is tried once more by the
+ * kernel, after a look-up of the name: what that found is good for the open,
+ * whatever happens to the name in between.
+ */
+int retry_init(struct fsp_vfs *v);
+void retry_end(struct fsp_vfs *v);
+/* The open of this thread is answered with -ESTALE. */
+void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+/* A look-up of this thread found this, or (NULL) nothing. */
+void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct fsp_entry *e);
+enum retry_state {
+	RETRY_NO,               /* the first try */
+	RETRY_SAME,             /* the second; nothing was looked up, so it was
+	                           not opened by name: /proc/self/fd */
+	RETRY_FOUND             /* the second, of what the look-up found */
+};
+/* Either way the trying is over. *content: what was found had. */
+enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                            uint64_t ino, struct fsp_content *content);
+
+/* feed.c */
+void feed_init(struct fsp_vfs *v);
+void feed_end(struct fsp_vfs *v);
+/* The kernel's entry (parent, name) is not what is there. A ticket. */
+uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name);
+/* Until it has forgotten, or a second has passed: not from a caller that may
+ * hold a directory's lock in the kernel. */
+void forget_wait(struct fsp_vfs *v, uint64_t ticket);
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */

@@ -1,0 +1,103 @@
+/*
+ * Names that the kernel has to forget, told to it by a thread of their own:
+ * the kernel locks the directory for it, and whoever holds that lock may be
+ * waiting for one of our answers.
+ */
+#include "vfs_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_clock.h"
+
+struct forgotten {
+	struct forgotten *next;
+	uint64_t parent;
+	char name[];
+};
+
+void feed_init(struct fsp_vfs *v)
+{
+	fsp_mutex_init(&v->feed_lock);
+	fsp_cond_init(&v->feed_wake);
+	v->last_forgotten = &v->forgotten;
+}
+
+static void drop_names(struct fsp_vfs *v)
+{
+	fsp_assert_held(&v->feed_lock);
+	while (v->forgotten) {
+		struct forgotten *f = v->forgotten;
+
+		v->forgotten = f->next;
+		if (!v->forgotten)
+			v->last_forgotten = &v->forgotten;
+		fsp_unlock(&v->feed_lock);
+		if (!v->feed_stop && v->options.renamed)
+			v->options.renamed(v->options.arg, f->parent, f->name);
+		free(f);
+		fsp_lock(&v->feed_lock);
+		v->forget_done++;
+		fsp_cond_broadcast(&v->feed_wake);
+	}
+}
+
+static void *feed_thread(void *arg)
+{
+	struct fsp_vfs *v = arg;
+
+	FSP_GUARD(&v->feed_lock);
+	while (!v->feed_stop) {
+		drop_names(v);
+		if (!v->feed_stop && !v->forgotten)
+			fsp_cond_wait(&v->feed_wake, &v->feed_lock, 0);
+	}
+	drop_names(v);
+	return NULL;
+}
+
+uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	struct forgotten *f = malloc(sizeof(*f) + len);
+
+	if (!f)
+		return 0;               /* the kernel's time-out does it */
+	f->next = NULL;
+	f->parent = parent;
+	memcpy(f->name, name, len);
+	FSP_GUARD(&v->feed_lock);
+	if (!v->feed_runs && !v->feed_stop)
+		v->feed_runs = pthread_create(&v->feed_thread, NULL,
+		                              feed_thread, v) == 0;
+	if (!v->feed_runs) {
+		free(f);
+		return 0;
+	}
+	*v->last_forgotten = f;
+	v->last_forgotten = &f->next;
+	fsp_cond_broadcast(&v->feed_wake);
+	return ++v->forget_asked;
+}
+
+void forget_wait(struct fsp_vfs *v, uint64_t ticket)
+{
+	int64_t until = fsp_mono_ns() + FSP_NS_PER_SEC;
+
+	if (!ticket)
+		return;
+	FSP_GUARD(&v->feed_lock);
+	while (v->forget_done < ticket && !v->feed_stop &&
+	       fsp_cond_wait(&v->feed_wake, &v->feed_lock, until) == 0)
+		;
+}
+
+void feed_end(struct fsp_vfs *v)
+{
+	fsp_lock(&v->feed_lock);
+	v->feed_stop = true;
+	fsp_cond_broadcast(&v->feed_wake);
+	fsp_unlock(&v->feed_lock);
+	if (v->feed_runs)
+		(void)pthread_join(v->feed_thread, NULL);       /* ours */
+}

@@ -1,0 +1,125 @@
+/* Opens that met a name which another host has changed meanwhile. */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+
+#define SLOTS 64
+/* The kernel tries at once: what is older was given up. */
+#define LIFETIME_NS FSP_NS_PER_SEC
+
+struct slot {
+	pid_t tid;                      /* 0: free */
+	int64_t until_ns;
+	bool looked;
+	uint64_t ino;                   /* what the look-up found; 0: nothing */
+	struct fsp_content content;
+};
+
+struct retry {
+	struct fsp_mutex lock;
+	atomic_uint used;               /* slots: mostly none */
+	struct slot slot[SLOTS];
+};
+
+int retry_init(struct fsp_vfs *v)
+{
+	v->retries = calloc(1, sizeof(*v->retries));
+	if (!v->retries)
+		return -ENOMEM;
+	fsp_mutex_init(&v->retries->lock);
+	return 0;
+}
+
+void retry_end(struct fsp_vfs *v)
+{
+	if (v->retries)
+		fsp_mutex_destroy(&v->retries->lock);
+	free(v->retries);
+}
+
+static void free_slot(struct retry *r, struct slot *s)
+{
+	s->tid = 0;
+	atomic_fetch_sub(&r->used, 1);
+}
+
+/* The thread's slot; those that were given up are freed on the way. */
+static struct slot *find_locked(struct retry *r, pid_t tid)
+{
+	int64_t now = fsp_mono_ns();
+	struct slot *found = NULL;
+
+	fsp_assert_held(&r->lock);
+	for (int i = 0; i < SLOTS; i++) {
+		struct slot *s = &r->slot[i];
+
+		if (s->tid && now > s->until_ns)
+			free_slot(r, s);
+		if (s->tid == tid)
+			found = s;
+	}
+	return found;
+}
+
+void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+{
+	struct retry *r = v->retries;
+	struct slot *s;
+
+	if (!ctx->tid)
+		return;
+	FSP_GUARD(&r->lock);
+	s = find_locked(r, ctx->tid);
+	if (!s) {
+		s = find_locked(r, 0);
+		if (!s)
+			return;         /* it may fail, as with NFS */
+		atomic_fetch_add(&r->used, 1);
+	}
+	*s = (struct slot){ .tid = ctx->tid,
+	                    .until_ns = fsp_mono_ns() + LIFETIME_NS };
+}
+
+void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct fsp_entry *e)
+{
+	struct retry *r = v->retries;
+	struct slot *s;
+
+	if (!ctx->tid || !atomic_load(&r->used))
+		return;
+	FSP_GUARD(&r->lock);
+	s = find_locked(r, ctx->tid);
+	if (!s)
+		return;
+	s->looked = true;
+	s->ino = e ? e->attr.ino : 0;
+	if (e)
+		s->content = e->content;
+}
+
+enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                            uint64_t ino, struct fsp_content *content)
+{
+	struct retry *r = v->retries;
+	struct slot *s;
+	enum retry_state state = RETRY_NO;
+
+	if (!ctx->tid || !atomic_load(&r->used))
+		return RETRY_NO;
+	FSP_GUARD(&r->lock);
+	s = find_locked(r, ctx->tid);
+	if (!s)
+		return RETRY_NO;
+	if (!s->looked)
+		state = RETRY_SAME;
+	else if (s->ino == ino)
+		state = RETRY_FOUND;
+	*content = s->content;
+	free_slot(r, s);
+	return state;
+}

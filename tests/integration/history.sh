@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Random programs on two and four mounts; every history must be one that a
+# single filesystem could have had. SEED=n runs one program again.
+# TIMEOUT 600
+# BACKENDS embedded servers
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need python3 python3
+S=$WORK/store
+ROUNDS=${ROUNDS:-20}
+FIRST=${SEED:-$((RANDOM * 1000))}
+[ -z "${SEED:-}" ] || ROUNDS=1
+store_init "$S"
+
+run() { # run BELIEVED MOUNTS [OPTION...]
+	local believe=$1 mounts=$2 i seed dirs
+	shift 2
+	step "$mounts mounts, names are believed for $believe s"
+	for ((i = 0; i < mounts; i++)); do
+		fs_start "m$i" "$S" "$WORK/m$i" "$@"
+	done
+	for ((seed = FIRST; seed < FIRST + ROUNDS; seed++)); do
+		dirs=()
+		for ((i = 0; i < mounts; i++)); do
+			dirs+=("$WORK/m$i/a/t/r-$mounts-$believe-$seed")
+		done
+		mkdir -p "${dirs[0]}/sub"
+		python3 "$TOP/tests/tools/history.py" run --believe "$believe" \
+			"$seed" 200 "${dirs[@]}" >"$WORK/out" ||
+			fail "$(cat "$WORK/out")"
+	done
+	note "seeds $FIRST to $((seed - 1))"
+	for ((i = 0; i < mounts; i++)); do
+		fs_stop "m$i"
+	done
+}
+
+run 0 2 -o mount.entry_timeout=0,mount.attr_timeout=0
+run 1.5 2
+run 0 4 -o mount.entry_timeout=0,mount.attr_timeout=0
+run 1.5 4
