@@ -62,6 +62,14 @@ int fsp_admin_restore(struct fsp_admin *a, const char *path,
                       const char *version, const char *to);
 
 /*
+ * The same as of a time; where path was a directory then, all that was below
+ * it, in place or as `to`. What came later stays. Entries that cannot come back
+ * are told, and the rest goes on: FSP_EXIT_FAILED.
+ */
+int fsp_admin_restore_at(struct fsp_admin *a, const char *path,
+                         const char *time, const char *to);
+
+/*
  * The decoded content of an object, all of it verified before the first byte
  * is written to `fd`. A terminal is refused unless force.
  */
@@ -143,7 +151,7 @@ struct fsp_cli {
 	bool source_is_file;            /* -c */
 	const char *settings[FSP_CLI_MAX_SETTINGS];     /* -o */
 	int n_settings;
-	const char *to;
+	const char *to, *at;
 	bool json, force, sample, man, help_text;
 	bool help;                      /* --help: about the command */
 	bool has_command;               /* false: help is about everything */

@@ -178,6 +178,15 @@ static int resolve_to(struct run *r, struct fsp_admin_target *out)
 	return err;
 }
 
+/* Not what can be a row id as well. */
+static bool is_time(const char *version)
+{
+	struct fsp_version_spec spec;
+
+	return !fsp_version_spec_parse(version, &spec) && spec.has_time &&
+		!spec.row;
+}
+
 static int restore(struct run *r, struct fsp_admin_target *from,
                    struct fsp_admin_target *to)
 {
@@ -190,7 +199,13 @@ static int restore(struct run *r, struct fsp_admin_target *from,
 		rc = resolve_to(r, to);
 	if (rc)
 		return rc;
-	version = r->version ? r->version : from->version;
+	version = r->cli.at ? r->cli.at
+		: r->version ? r->version : from->version;
+	if (r->cli.at && (r->version || from->version)) {
+		fsp_admin_fail(&r->admin, 0, "%s names a version; give it or --at",
+		               r->cli.arg);
+		return FSP_EXIT_USAGE;
+	}
 	if (!version && strrchr(r->path, '@')) {
 		fsp_admin_fail(&r->admin, 0, "%s: what follows @ is no row id, "
 		               "entry name or time; times are " FSP_TIME_FORMS,
@@ -199,10 +214,14 @@ static int restore(struct run *r, struct fsp_admin_target *from,
 	}
 	if (!version) {
 		fsp_admin_fail(&r->admin, 0, "%s names no version: add @ and a "
-		               "row id, an entry name or a time (UTC); see "
-		               "'filespacectl versions'", r->path);
+		               "row id, an entry name or a time, see "
+		               "'filespacectl versions'; or give --at TIME, also "
+		               "for a directory", r->path);
 		return FSP_EXIT_USAGE;
 	}
+	if (r->cli.at || is_time(version))
+		return fsp_admin_restore_at(&r->admin, from->path, version,
+		                            to->path);
 	return fsp_admin_restore(&r->admin, from->path, version, to->path);
 }
 

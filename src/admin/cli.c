@@ -8,6 +8,7 @@
 /* Options that only some commands take. */
 enum {
 	OPT_JSON = 1, OPT_TO = 2, OPT_FORCE = 4, OPT_TEXTS = 8,
+	OPT_AT = 32,
 	ARG_STORE = 16          /* no option: the argument finds the store */
 };
 
@@ -34,9 +35,9 @@ static const struct command {
 		"list the stored versions of a file",
 		1, OPT_JSON, FSP_EXIT_USAGE },
 	[FSP_CLI_RESTORE] = {
-		"restore", "PATH@VERSION [--to PATH2]",
-		"make an old version of a file the newest",
-		1, OPT_TO, FSP_EXIT_USAGE },
+		"restore", "{PATH@VERSION | PATH --at TIME} [--to PATH2]",
+		"bring back an old version, or a directory as of a time",
+		1, OPT_TO | OPT_AT, FSP_EXIT_USAGE },
 	[FSP_CLI_CAT_OBJECT] = {
 		"cat-object", "[-f] HASH",
 		"write the decoded, verified content of an object",
@@ -72,10 +73,17 @@ static const char *const details[N_COMMANDS] = {
 		"of settings in the manual, and that in --help.\n",
 	[FSP_CLI_RESTORE] =
 		"VERSION is a row id, the name of an entry in the versions\n"
-		"directory, or a UTC time (2015-05-08, 2015-05-08T10:13:20Z),\n"
-		"which means what was there at that time. A path in the versions\n"
-		"directory needs no @VERSION. The version's mode, owner and\n"
-		"mtime come back with it; no content is copied.\n",
+		"directory, or a time (2015-05-08, 2015-05-08T10:13:20Z,\n"
+		"2015-05-08T12:13:20+02:00; UTC without an offset), which means\n"
+		"what was there at that time. A path in the versions directory\n"
+		"needs no @VERSION. The version's mode, owner and mtime come back\n"
+		"with it; no content is copied.\n"
+		"\n"
+		"A directory comes back as of a TIME with all that was below it,\n"
+		"in place, or as PATH2 (in PATH2 where that is a directory). What\n"
+		"came later stays. Hard links come back as files of their own,\n"
+		"extended attributes and the times\n"
+		"of directories do not.\n",
 	[FSP_CLI_CAT_OBJECT] =
 		"Nothing is written unless all of it matches the hash. -f writes\n"
 		"to a terminal, too.\n",
@@ -91,6 +99,7 @@ static const struct option long_options[] = {
 	{ "option", required_argument, NULL, 'o' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "to", required_argument, NULL, 't' },
+	{ "at", required_argument, NULL, 'a' },
 	{ "force", no_argument, NULL, 'f' },
 	{ "sample", no_argument, NULL, 'S' },
 	{ "man", no_argument, NULL, 'M' },
@@ -179,6 +188,10 @@ static void take_flag(struct parse *p, int opt, const char *value)
 	case 't':
 		c->to = value;
 		p->used |= OPT_TO;
+		break;
+	case 'a':
+		c->at = value;
+		p->used |= OPT_AT;
 		break;
 	case 'f':
 		c->force = true;

@@ -13,24 +13,18 @@
 #include "fsp_store.h"
 #include "fsp_version.h"
 #include "history.h"
+#include "restore.h"
 #include "session.h"
 
-struct restore {
-	struct fsp_admin *a;
-	struct fsp_version v;
-	struct fsp_object object;
-	char *path;             /* what it is restored to */
-	char *dir, *name;       /* the same in two */
-	struct fsp_entry now;   /* what is there, where `exists` */
-	bool exists;
-	bool make_dirs;         /* its directories may have gone with it */
-};
+void fsp_restore_free(struct fsp_restore *r)
+{
+	free(r->path);
+	free(r->dir);
+	free(r->name);
+	r->path = r->dir = r->name = NULL;
+}
 
-/*
- * The record of the version's object; of one that nobody has verified yet only
- * the key (stored 0). -ENOENT: the object is missing; -EIO: not of its size.
- */
-static int find_object(struct restore *r)
+int fsp_restore_find_object(struct fsp_restore *r)
 {
 	struct fsp_store *s = r->a->store;
 	const struct fsp_ctx *ctx = &r->a->ctx;
@@ -50,7 +44,7 @@ static int find_object(struct restore *r)
 	return err;
 }
 
-static int no_object(struct restore *r, int err, const char *source)
+int fsp_restore_no_object(struct fsp_restore *r, int err, const char *source)
 {
 	const char *hash = r->v.hash;
 
@@ -67,7 +61,7 @@ static int no_object(struct restore *r, int err, const char *source)
 	                      hash);
 }
 
-static int look(struct restore *r)
+int fsp_restore_look(struct fsp_restore *r)
 {
 	int err;
 
@@ -83,20 +77,25 @@ static int look(struct restore *r)
 	return err == -ENOENT ? 0 : err;
 }
 
-/* Into a directory, under the name of the source, as cp does. */
-static int enter_directory(struct restore *r, const char *source)
+char *fsp_restore_enter(const char *dir, const char *source)
 {
 	const char *slash = strrchr(source, '/');
-	char *path = fsp_path_join(r->path, slash ? slash + 1 : source);
+
+	return fsp_path_join(dir, slash ? slash + 1 : source);
+}
+
+static int enter_directory(struct fsp_restore *r, const char *source)
+{
+	char *path = fsp_restore_enter(r->path, source);
 
 	if (!path)
 		return -ENOMEM;
 	free(r->path);
 	r->path = path;
-	return look(r);
+	return fsp_restore_look(r);
 }
 
-static int find_target(struct restore *r, const char *source, const char *to)
+static int find_target(struct fsp_restore *r, const char *source, const char *to)
 {
 	int err;
 
@@ -105,7 +104,7 @@ static int find_target(struct restore *r, const char *source, const char *to)
 		return -ENOMEM;
 	if (to && !*to)
 		return enter_directory(r, source);
-	err = look(r);
+	err = fsp_restore_look(r);
 	if (!err && to && r->exists && S_ISDIR(r->now.attr.mode))
 		err = enter_directory(r, source);
 	if (!err && r->exists && S_ISDIR(r->now.attr.mode))
@@ -115,13 +114,11 @@ static int find_target(struct restore *r, const char *source, const char *to)
 	return err;
 }
 
-/* One directory as it was when the version was stored. */
-static int make_dir(struct restore *r, const char *parent, const char *name)
+/* One directory as it was then. */
+static int make_dir(struct fsp_admin *a, const char *parent, const char *name,
+                    int64_t at_us, struct fsp_new *new)
 {
-	const struct fsp_admin *a = r->a;
 	struct fsp_place at = { .dir = parent, .name = name };
-	struct fsp_new new = { .mode = S_IFDIR | 0755, .uid = r->v.attr.uid,
-		               .gid = r->v.attr.gid };
 	struct fsp_entry e;
 	int err = fsp_meta_lookup(a->store->meta, &a->ctx, parent, name, &e);
 
@@ -129,35 +126,38 @@ static int make_dir(struct restore *r, const char *parent, const char *name)
 		return S_ISDIR(e.attr.mode) ? 0 : -ENOTDIR;
 	if (err != -ENOENT)
 		return err;
-	err = fsp_meta_lookup_at(a->store->meta, &a->ctx, parent, name,
-	                         r->v.stored_us, &e);
+	err = fsp_meta_lookup_at(a->store->meta, &a->ctx, parent, name, at_us,
+	                         &e);
 	if (!err && S_ISDIR(e.attr.mode)) {
-		new.mode = e.attr.mode;
-		new.uid = e.attr.uid;
-		new.gid = e.attr.gid;
+		new->mode = e.attr.mode;
+		new->uid = e.attr.uid;
+		new->gid = e.attr.gid;
 	} else if (err && err != -ENOENT && err != -ENOTDIR) {
 		return err;
 	}
-	err = fsp_meta_create(a->store->meta, &a->ctx, &at, &new, &e);
+	err = fsp_meta_create(a->store->meta, &a->ctx, &at, new, &e);
 	return err == -EEXIST ? 0 : err;
 }
 
-static int make_dirs(struct restore *r)
+int fsp_restore_make_dirs(struct fsp_admin *a, const char *path, int64_t at_us,
+                          uint32_t uid, uint32_t gid)
 {
-	size_t len = strlen(r->dir);
+	size_t len = strlen(path);
 
 	for (size_t i = 0, start = 0; len && i <= len; i++) {
+		struct fsp_new new = { .mode = S_IFDIR | 0755, .uid = uid,
+			               .gid = gid };
 		FSP_FREE char *parent = NULL;
 		FSP_FREE char *name = NULL;
 		int err;
 
-		if (i < len && r->dir[i] != '/')
+		if (i < len && path[i] != '/')
 			continue;
-		parent = strndup(r->dir, start ? start - 1 : 0);
-		name = strndup(r->dir + start, i - start);
+		parent = strndup(path, start ? start - 1 : 0);
+		name = strndup(path + start, i - start);
 		if (!parent || !name)
 			return -ENOMEM;
-		err = make_dir(r, parent, name);
+		err = make_dir(a, parent, name, at_us, &new);
 		if (err)
 			return err;
 		start = i + 1;
@@ -165,7 +165,7 @@ static int make_dirs(struct restore *r)
 	return 0;
 }
 
-static int commit(struct restore *r, const char *owner)
+static int commit(struct fsp_restore *r, const char *owner)
 {
 	struct fsp_commit c = {
 		.ref = { r->now.attr.ino, r->path },
@@ -181,29 +181,43 @@ static int commit(struct restore *r, const char *owner)
 }
 
 /* The name is pending until the commit: PHP never sees an empty file. */
-static int create_and_commit(struct restore *r)
+static int create_and_commit(struct fsp_restore *r, const char *owner)
 {
 	struct fsp_admin *a = r->a;
 	struct fsp_place at = { .dir = r->dir, .name = r->name };
 	struct fsp_new new = { .mode = S_IFREG | (r->v.attr.mode & 07777),
-		               .uid = r->v.attr.uid, .gid = r->v.attr.gid };
-	struct fsp_session s;
-	int err, err2;
+		               .uid = r->v.attr.uid, .gid = r->v.attr.gid,
+		               .owner = owner };
+	int err = fsp_meta_create(a->store->meta, &a->ctx, &at, &new, &r->now);
 
-	err = r->make_dirs ? make_dirs(r) : 0;
+	return err ? err : commit(r, owner);
+}
+
+static int create_as_owner(struct fsp_restore *r)
+{
+	struct fsp_session s;
+	int err = 0, err2;
+
+	if (r->owner)
+		return create_and_commit(r, r->owner);
+	if (r->make_dirs)
+		err = fsp_restore_make_dirs(r->a, r->dir, r->v.stored_us,
+		                            r->v.attr.uid, r->v.attr.gid);
 	if (!err)
-		err = fsp_session_begin(a, &s);
+		err = fsp_session_begin(r->a, &s);
 	if (err)
 		return err;
-	new.owner = s.id;
-	err = fsp_meta_create(a->store->meta, &a->ctx, &at, &new, &r->now);
-	if (!err)
-		err = commit(r, s.id);
-	err2 = fsp_session_end(a, &s);
+	err = create_and_commit(r, s.id);
+	err2 = fsp_session_end(r->a, &s);
 	return err ? err : err2;
 }
 
-static int run(struct restore *r, const char *source, const char *version)
+int fsp_restore_commit(struct fsp_restore *r)
+{
+	return r->exists ? commit(r, "") : create_as_owner(r);
+}
+
+static int run(struct fsp_restore *r, const char *source, const char *version)
 {
 	struct fsp_admin *a = r->a;
 	char when[32];
@@ -214,10 +228,10 @@ static int run(struct restore *r, const char *source, const char *version)
 		        r->path, version);
 		return FSP_EXIT_OK;
 	}
-	err = find_object(r);
+	err = fsp_restore_find_object(r);
 	if (err)
-		return no_object(r, err, source);
-	err = r->exists ? commit(r, "") : create_and_commit(r);
+		return fsp_restore_no_object(r, err, source);
+	err = fsp_restore_commit(r);
 	if (err)
 		return fsp_admin_fail(a, err, "cannot restore %s to %s", source,
 		                      r->path);
@@ -229,7 +243,7 @@ static int run(struct restore *r, const char *source, const char *version)
 int fsp_admin_restore(struct fsp_admin *a, const char *path,
                       const char *version, const char *to)
 {
-	struct restore r = { .a = a, .make_dirs = !to };
+	struct fsp_restore r = { .a = a, .make_dirs = !to };
 	int rc = fsp_history_choose(a, path, version, &r.v);
 	int err;
 
@@ -239,8 +253,6 @@ int fsp_admin_restore(struct fsp_admin *a, const char *path,
 	rc = err ? fsp_admin_fail(a, err, "cannot restore to %s",
 	                          r.path ? r.path : path)
 		 : run(&r, path, version);
-	free(r.path);
-	free(r.dir);
-	free(r.name);
+	fsp_restore_free(&r);
 	return rc;
 }

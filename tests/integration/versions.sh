@@ -134,6 +134,54 @@ samba=@GMT-$(date -u -d "$then" +%Y.%m.%d-%H.%M.%S)
 equal one "$(cat "$D/past/.versions/$samba/a")" "in Samba's words"
 must_say "Read-only" touch "$A/x"
 
+step "a whole directory comes back as of a time"
+T=$D/whole
+mkdir -p "$T/sub/empty"
+echo one >"$T/a"
+echo same >"$T/same"
+echo sub >"$T/sub/s"
+ln -s a "$T/link"
+mkfifo "$T/fifo"
+chmod 640 "$T/a"
+touch -d 2015-05-08T10:13:20Z "$T/a" "$T/sub/s" "$T/sub"
+stat_all() {
+	(cd "$1" && find . ! -name . \( -type d -printf '%p %y %m %U %G\n' -o \
+		-printf '%p %y %m %U %G %s %T@ %l\n' \) | sort)
+}
+stat_all "$T" >"$WORK/whole.then"
+sleep 1.1
+then=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+sleep 1.1
+echo two >"$T/a"
+rm -r "$T/sub" "$T/link" "$T/fifo"
+ln -s elsewhere "$T/link"
+echo later >"$T/later"
+must_say "is no time" "$CTL" restore "$T" --at yesterday
+must_say "or give --at TIME, also for a directory" "$CTL" restore "$T"
+must_say "give it or --at" "$CTL" restore "$T@$then" --at "$then"
+before=$(objects "$S")
+"$CTL" restore "$T" --at "$then" >"$WORK/whole.out"
+grep -q '2 files and 4 other entries restored, 1 were as they are; what came later stays' \
+	"$WORK/whole.out" || fail "it says $(cat "$WORK/whole.out")"
+equal later "$(cat "$T/later")" "what came later"
+rm "$T/later"
+stat_all "$T" | diff "$WORK/whole.then" - || fail "the directory differs from what it was"
+"$CTL" restore "$T" --at "$then" >"$WORK/whole.out"
+grep -q '0 files and 0 other' "$WORK/whole.out" || fail "again: $(cat "$WORK/whole.out")"
+"$CTL" restore "$D@$then" --to "$M/acme" >/dev/null
+stat_all "$M/acme/35/whole" | diff "$WORK/whole.then" - || fail "beside differs"
+mv "$T" "$D/moved"
+rm -r "$D/moved"
+"$CTL" restore "$D/.versions/@$then/whole" --to "$D/again" >/dev/null
+stat_all "$D/again" | diff "$WORK/whole.then" - || fail "by .versions/@TIME differs"
+"$CTL" restore "$T" --at "$then" >/dev/null
+stat_all "$T" | diff "$WORK/whole.then" - || fail "a directory that is gone differs"
+equal "$before" "$(objects "$S")" "objects after restoring"
+rm -r "$T/sub" "$T/same"
+echo file >"$T/sub"
+must_say "whole/sub: it exists already" "$CTL" restore "$T" --at "$then"
+equal "file same" "$(cat "$T/sub" "$T/same" | xargs)" "the rest came back all the same"
+
 step "a deleted record and account"
 mkdir -p "$M/old/t/r"
 printf z >"$M/old/t/r/z"

@@ -645,7 +645,7 @@ static void test_cli_refuses(void **state)
 		{ "versions a b", 2 }, { "version x", 2 }, { "--bogus", 2 },
 		{ "stats --bogus", 2 }, { "-x stats", 2 }, { "stats -s", 2 },
 		{ "-s a -c b stats", 2 }, { "-s a -s b stats", 2 },
-		{ "stats --to x", 2 }, { "restore a@1 --json", 2 },
+		{ "stats --to x", 2 }, { "versions a --at 2015-05-08", 2 }, { "restore a@1 --json", 2 },
 		{ "config --json --sample", 2 }, { "-s a stats b", 2 },
 		{ "check --bogus", 16 }, { "check a b", 16 },
 		{ "-s a check b", 16 },
@@ -674,7 +674,7 @@ static void test_cli_usage(void **state)
 	assert_int_equal(fsp_cli_find("restore", &c.command), 0);
 	c.has_command = true;
 	fsp_cli_usage(&c, env.admin.out);
-	assert_non_null(strstr(out(), "PATH@VERSION [--to PATH2]"));
+	assert_non_null(strstr(out(), "PATH --at TIME} [--to PATH2]"));
 	assert_int_equal(fsp_cli_find("rest", &c.command), -EINVAL);
 }
 
