@@ -40,6 +40,8 @@ int fsp_mkdirs(const char *path, mode_t mode);
 
 /* Removes a directory and what is in it; no symlink is followed. */
 int fsp_rm_tree(const char *path);
+/* What is in it only. */
+int fsp_empty_dir(const char *path);
 
 struct fsp_atomic;
 

@@ -28,6 +28,9 @@ struct fsp_store {
 	int level;                      /* bzip2 */
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
+	char *made_in;                  /* the directory, where it was made by
+	                                   this very opening; NULL */
+	bool made_dir;                  /* which was not there before */
 };
 
 /* The parts of `health`. */
@@ -53,15 +56,11 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
                   bool *reused);
 
 /*
- * The verified content to the sink / into fd from offset 0. A damaged object
- * is read a second time, then -EIO with a log line; nothing that was not
- * verified stays in fd. fsp_store_fetch()'s sink sees bytes before the whole
- * is verified: what it did with them counts only when 0 is returned.
+ * The verified content into fd from offset 0. A damaged object is read a second
+ * time, then -EIO with a log line; nothing that was not verified stays in fd.
  * hash and size are the row's; the first full read of an object that nobody
  * recorded records it.
  */
-int fsp_store_fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
-                    const char *hash, uint64_t size, fsp_sink sink, void *arg);
 int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
                        const char *hash, uint64_t size, int fd);
 
@@ -82,6 +81,11 @@ struct fsp_wire_options {
  */
 int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
                   char **error);
+/*
+ * Closes a store that could not be put to use; one that was made by this very
+ * opening and holds nothing goes again.
+ */
+void fsp_wire_abandon(struct fsp_store *s);
 /* Finds and reads only; what `filespacectl config` needs. */
 int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
                     char **error);
@@ -91,13 +95,5 @@ int fsp_wire_init(const char *dir, const char *const *options, int n,
 /* `filespacectl schema`: on the database of the configuration. */
 int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
                             FILE *out, bool *changed, char **error);
-
-/*
- * Finds the mount that holds path: *source is what it was mounted from and
- * *inside the path within it (no leading slash); both fresh memory. -ENOENT:
- * path is in no filespacefs mount. Needs no daemon: reads mountinfo.
- */
-int fsp_wire_find_mount(const char *path, char **source, char **mountpoint,
-                        char **inside);
 
 #endif

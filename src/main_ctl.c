@@ -13,6 +13,7 @@
 #include "fsp_cleanup.h"
 #include "fsp_config.h"
 #include "fsp_log.h"
+#include "fsp_mounts.h"
 #include "fsp_store.h"
 #include "fsp_version.h"
 
@@ -43,7 +44,7 @@ static int find_source(struct run *r, const char *path)
 
 	if (r->cli.source || !path)
 		return 0;
-	err = fsp_wire_find_mount(path, &r->source, &r->mountpoint, &r->inside);
+	err = fsp_mounts_find(path, &r->source, &r->mountpoint, &r->inside);
 	if (err == -ENOENT)
 		return fsp_admin_fail(&r->admin, 0, "%s is not in a mount of "
 		                      "filespacefs; name the store with -s",
@@ -161,8 +162,8 @@ static int resolve_to(struct run *r, struct fsp_admin_target *out)
 	int err;
 
 	if (!r->cli.source) {
-		err = fsp_wire_find_mount(r->cli.to, &source, &mountpoint,
-		                          &inside);
+		err = fsp_mounts_find(r->cli.to, &source, &mountpoint,
+		                      &inside);
 		if (err == -ENOENT || (!err && strcmp(source, r->source) != 0))
 			return fsp_admin_fail(&r->admin, 0, "%s is not in the "
 			                      "same store; use 'cat-object' "

@@ -50,8 +50,8 @@ static int add_options(struct request *r, const char *text)
 	int err = fsp_mount_options(text, &r->options);
 
 	if (err == -EOPNOTSUPP) {
-		fputs("mount.filespacefs: a remount is not possible; unmount, "
-		      "then mount again\n", stderr);
+		fputs("mount.filespacefs: remount is not supported; unmount, "
+		      "then mount again with the new options\n", stderr);
 		return MOUNT_FAILED;
 	}
 	return err ? failed("options", err) : 0;

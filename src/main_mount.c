@@ -34,6 +34,7 @@ struct args {
 	int n_settings;
 	struct fsp_buf pass;            /* mount options for the kernel */
 	bool foreground, debug, read_only, helper;
+	bool usable;                    /* the mount was */
 	int ready;                      /* pipe to the waiting parent, or -1 */
 };
 
@@ -125,7 +126,7 @@ static bool is_short(struct args *a, const char *opt, int *err)
 	return false;
 }
 
-/* One word of -o. -EINVAL: not understood. */
+/* One word of -o. -EINVAL: not understood; -EOPNOTSUPP: a remount. */
 static int one_option(struct args *a, const char *opt)
 {
 	static const char *const kernel[] = {
@@ -149,6 +150,8 @@ static int one_option(struct args *a, const char *opt)
 		return err;
 	if (strcmp(opt, "ro") == 0)
 		a->read_only = true;
+	else if (strcmp(opt, "remount") == 0)
+		return -EOPNOTSUPP;
 	else if (strcmp(opt, "helper") == 0)
 		a->helper = true;
 	else if (strcmp(opt, "allow_other") == 0)
@@ -174,6 +177,10 @@ static int parse_options(struct args *a, const char *list)
 	for (;; list++) {
 		if (*list == '\0' || *list == ',') {
 			err = one_option(a, word.data ? word.data : "");
+			if (err == -EOPNOTSUPP)
+				return wrong_usage("remount is not supported; "
+				                   "unmount, then mount again "
+				                   "with the new options", NULL);
 			if (err == -EINVAL)
 				return wrong_usage("unknown mount option",
 				                   word.data);
@@ -220,7 +227,10 @@ static int parse(struct args *a, int argc, char **argv)
 	};
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "c:o:fdhV", longs, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":c:o:fdhV", longs, NULL)) != -1) {
+		char letter[] = { '-', (char)optopt, '\0' };
+
 		switch (c) {
 		case 'c':
 			a->file = optarg;
@@ -244,8 +254,11 @@ static int parse(struct args *a, int argc, char **argv)
 		case 'V':
 			printf("filespacefs %s\n", FSP_VERSION);
 			return 0;
+		case ':':
+			return wrong_usage("a value is missing after", letter);
 		default:
-			return wrong_usage("see the message above", NULL);
+			return wrong_usage("unknown option",
+			                   optopt ? letter : argv[optind - 1]);
 		}
 	}
 	rc = parse_positional(a, argc - optind, argv + optind);
@@ -275,6 +288,7 @@ static void on_ready(void *arg)
 	struct args *a = arg;
 	int null;
 
+	a->usable = true;
 	if (a->ready < 0)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -413,7 +427,10 @@ static int run(struct args *a)
 		return say(error, err);
 	start_log(a, s->config);
 	rc = mount_store(a, s);
-	fsp_store_close(s);
+	if (a->usable)
+		fsp_store_close(s);
+	else
+		fsp_wire_abandon(s);
 	return rc;
 }
 

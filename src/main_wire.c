@@ -19,7 +19,6 @@
 #include "fsp_health.h"
 #include "fsp_lock.h"
 #include "fsp_log.h"
-#include "fsp_mounts.h"
 #include "main_wire.h"
 
 #define CONNECTIONS 8   /* to the database, at the most, for each process */
@@ -70,34 +69,36 @@ static int find_file(const struct fsp_wire_options *o, char **conf, char **dir,
 	return -EINVAL;
 }
 
-/* *made: an embedded store was made just now. */
-static int load(const struct fsp_wire_options *o, struct fsp_config **out,
-                bool *made, char **error)
+static int load(const struct fsp_wire_options *o, struct fsp_store *s,
+                char **error)
 {
 	FSP_FREE char *conf = NULL, *dir = NULL;
 	int err = find_file(o, &conf, &dir, error);
 
-	*made = false;
 	if (err == -ENOENT) {
+		s->made_dir = access(dir, F_OK) != 0;
 		err = fsp_config_create_store(dir, NULL, 0, error);
 		if (err)
 			return err;
 		fsp_info("made a new store in %s", dir);
-		*made = true;
+		s->made_in = fsp_steal(dir);
 	}
 	if (err)
 		return err;
-	return fsp_config_load(conf, o->options, o->n_options, out, error);
+	return fsp_config_load(conf, o->options, o->n_options, &s->config, error);
 }
 
 int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
                     char **error)
 {
 	struct fsp_wire_options look = *o;
-	bool made;
+	struct fsp_store s = { 0 };
+	int err;
 
 	look.may_create = false;
-	return load(&look, out, &made, error);
+	err = load(&look, &s, error);
+	*out = s.config;
+	return err;
 }
 
 static bool has_adapter(const struct fsp_config *c, const char *name)
@@ -292,16 +293,63 @@ static int open_health(struct fsp_store *s)
 	return err;
 }
 
+/* made_dir false: the directory was there and empty, and is so again. */
+static void undo_made(const char *dir, bool made_dir)
+{
+	int err = made_dir ? fsp_rm_tree(dir) : fsp_empty_dir(dir);
+
+	if (err)
+		fsp_warn("%s: a half-made store stays: %s", dir, strerror(-err));
+}
+
+static void undo_open(struct fsp_store *s)
+{
+	FSP_FREE char *dir = fsp_steal(s->made_in);
+	bool made_dir = s->made_dir;
+
+	fsp_store_close(s);
+	if (dir)
+		undo_made(dir, made_dir);
+}
+
+static int one_mount(void *arg, const struct fsp_mountinfo *i)
+{
+	(void)arg;
+	(void)i;
+	return 1;
+}
+
+/* Somebody else may have mounted it by now. */
+static bool is_unused(struct fsp_store *s)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_counts c;
+
+	if (fsp_meta_counts(s->meta, &ctx, &c) ||
+	    fsp_meta_mount_each(s->meta, &ctx, one_mount, NULL))
+		return false;
+	return c.files + c.dirs + c.others + c.versions + c.pending == 0 &&
+	       absent_or_empty(fsp_config_str(s->config, "file", "path"));
+}
+
+void fsp_wire_abandon(struct fsp_store *s)
+{
+	if (s->made_in && is_unused(s))
+		undo_open(s);
+	else
+		fsp_store_close(s);
+}
+
 int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
                   char **error)
 {
 	struct fsp_store *s = calloc(1, sizeof(*s));
-	bool made = false, create;
+	bool create;
 	int err;
 
 	if (!s)
 		return -ENOMEM;
-	err = load(o, &s->config, &made, error);
+	err = load(o, s, error);
 	if (!err)
 		err = open_health(s);
 	if (!err)
@@ -309,7 +357,7 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	if (!err) {
 		s->read_only = o->read_only ||
 			fsp_config_bool(s->config, "mount", "read_only");
-		create = made;
+		create = s->made_in != NULL;
 		set_codec(s);
 		err = open_objects(s, o, &create, error);
 		if (!err)
@@ -317,12 +365,11 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 		if (!err)
 			err = check_key(s, error);
 	}
-	if (err) {
-		fsp_store_close(s);
-		return err;
-	}
-	*out = s;
-	return 0;
+	if (err)
+		undo_open(s);
+	else
+		*out = s;
+	return err;
 }
 
 static bool has_config(const char *dir)
@@ -332,20 +379,12 @@ static bool has_config(const char *dir)
 	return conf && access(conf, F_OK) == 0;
 }
 
-/* The directory was absent or empty before: what is in it now is ours. */
-static void undo_init(const char *dir)
-{
-	int err = fsp_rm_tree(dir);
-
-	if (err)
-		fsp_warn("%s: a half-made store stays: %s", dir, strerror(-err));
-}
-
 int fsp_wire_init(const char *dir, const char *const *options, int n,
                   char **error)
 {
 	struct fsp_wire_options o = { .source = dir, .may_create = true,
 		                      .ask_servers = true };
+	bool made_dir = access(dir, F_OK) != 0;
 	struct fsp_store *s;
 	int err;
 
@@ -359,7 +398,7 @@ int fsp_wire_init(const char *dir, const char *const *options, int n,
 		return err;
 	err = fsp_wire_open(&o, &s, error);
 	if (err)
-		undo_init(dir);
+		undo_made(dir, made_dir);
 	else
 		fsp_store_close(s);
 	return err;
@@ -377,10 +416,4 @@ int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
 	                              dry_run, out, changed, error);
 	fsp_config_free(c);
 	return err;
-}
-
-int fsp_wire_find_mount(const char *path, char **source, char **mountpoint,
-                        char **inside)
-{
-	return fsp_mounts_find(path, source, mountpoint, inside);
 }

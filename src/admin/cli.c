@@ -205,8 +205,27 @@ static void take_flag(struct parse *p, int opt, const char *value)
 	}
 }
 
+/* The option that getopt did not like; several may stand in one word. */
+static const char *culprit(char **argv, char letter[3])
+{
+	const char *word = argv[optind - 1];
+
+	if (!optopt)
+		return word;
+	for (const struct option *o = long_options; o->name; o++)
+		if (o->val == optopt && strncmp(word, "--", 2) == 0 &&
+		    strncmp(word + 2, o->name, strcspn(word + 2, "=")) == 0)
+			return word;
+	letter[0] = '-';
+	letter[1] = (char)optopt;
+	letter[2] = '\0';
+	return letter;
+}
+
 static int take(struct parse *p, int opt, char **argv)
 {
+	char letter[3];
+
 	switch (opt) {
 	case 1:
 		return take_word(p, optarg);
@@ -222,9 +241,10 @@ static int take(struct parse *p, int opt, char **argv)
 		p->version = true;
 		return 0;
 	case ':':
-		return wrong(p, "a value is missing after", argv[optind - 1]);
+		return wrong(p, "a value is missing after",
+		             culprit(argv, letter));
 	case '?':
-		return wrong(p, "unknown option:", argv[optind - 1]);
+		return wrong(p, "unknown option:", culprit(argv, letter));
 	default:
 		take_flag(p, opt, optarg);
 		return 0;

@@ -113,7 +113,7 @@ static int rm_entries(DIR *dir)
 	}
 }
 
-static int rm_dir_at(int at, const char *name)
+static int empty_dir_at(int at, const char *name)
 {
 	int fd = open_dir(at, name, O_NOFOLLOW);
 	DIR *dir;
@@ -132,9 +132,21 @@ static int rm_dir_at(int at, const char *name)
 		n = rm_entries(dir);
 	while (n > 0);
 	(void)closedir(dir);    /* only read from: nothing can be lost */
-	if (n < 0)
-		return n;
+	return n;
+}
+
+static int rm_dir_at(int at, const char *name)
+{
+	int err = empty_dir_at(at, name);
+
+	if (err)
+		return err;
 	return unlinkat(at, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+int fsp_empty_dir(const char *path)
+{
+	return empty_dir_at(AT_FDCWD, path);
 }
 
 int fsp_rm_tree(const char *path)

@@ -39,12 +39,12 @@ static size_t edits(const char *a, const char *b)
 	return row[n];
 }
 
-/* Short words differ little from anything, so few edits count there. */
+/* Short words differ little from anything: more than half must agree. */
 static bool alike(const char *a, const char *b)
 {
 	size_t n = edits(a, b);
 
-	return n <= MAX_EDITS && n < strlen(b);
+	return n <= MAX_EDITS && 2 * n < strlen(b);
 }
 
 static bool first_of_section(const struct fsp_param *p)
@@ -72,13 +72,27 @@ static int list_keys(const char *section, struct fsp_buf *out)
 	return err;
 }
 
-static int suggest_section(const char *section, struct fsp_buf *out)
+/* By its name, or, where nothing is like that, by the keys that it has. */
+static int suggest_section(const char *section, const char *key,
+                           struct fsp_buf *out)
 {
-	for (const struct fsp_param *p = fsp_params; p->section; p++)
-		if (first_of_section(p) && alike(section, p->section))
-			return fsp_buf_printf(out, " (did you mean %s?)",
-			                      p->section);
-	return list_sections(out);
+	const struct fsp_param *best = NULL, *with_key = NULL;
+	int keys = 0;
+
+	for (const struct fsp_param *p = fsp_params; p->section; p++) {
+		if (strcmp(p->key, key) == 0) {
+			with_key = p;
+			keys++;
+		}
+		if (first_of_section(p) && alike(section, p->section) &&
+		    (!best || edits(section, p->section) <
+		              edits(section, best->section)))
+			best = p;
+	}
+	if (!best && keys == 1)
+		best = with_key;
+	return best ? fsp_buf_printf(out, " (did you mean %s?)", best->section)
+		: list_sections(out);
 }
 
 static const struct fsp_param *nearest(const char *section, const char *key)
@@ -118,6 +132,6 @@ int fsp_suggest(const char *section, const char *key, bool dotted,
                 struct fsp_buf *out)
 {
 	if (!fsp_param_section_exists(section))
-		return suggest_section(section, out);
+		return suggest_section(section, key, out);
 	return suggest_key(section, key, dotted, out);
 }

@@ -10,12 +10,12 @@
 	" ORDER BY n.since_us, n.id"
 
 /* Regular files are told by their rows, everything else by its names. */
-static int merge_name(struct set *set, const struct ent *e)
+static int merge_name(void *set, const struct ent *e)
 {
 	struct item *it;
 	bool fresh;
 
-	if (sql_is_file(e))
+	if (!e || sql_is_file(e))
 		return 0;
 	it = sql_set_get(set, e->key.name, &fresh);
 	if (!it)
@@ -29,23 +29,11 @@ static int merge_names(struct txn *t, const struct tree *tree, int64_t at,
                        struct set *set)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	struct ents one ENTS = { .n = 0 };
-	bool bad;
-	int err;
+	int err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND"
+	                                     " n.dir_key = ? AND " NAMED_AT),
+	                    "ttii", tree->k.space, tree->k.dir, at, at);
 
-	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
-	                                 " AND " NAMED_AT), "ttii",
-	                tree->k.space, tree->k.dir, at, at);
-	if (err)
-		return err;
-	while ((err = sql_next_name(s, &one, &bad)) == 1) {
-		if (!bad)
-			err = merge_name(set, &one.v[0]);
-		if (err < 0)
-			return err;
-		sql_ents_free(&one);
-	}
-	return err;
+	return err ? err : sql_each_name(s, merge_name, set);
 }
 
 struct asof {

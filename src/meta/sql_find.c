@@ -379,6 +379,22 @@ int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad)
 	return err && !*bad ? err : 1;
 }
 
+int sql_each_name(struct sqlstmt *s, int (*each)(void *arg, const struct ent *e),
+                  void *arg)
+{
+	struct ents one ENTS = { .n = 0 };
+	bool bad;
+	int err;
+
+	while ((err = sql_next_name(s, &one, &bad)) == 1) {
+		err = each(arg, bad ? NULL : &one.v[0]);
+		if (err)
+			return err;
+		sql_ents_free(&one);
+	}
+	return err;
+}
+
 int sql_read_names(struct sqlstmt *s, struct ents *l)
 {
 	bool bad = false;

@@ -250,12 +250,12 @@ int sql_collect(struct txn *t, const struct tree *tree, enum which which,
 }
 
 /* A name is stronger than what rows say, but for a file over a directory. */
-static int merge_name(struct set *set, const struct ent *e)
+static int merge_name(void *set, const struct ent *e)
 {
 	struct item *it;
 	bool fresh;
 
-	if (sql_is_dead(e))
+	if (!e || sql_is_dead(e))
 		return 0;
 	it = sql_set_get(set, e->key.name, &fresh);
 	if (!it)
@@ -267,28 +267,15 @@ static int merge_name(struct set *set, const struct ent *e)
 	return 0;
 }
 
-/* Reads one name at a time: a directory may have very many. */
 static int collect_names(struct txn *t, const struct tree *tree,
                          struct set *set)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	struct ents one ENTS = { .n = 0 };
-	bool bad;
-	int err;
+	int err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND"
+	                                     " n.dir_key = ? AND n.live = 1"),
+	                    "tt", tree->k.space, tree->k.dir);
 
-	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
-	                                 " AND n.live = 1"), "tt",
-	                tree->k.space, tree->k.dir);
-	if (err)
-		return err;
-	while ((err = sql_next_name(s, &one, &bad)) == 1) {
-		if (!bad)
-			err = merge_name(set, &one.v[0]);
-		if (err < 0)
-			return err;
-		sql_ents_free(&one);
-	}
-	return err;
+	return err ? err : sql_each_name(s, merge_name, set);
 }
 
 int sql_number_dirs(struct txn *t, const char *dir, struct set *set)

@@ -251,6 +251,10 @@ struct ent *sql_ents_add(struct ents *l);
 int sql_read_names(struct sqlstmt *s, struct ents *l);
 /* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
+/* One at a time: a directory may have very many. NULL for one that cannot be
+ * read. What is not 0 ends it and comes back. */
+int sql_each_name(struct sqlstmt *s, int (*each)(void *arg, const struct ent *e),
+                  void *arg);
 /* A name of a regular file whose row PHP closed. */
 bool sql_is_dead(const struct ent *e);
 

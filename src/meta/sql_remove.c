@@ -4,25 +4,21 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
+/* What cannot be read is something all the same. */
+static int is_there(void *arg, const struct ent *e)
+{
+	(void)arg;
+	return !e || !sql_is_dead(e);
+}
+
 static int has_names(struct txn *t, const struct tree *tree)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	struct ents one ENTS = { .n = 0 };
-	bool bad;
-	int err;
+	int err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND"
+	                                     " n.dir_key = ? AND n.live = 1"),
+	                    "tt", tree->k.space, tree->k.dir);
 
-	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
-	                                 " AND n.live = 1"), "tt",
-	                tree->k.space, tree->k.dir);
-	if (err)
-		return err;
-	while ((err = sql_next_name(s, &one, &bad)) == 1) {
-		/* What cannot be read is something all the same. */
-		if (bad || !sql_is_dead(&one.v[0]))
-			return 1;
-		sql_ents_free(&one);
-	}
-	return err;
+	return err ? err : sql_each_name(s, is_there, NULL);
 }
 
 int sql_is_empty(struct txn *t, const char *path)

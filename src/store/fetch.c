@@ -93,11 +93,32 @@ static void unrecord(struct fsp_store *s, const struct fsp_ctx *ctx,
 		         strerror(-err));
 }
 
+struct fd_sink {
+	int fd;
+	uint64_t off;
+};
+
+static int fd_write(void *arg, const void *buf, size_t len)
+{
+	struct fd_sink *f = arg;
+	int err = fsp_pwrite_all(f->fd, buf, len, (off_t)f->off);
+
+	f->off += len;
+	return err;
+}
+
+static int fd_restart(struct fd_sink *f)
+{
+	f->off = 0;
+	return ftruncate(f->fd, 0) ? -errno : 0;
+}
+
 static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
-                      enum fsp_format fmt, fsp_sink sink, void *arg,
+                      enum fsp_format fmt, struct fd_sink *to,
                       struct fsp_digests *d)
 {
-	int err = fsp_decoder_new(fmt, &f->store->keys, size, sink, arg, &f->dec);
+	int err = fsp_decoder_new(fmt, &f->store->keys, size, fd_write, to,
+	                          &f->dec);
 
 	if (err)
 		return err;
@@ -112,10 +133,8 @@ static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
 	return err;
 }
 
-/* restart: undoes what the sink did, before the second try; may be NULL. */
 static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
-                 const char *hash, uint64_t size, fsp_sink sink, void *arg,
-                 int (*restart)(void *arg))
+                 const char *hash, uint64_t size, struct fd_sink *to)
 {
 	struct fetch f = { .store = s, .ctx = ctx };
 	struct fsp_digests d;
@@ -128,12 +147,12 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	err = object_format(s, ctx, hash, &fmt, &recorded);
 	if (err)
 		return err;
-	err = fetch_once(&f, hash, size, fmt, sink, arg, &d);
-	if (err == -EIO && restart) {
+	err = fetch_once(&f, hash, size, fmt, to, &d);
+	if (err == -EIO) {
 		fsp_warn("object %s is damaged; reading it once more", hash);
-		err = restart(arg);
+		err = fd_restart(to);
 		if (!err)
-			err = fetch_once(&f, hash, size, fmt, sink, arg, &d);
+			err = fetch_once(&f, hash, size, fmt, to, &d);
 	}
 	if (err == -ENOENT) {
 		fsp_error("object %s is missing from the store", hash);
@@ -149,39 +168,11 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	return err;
 }
 
-int fsp_store_fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
-                    const char *hash, uint64_t size, fsp_sink sink, void *arg)
-{
-	return fetch(s, ctx, hash, size, sink, arg, NULL);
-}
-
-struct fd_sink {
-	int fd;
-	uint64_t off;
-};
-
-static int fd_write(void *arg, const void *buf, size_t len)
-{
-	struct fd_sink *f = arg;
-	int err = fsp_pwrite_all(f->fd, buf, len, (off_t)f->off);
-
-	f->off += len;
-	return err;
-}
-
-static int fd_restart(void *arg)
-{
-	struct fd_sink *f = arg;
-
-	f->off = 0;
-	return ftruncate(f->fd, 0) ? -errno : 0;
-}
-
 int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
                        const char *hash, uint64_t size, int fd)
 {
 	struct fd_sink f = { fd, 0 };
-	int err = fetch(s, ctx, hash, size, fd_write, &f, fd_restart);
+	int err = fetch(s, ctx, hash, size, &f);
 
 	if (err && ftruncate(fd, 0))
 		fsp_error("object %s: cannot clear a failed read: %s", hash,

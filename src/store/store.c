@@ -15,6 +15,7 @@ void fsp_store_close(struct fsp_store *s)
 	fsp_obj_close(s->objects);
 	fsp_health_free(s->health);     /* they report to it */
 	fsp_config_free(s->config);
+	free(s->made_in);
 	fsp_wipe(&s->keys, sizeof(s->keys));
 	free(s);
 }

@@ -139,6 +139,29 @@ ls "$M/.old" >/dev/null
 fs_stop opts
 must_say "no/such/mountpoint" "$FILESPACEFS" "$S" "$WORK/no/such/mountpoint"
 
+step "options that are none"
+must_say "unknown option: -Z" "$FILESPACEFS" -Z "$S" "$M"
+must_say "Try 'filespacefs --help'" "$FILESPACEFS" -fZ "$S" "$M"
+must_say "unknown option: -Z" "$CTL" stats --json -Z
+must_say "remount is not supported; unmount, then mount again" \
+	"$FILESPACEFS" -o ro,remount "$S" "$M"
+must_say "remount is not supported; unmount, then mount again" \
+	"$BIN/mount.filespacefs" "$S" "$M" -o ro,remount
+
+step "a new store goes again when it cannot be mounted"
+for wrong in bzip2.level=99 file.path=/proc/none spool.path=/proc/none; do
+	must_fail "$FILESPACEFS" -o $wrong "$WORK/new" "$M"
+	[ ! -e "$WORK/new" ] || fail "$wrong left a store: $(ls -A "$WORK/new")"
+	mkdir -m 751 "$WORK/new"
+	must_fail "$FILESPACEFS" -o $wrong "$WORK/new" "$M"
+	equal "751 " "$(stat -c %a "$WORK/new") $(ls -A "$WORK/new")" "an empty directory, $wrong"
+	rmdir "$WORK/new"
+	store_init "$WORK/new"
+	must_fail "$FILESPACEFS" -o $wrong "$WORK/new" "$M"
+	[ -s "$WORK/new/filespacefs.conf" ] || fail "$wrong took a store away"
+	rm -r "$WORK/new"
+done
+
 step "the mount helper mounts what is there and never makes a store"
 H=$BIN/mount.filespacefs
 equal 32 "$(status_of "$H" "$WORK/fresh" "$M" -o rw)" "a missing store"

@@ -112,6 +112,26 @@ static void option_fails(const char *option, const char *want)
 	assert_error(error, want);
 }
 
+/* What resembles nothing gets the list, and no far-fetched guess. */
+static void test_no_guess(void **state)
+{
+	static const char *const options[] = {
+		"foo.bar=1", "pack.level=1", "a.b=c", "lines.none=1"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct fsp_config *c;
+		char *error = NULL;
+
+		assert_int_equal(fsp_config_load(NULL, &options[i], 1, &c,
+		                                 &error), -EINVAL);
+		if (!strstr(error, ": unknown section; there are [general] ["))
+			fail_msg("%s", error);
+		free(error);
+	}
+}
+
 /* Loads one option; the caller frees. */
 static struct fsp_config *with(const char *option)
 {
@@ -366,6 +386,9 @@ static void test_file_errors(void **state)
 		  "threads?)" },
 		{ "[bzip2]\nzzzzzzzz = 1\n",
 		  "@:2: [bzip2] zzzzzzzz: unknown setting; [bzip2] has level" },
+		{ "[names]\nversions_dir = x\n",
+		  "@:2: [names] versions_dir: unknown section (did you mean "
+		  "mount?)" },
 		{ "[bzip]\nlevel = 1\n",
 		  "@:2: [bzip] level: unknown section (did you mean bzip2?)" },
 		{ "[postgres]\nlevel = 1\n",
@@ -991,6 +1014,7 @@ int main(void)
 		TEST(test_defaults),       TEST(test_int),
 		TEST(test_size),           TEST(test_duration),
 		TEST(test_words),          TEST(test_file),
+		TEST(test_no_guess),
 		TEST(test_file_errors),    TEST(test_unreadable),
 		TEST(test_long_lines),     TEST(test_paths),
 		TEST(test_options),        TEST(test_origins),
