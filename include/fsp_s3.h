@@ -33,7 +33,7 @@ struct fsp_s3_options {
 	/* The keys: s3_cred.h; each may be NULL. */
 	const char *access_key, *secret_key, *session_token;
 	const char *credentials_file, *profile;
-	const char *imds_endpoint, *container_endpoint;
+	const char *imds_endpoint;
 };
 
 /*

@@ -139,6 +139,11 @@ static int open_s3(struct fsp_store *s, bool ask, struct fsp_objstore **out,
 
 	if (!err && ask)
 		err = fsp_wire_s3_ask(*out, error);
+	if (!err)
+		err = fsp_wire_s3_guard(s->config,
+		                        fsp_health_find(s->health,
+		                                        FSP_PART_OBJECTS),
+		                        out);
 	return err;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_breaker.h"
 #include "fsp_buf.h"
 #include "fsp_clock.h"
 #include "fsp_config.h"
@@ -12,6 +13,7 @@
 #include "fsp_log.h"
 #include "fsp_objstore.h"
 #include "fsp_s3.h"
+#include "fsp_store.h"
 
 #define ASK_NS (10 * FSP_NS_PER_SEC)    /* a mount must not hang at start */
 #define EMPTY_NS (60 * FSP_NS_PER_SEC)
@@ -71,6 +73,7 @@ int fsp_wire_s3_open(const struct fsp_config *c, bool read_only,
 		.session_token = text(c, "session_token"),
 		.credentials_file = text(c, "credentials_file"),
 		.profile = text(c, "profile"),
+		.imds_endpoint = text(c, "imds_endpoint"),
 	};
 
 	return fsp_objstore_s3_open(&o, out, error);
@@ -89,6 +92,26 @@ int fsp_wire_s3_ask(struct fsp_objstore *s, char **error)
 	free(*error);
 	*error = NULL;
 	return 0;
+}
+
+/* What the breaker asks; *why is the server's word or the network's. */
+static int probe(void *arg, const struct fsp_ctx *ctx, char **why)
+{
+	return fsp_objstore_s3_check(arg, ctx, why);
+}
+
+int fsp_wire_s3_guard(const struct fsp_config *c, struct fsp_health_part *part,
+                      struct fsp_objstore **s)
+{
+	const struct fsp_breaker_options o = {
+		.name = FSP_PART_OBJECTS,
+		.down_after = (int)fsp_config_int(c, "general", "down_after"),
+		.probe = probe,
+		.arg = *s,
+		.health = part,
+	};
+
+	return fsp_objstore_breaker(*s, &o, s);
 }
 
 static int one(void *arg, const char *key, uint64_t bytes, int64_t mtime_us)

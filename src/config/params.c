@@ -42,6 +42,13 @@ const struct fsp_param fsp_params[] = {
 	       "one file would show another's content; choose it only for a "
 	       "program that expects 40 digits."),
 
+	INTEGER("general", "down_after", "3", 1, 1000, "calls",
+	        "How many calls to a server in a row have to fail with no "
+	        "connection or no answer in time until it counts as down, "
+	        "where one that is made to find out has not said so before. "
+	        "Calls fail at once then; it is asked every two seconds at "
+	        "the most whether it is back."),
+
 	DIRPATH("file", "path", "objects",
 	        "The directory of the objects, as the PHP library's file "
 	        "adapter writes them."),
@@ -74,19 +81,29 @@ const struct fsp_param fsp_params[] = {
 	        "Whether the server's certificate is checked. Without that, "
 	        "anybody on the way can read and change what is sent."),
 	SECRET("s3", "access_key",
-	       "The access key. Without it the keys come from "
-	       "s3.credentials_file, or from where AWS's programs look for "
-	       "them: the environment, ~/.aws/credentials, the container, the "
-	       "machine's role."),
+	       "The access key. Without it the keys come from the first of "
+	       "these that is there: s3.credentials_file; the environment, "
+	       "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+	       "AWS_SESSION_TOKEN; AWS_SHARED_CREDENTIALS_FILE or "
+	       "~/.aws/credentials; the container's endpoint, "
+	       "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or "
+	       "AWS_CONTAINER_CREDENTIALS_FULL_URI; the role of the machine, "
+	       "from its metadata service, unless AWS_EC2_METADATA_DISABLED "
+	       "is true. Keys that expire are renewed five minutes before."),
 	SECRET("s3", "secret_key", "The secret key."),
 	SECRET("s3", "session_token",
 	       "The token that belongs to temporary keys."),
 	DIRPATH("s3", "credentials_file", NULL,
-	        "A file with keys in the form of ~/.aws/credentials. It is read "
-	        "again when it changes."),
+	        "A file with keys in the form of ~/.aws/credentials, which "
+	        "nobody but its owner may read. It is read again when the "
+	        "server refuses the keys because they have expired."),
 	STRING("s3", "profile", NULL,
-	       "The section of that file. Not set, it is AWS_PROFILE from the "
-	       "environment, or default."),
+	       "The section of that file, or of ~/.aws/credentials. Not set, it "
+	       "is AWS_PROFILE from the environment, or default."),
+	STRING("s3", "imds_endpoint", NULL,
+	       "The URL of the machine's metadata service. Not set, it is "
+	       "AWS_EC2_METADATA_SERVICE_ENDPOINT from the environment, or the "
+	       "well-known address."),
 	STRING("s3", "storage_class", NULL,
 	       "The storage class of new objects, such as STANDARD_IA. Not set, "
 	       "it is the bucket's."),

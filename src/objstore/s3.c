@@ -247,7 +247,6 @@ static int open_cred(struct s3_store *s, const struct fsp_s3_options *o,
 		.file = o->credentials_file,
 		.profile = o->profile,
 		.imds_endpoint = o->imds_endpoint,
-		.container_endpoint = o->container_endpoint,
 	};
 
 	return s3_cred_new(&c, &s->cred, error);

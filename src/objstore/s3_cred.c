@@ -108,9 +108,6 @@ static int copy_options(struct s3_cred_options *to,
 		err = copy_string(&to->profile, from->profile);
 	if (!err)
 		err = copy_string(&to->imds_endpoint, from->imds_endpoint);
-	if (!err)
-		err = copy_string(&to->container_endpoint,
-		                  from->container_endpoint);
 	return err;
 }
 
@@ -133,7 +130,6 @@ static void free_options(struct s3_cred_options *o)
 	free_string(o->file);
 	free_string(o->profile);
 	free_string(o->imds_endpoint);
-	free_string(o->container_endpoint);
 }
 
 static int check_options(const struct s3_cred_options *o, char **error)

@@ -34,7 +34,6 @@ struct s3_cred_options {
 	const char *file;               /* form of the shared credentials */
 	const char *profile;            /* its section; else AWS_PROFILE */
 	const char *imds_endpoint;      /* instead of the well-known address */
-	const char *container_endpoint; /* instead of the environment's */
 };
 
 /*

@@ -36,6 +36,8 @@ make_store() { # make_store DIR [-o ...]
 		"$CTL" -s "$dir" init -o general.adapter=s3 -o s3.bucketname="$B" \
 		-o s3.endpoint="$FSP_TEST_S3_ENDPOINT" -o s3.prefix=it/ "$@" >/dev/null
 }
+health_is_down() { health | grep -q 'objects down since'; }
+health_is_ok() { health | grep -q 'objects ok since'; }
 FS_ENV=(FILESPACEFS_S3_ACCESS_KEY="$FSP_TEST_S3_ACCESS_KEY"
 	FILESPACEFS_S3_SECRET_KEY="$FSP_TEST_S3_SECRET_KEY")
 ctl() { env "${FS_ENV[@]}" "$CTL" "$@"; }
@@ -100,7 +102,34 @@ timeout 60 dd if="$WORK/big" of="$R/down.bin" bs=1M count=1 conv=fsync 2>"$WORK/
 [ "$rc" != 0 ] && [ "$rc" != 124 ] || fail "a write without the server ended with $rc"
 grep -qiE 'host is down' "$WORK/dd.err" || fail "the error is: $(cat "$WORK/dd.err")"
 [ "$(ls "$R" | wc -l)" -ge 4 ] || fail "listing without the server"
+
+step "while it is known to be down calls fail at once, and users can read why"
+health() { getfattr --absolute-names --only-values -n user.filespace.health "$M"; }
+wait_for 10 health_is_down || fail "health: $(health)"
+health >"$WORK/health"
+grep -q '; objects down since 2.*; writes fail\|; objects down since 2.*; reads of cached' "$WORK/health" ||
+	fail "health: $(cat "$WORK/health")"
+note "$(cat "$WORK/health")"
+grep -q '^database ok' "$WORK/health" || fail "health: $(cat "$WORK/health")"
+ctl -s "$S" status | grep -qF "Health     $M: database ok" || fail "status without health"
+began=$(date +%s%N)
+for i in 1 2 3 4 5; do
+	must_say "host is down" dd if="$WORK/big" of="$R/down$i.bin" bs=1M count=1 conv=fsync
+done
+took=$((($(date +%s%N) - began) / 1000000))
+note "5 refused writes: $took ms"
+[ "$took" -lt 2000 ] || fail "5 writes took $took ms while the server was known to be down"
+ls -l "$R" >/dev/null
+mv "$R/fourth.txt" "$R/moved.txt"
+chmod 640 "$R/moved.txt"
+
+step "it is back: everything works within 5 s, without a word from anybody"
 srv_restart "$FSP_TEST_S3_DIR" rgw
+began=$(date +%s%N)
+wait_for 10 health_is_ok || fail "health: $(health)"
+took=$((($(date +%s%N) - began) / 1000000))
+note "back after $took ms"
+[ "$took" -lt 5000 ] || fail "it took $took ms"
 echo "up again" >"$R/up.txt"
 equal "up again" "$(cat "$R/up.txt")" "after the server came back"
 fs_stop fs
