@@ -343,7 +343,7 @@ static int read_place(struct sqlstmt *s, struct ent *e)
 	return file ? sql_key_of_row(space, file, &e->key) : -ENOMEM;
 }
 
-static int read_ent(struct sqlstmt *s, struct ent *e)
+int sql_read_ent(struct sqlstmt *s, struct ent *e)
 {
 	int err = read_row(s, e);
 
@@ -370,7 +370,7 @@ int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad)
 	e = sql_ents_add(l);
 	if (!e)
 		return -ENOMEM;
-	err = read_ent(s, e);
+	err = sql_read_ent(s, e);
 	if (err == -EIO) {
 		*bad = true;
 		sql_ent_free(e);
@@ -443,6 +443,16 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 	*e = (struct ent){ .how = BY_NAME };
 	if (ref->ino == FSP_INO_ROOT)
 		return sql_find_path(t, "", e);
+	/* What PHP made has no name, most often. */
+	if (ref->ino >= FSP_INO_ROW && ref->path && *ref->path) {
+		err = sql_find_path(t, ref->path, e);
+		if (!err && e->ino == ref->ino)
+			return 0;
+		if (err && err != -ENOENT)
+			return err;
+		sql_ent_free(e);
+	}
+	*e = (struct ent){ .how = BY_NAME };
 	err = sql_names_of(t, ref->ino, &names);
 	if (err)
 		return err;
