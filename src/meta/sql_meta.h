@@ -107,10 +107,12 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
-#define ROW_COLS \
-	"f.id, f.data_hash, f.size_original, f.created_at, f.deleted_at," \
-	" f.ino, f.mode, f.uid, f.gid, f.mtime_ns, f.stored_at," \
-	" f.since_us, f.closed_us, f.pred_id"
+#define ROW_COLS_OF(a) \
+	a "id, " a "data_hash, " a "size_original, " a "created_at, " \
+	a "deleted_at, " a "ino, " a "mode, " a "uid, " a "gid, " \
+	a "mtime_ns, " a "stored_at, " a "since_us, " a "closed_us, " \
+	a "pred_id"
+#define ROW_COLS ROW_COLS_OF("f.")
 #define ROW_N 14
 #define NODE_COLS \
 	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
@@ -256,8 +258,10 @@ struct ent *sql_ents_add(struct ents *l);
 	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
 	FILE_AT(" n.space_key", " " NAME_KEY("n."))
 int sql_read_names(struct sqlstmt *s, struct ents *l);
-/* The row that a statement is at, as an entry. */
+/* The row that a statement is at, as an entry; and without its place, of which
+ * row and name may be missing. */
 int sql_read_ent(struct sqlstmt *s, struct ent *e);
+int sql_read_found(struct sqlstmt *s, struct ent *e);
 /* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
 /* One at a time: a directory may have very many. NULL for one that cannot be

@@ -5,6 +5,8 @@
 
 #include "meta_fixture.h"
 
+#include "fsp_buf.h"
+
 static void test_upload_over(void **state)
 {
 	struct fx *f = *state;
@@ -785,6 +787,120 @@ static void test_readonly_dir(void **state)
 	assert_int_equal(chmod(f->dir, 0755), 0);
 }
 
+static uint64_t trips(struct fx *f)
+{
+	struct fsp_meta_stats s;
+
+	fsp_meta_sqlite_stats(f->m, &s);
+	return s.trips;
+}
+
+#define ONE_TRIP(f, call) \
+	do { \
+		uint64_t before_ = trips(f); \
+		call; \
+		assert_int_equal(trips(f) - before_, 1); \
+	} while (0)
+
+static void one_trip(struct fx *f, const char *path)
+{
+	struct fsp_entry e = { .attr = { .ino = 0 } }, g;
+	struct fsp_ref ref = { 0, path };
+
+	ONE_TRIP(f, e = fx_get(f, path));
+	ref.ino = e.attr.ino;
+	ONE_TRIP(f, assert_int_equal(f->m->ops->getattr(f->m, &f->ctx, &ref,
+	                                                &g), 0));
+	assert_int_equal(g.attr.ino, e.attr.ino);
+}
+
+/* What users wait for most is one answer of the database. */
+static void test_one_trip(void **state)
+{
+	static const char *const paths[] = {
+		"a", "a/t", "a/t/r", "a/t/r/d", "a/t/r/f3", "a/t/r/d/f",
+		"p/t/r", "p/t/r/f", "p/t/r/d", "p/t/r/d/g"
+	};
+	struct fx *f = *state;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct fsp_entry e;
+	struct fsp_ref ref = { 0, "a/t/r/f3" };
+	struct fsp_flock l = { .ino = 20, .mount = "m", .end = 9 }, got;
+	char name[32], *target = NULL;
+
+	fx_mkdirs(f, "a/t/r/d");
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "a/t/r/f%d", i);
+		fx_put(f, name, '1', 10);
+	}
+	fx_put(f, "a/t/r/d/f", '2', 10);
+	assert_int_equal(fx_new(f, "a/t/r/l", S_IFLNK | 0777, &e), 0);
+	fx_sql(f, "INSERT INTO filespace (space_key, created_at, name)"
+	       " VALUES ('p.t.r', 1000, 'r')");
+	fx_php_upload(f, "p.t.r", "f", '3', 10, 2000);
+	fx_php_upload(f, "p.t.r", "d/g", '4', 10, 2000);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		one_trip(f, paths[i]);
+	ONE_TRIP(f, fx_gone(f, "a/t/r/none"));
+	ONE_TRIP(f, fx_gone(f, "a/t/none"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "p/t/r"), "d/ f"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "p/t/r/d"), "g"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "a/t/r/d"), "f"));
+	ONE_TRIP(f, fx_ls(f, "a/t/r"));
+	fx_mkdir(f, "a/t/r/empty");
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "a/t/r/empty"), ""));
+	ONE_TRIP(f, f->m->ops->readlink(f->m, &f->ctx, e.attr.ino, &target));
+	free(target);
+	ref.ino = fx_get(f, ref.path).attr.ino;
+	assert_int_equal(f->m->ops->xattr_set(f->m, &f->ctx, &ref, "user.x",
+	                                      "y", 1, 0), 0);
+	ONE_TRIP(f, f->m->ops->xattr_get(f->m, &f->ctx, ref.ino, "user.x",
+	                                 &b));
+	ONE_TRIP(f, f->m->ops->info_get(f->m, &f->ctx, "store", &b));
+	ONE_TRIP(f, f->m->ops->lock_get(f->m, &f->ctx, &l, &got));
+}
+
+static int count_one(void *arg, const char *name, const struct fsp_entry *e)
+{
+	int64_t *n = arg;
+
+	(void)name;
+	(void)e;
+	++*n;
+	return 0;
+}
+
+/* More of PHP than one statement takes, and more than one page. */
+static void test_pages(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry e;
+	int64_t n = 0;
+
+	fx_sql(f, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM"
+	       " c WHERE i < 3000) INSERT INTO filespace_file (space_key,"
+	       " file_key, data_hash, created_at, size_original, size_storage)"
+	       " SELECT 'p.t.r', printf('%%05d', i), 'abc', 1000 + i, i, i"
+	       " FROM c");
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "p/t/r", count_one,
+	                                 &n), 0);
+	assert_int_equal(n, 3000);
+	e = fx_get(f, "p/t/r/02999");
+	assert_int_equal(e.attr.size, 2999);
+	/* all below one directory: skipped */
+	fx_sql(f, "UPDATE filespace_file SET file_key = 'deep/' || file_key");
+	fx_php_upload(f, "p.t.r", "zoo", '1', 1, 5);
+	assert_string_equal(fx_ls(f, "p/t/r"), "deep/ zoo");
+	/* over spaces: a page ends in each of them */
+	fx_sql(f, "UPDATE filespace_file SET space_key = 'p.t.r' ||"
+	       " (id %% 7)");
+	assert_string_equal(fx_ls(f, "p/t"), "r0/ r1/ r2/ r3/ r4/ r5/ r6/");
+	assert_int_equal(fx_mv(f, "p/t", "p/u", 0, NULL), -EXDEV);
+	fx_sql(f, "DELETE FROM filespace_file WHERE id %% 5 > 0");
+	assert_int_equal(fx_mv(f, "p/t", "p/u", 0, NULL), 0);
+	assert_int_equal(fx_walk(f, "p/u"), 7 * 2 + 600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -792,7 +908,8 @@ int main(void)
 		FX_TEST(test_delete), FX_TEST(test_two_live),
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
-		FX_TEST(test_many), FX_DIR_TEST(test_legacy_readonly),
+		FX_TEST(test_many), FX_TEST(test_pages),
+		FX_TEST(test_one_trip), FX_DIR_TEST(test_legacy_readonly),
 		FX_DIR_TEST(test_upgrade), FX_DIR_TEST(test_refusals),
 		FX_DIR_TEST(test_upgrade_variants),
 		FX_DIR_TEST(test_old_version),
