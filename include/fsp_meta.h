@@ -373,6 +373,15 @@ struct fsp_maria_options {
 	int connections;                /* at the most, 1 or more */
 };
 
+/*
+ * The MariaDB backend, as fsp_meta_sqlite_open(); create makes the tables in a
+ * database that has none. PHP's two tables need a user who may SELECT them.
+ * busy_timeout_ns is for callers without a deadline.
+ */
+int fsp_meta_maria_open(const struct fsp_maria_options *o,
+                        const struct fsp_meta_options *mo,
+                        struct fsp_meta **out, char **error);
+
 /* Checks the invariants of DESIGN.md: calls each() with a sentence for each
  * violation; 0 when it could look at everything. */
 int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -28,7 +28,8 @@ struct maria_link {
 	unsigned error;         /* the server's, of the last failure */
 	/* what the server said of itself when we connected */
 	bool read_only, galera;
-	int64_t clock_us;       /* its clock less ours */
+	int64_t clock_us;       /* its clock less ours ... */
+	int64_t clock_error_us; /* ... to so much */
 };
 
 /* "a, b:3307, [::1]:3306, /path/socket". -EINVAL with *error. */

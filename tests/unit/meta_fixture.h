@@ -1,7 +1,7 @@
 /*
- * What the tests of meta share: a database in a directory of its own, short
- * calls by path, PHP's statements over a raw handle, and the check of all
- * invariants at the end of each test.
+ * What the tests of meta share: a database of its own for each, short calls by
+ * path, PHP's statements, and the check of all invariants at the end of each
+ * test. The suites run on SQLite, and with FX_MARIA on MariaDB.
  */
 #ifndef META_FIXTURE_H
 #define META_FIXTURE_H
@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include <sqlite3.h>
 
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -29,11 +28,16 @@
 
 #define FX __attribute__((unused)) static
 
+#ifdef FX_MARIA
+#include "meta_fixture_maria.h"
+#else
+#include "meta_fixture_sqlite.h"
+#endif
+
 struct fx {
-	char dir[64], db[96];
+	struct fx_db db;        /* with PHP's connection */
 	struct fsp_meta *m;
 	struct fsp_ctx ctx;
-	sqlite3 *php;           /* opened on first use */
 	int broken;             /* what check found */
 };
 
@@ -48,7 +52,7 @@ FX struct fsp_meta_options fx_options(void)
 }
 
 /*
- * SQLite's driver, with claims that exclude nobody but are looked at: all come
+ * The driver, with claims looked at, which SQLite does not need: all come
  * before the first statement, in rising order, and nothing is written without
  * any. What runs again to get more of them runs here as elsewhere.
  */
@@ -67,11 +71,10 @@ FX int fx_acquire(struct sqldrv *d, const struct fsp_ctx *ctx,
 
 FX int fx_claim(struct sqlconn *c, unsigned shard)
 {
-	(void)c;
 	assert_false(fx_began);
 	assert_in_range(shard, fx_last + 1, SQL_SHARDS);
 	fx_last = (int)shard;
-	return 0;
+	return fx_inner->claim ? fx_inner->claim(c, shard) : 0;
 }
 
 FX int fx_prepare(struct sqlconn *c, const char *text, struct sqlstmt **out)
@@ -97,7 +100,7 @@ FX void fx_watch_claims(struct fsp_meta *m)
 FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
 {
 	char *error = NULL;
-	int err = fsp_meta_sqlite_open(f->db, o, &f->m, &error);
+	int err = fx_db_open(&f->db, o, &f->m, &error);
 
 	if (err)
 		fail_msg("open: %d %s", err, error ? error : "");
@@ -112,12 +115,10 @@ FX void fx_close(struct fx *f)
 	f->m = NULL;
 }
 
-FX void fx_dir(struct fx *f)
+FX void fx_dir(struct fx *f, bool empty)
 {
 	*f = (struct fx){ .ctx = fsp_ctx_background() };
-	strcpy(f->dir, "/tmp/fsp-meta-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->db, sizeof(f->db), "%s/meta.db", f->dir);
+	fx_db_make(&f->db, empty);
 }
 
 FX int fx_setup(void **state)
@@ -125,7 +126,7 @@ FX int fx_setup(void **state)
 	struct fx *f = calloc(1, sizeof(*f));
 	struct fsp_meta_options o = fx_options();
 
-	fx_dir(f);
+	fx_dir(f, false);
 	fx_open(f, &o);
 	*state = f;
 	return 0;
@@ -135,7 +136,7 @@ FX int fx_setup_dir(void **state)
 {
 	struct fx *f = calloc(1, sizeof(*f));
 
-	fx_dir(f);
+	fx_dir(f, true);
 	*state = f;
 	return 0;
 }
@@ -163,11 +164,9 @@ FX int fx_teardown(void **state)
 
 	if (f->m && fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f) == 0)
 		broken = f->broken;
-	if (f->php)
-		sqlite3_close(f->php);
 	fx_close(f);
+	fx_db_drop(&f->db);
 	fsp_clock_set(NULL);
-	fsp_rm_tree(f->dir);
 	free(f);
 	return broken;
 }
@@ -435,41 +434,24 @@ FX int fx_same(void *arg, const char *name, const struct fsp_entry *e)
 
 /* ---- PHP */
 
-FX sqlite3 *fx_php(struct fx *f)
-{
-	if (!f->php) {
-		assert_int_equal(sqlite3_open(f->db, &f->php), SQLITE_OK);
-		sqlite3_busy_timeout(f->php, 20000);
-	}
-	return f->php;
-}
-
 FX void fx_sql(struct fx *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 FX void fx_sql(struct fx *f, const char *fmt, ...)
 {
-	char *sql = NULL, *error = NULL;
+	char *sql = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
 	assert_true(vasprintf(&sql, fmt, ap) >= 0);
 	va_end(ap);
-	if (sqlite3_exec(fx_php(f), sql, NULL, NULL, &error))
-		fail_msg("%s: %s", sql, error);
+	fx_db_run(&f->db, sql);
 	free(sql);
 }
 
 FX int64_t fx_number(struct fx *f, const char *sql)
 {
-	sqlite3_stmt *st;
-	int64_t v = INT64_MIN;
-
-	assert_int_equal(sqlite3_prepare_v2(fx_php(f), sql, -1, &st, NULL), 0);
-	if (sqlite3_step(st) == SQLITE_ROW)
-		v = sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	return v;
+	return fx_db_number(&f->db, sql);
 }
 
 /* deleteFile of the library: the time is the server's. */
@@ -492,26 +474,21 @@ FX int64_t fx_php_upload(struct fx *f, const char *space, const char *key,
 	       " created_at, size_original, size_storage) VALUES ('%s', '%s',"
 	       " '%s', '%lld', '%lld', '%lld')", space, key, hash,
 	       (long long)mtime, (long long)size, (long long)size);
-	return sqlite3_last_insert_rowid(fx_php(f));
+	return fx_db_last_id(&f->db);
 }
 
 /* getFile: the hash's first character, or 0. */
 FX char fx_php_get(struct fx *f, const char *space, const char *key)
 {
 	char sql[512];
+	int64_t c;
 
-	snprintf(sql, sizeof(sql), "SELECT unicode(data_hash) FROM"
+	snprintf(sql, sizeof(sql), "SELECT " FX_ORD "(data_hash) FROM"
 	         " filespace_file WHERE space_key = '%s' AND file_key = '%s'"
 	         " AND deleted_at = 0 ORDER BY created_at DESC LIMIT 1", space,
 	         key);
-	sqlite3_stmt *st;
-	int c = 0;
-
-	assert_int_equal(sqlite3_prepare_v2(fx_php(f), sql, -1, &st, NULL), 0);
-	if (sqlite3_step(st) == SQLITE_ROW)
-		c = sqlite3_column_int(st, 0);
-	sqlite3_finalize(st);
-	return (char)c;
+	c = fx_number(f, sql);
+	return c < 0 ? 0 : (char)c;
 }
 
 #define FX_TEST(fn) cmocka_unit_test_setup_teardown(fn, fx_setup, fx_teardown)

@@ -1,4 +1,4 @@
-/* meta over SQLite: every change, its results and its errors. */
+/* meta: every change, its results and its errors. */
 #include <fcntl.h>
 
 #include "meta_fixture.h"
@@ -338,7 +338,7 @@ static void test_thinning_saves(void **state)
 	assert_in_range(fx_number(f, "SELECT count(*) FROM filespace_file"
 	                          " WHERE file_key LIKE 'tmp%'"), 9, 11);
 	/* the last before the pause is there, and what came is live */
-	assert_int_equal(fx_number(f, "SELECT unicode(data_hash) FROM"
+	assert_int_equal(fx_number(f, "SELECT " FX_ORD "(data_hash) FROM"
 	                           " filespace_file WHERE file_key = 'f' AND"
 	                           " stored_at < 1700003600000000 ORDER BY id"
 	                           " DESC LIMIT 1"), '9');
@@ -926,7 +926,7 @@ static void test_deadline(void **state)
 	struct fsp_entry e;
 
 	fx_mkdir(f, "a");
-	fx_sql(f, "BEGIN IMMEDIATE");
+	fx_db_lock(&f->db);
 	f->ctx.deadline_ns = fsp_mono_ns() + 30000000;
 	assert_int_equal(fx_new(f, "b", S_IFDIR, &e), -ETIMEDOUT);
 	assert_true(fsp_ctx_left_ns(&f->ctx) <= 0);
@@ -936,7 +936,7 @@ static void test_deadline(void **state)
 	f->ctx.cancelled = &cancelled;
 	assert_int_equal(fx_new(f, "b", S_IFDIR, &e), -EINTR);
 	f->ctx = fsp_ctx_background();
-	fx_sql(f, "COMMIT");
+	fx_sql(f, "ROLLBACK");
 	fx_mkdir(f, "b");
 }
 
@@ -947,8 +947,7 @@ static void test_undone(void **state)
 	struct fsp_entry e;
 
 	fx_mkdirs(f, "a/t/r");
-	fx_sql(f, "CREATE TRIGGER fill AFTER INSERT ON fsp_name BEGIN"
-	       " SELECT RAISE(ABORT, 'no'); END");
+	fx_sql(f, "CREATE TRIGGER fill AFTER INSERT ON fsp_name " FX_ABORT);
 	assert_int_equal(fx_new(f, "a/t/r/f", S_IFREG | 0600, &e), -EIO);
 	fx_sql(f, "DROP TRIGGER fill");
 	fx_gone(f, "a/t/r/f");

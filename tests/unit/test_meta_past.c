@@ -1,4 +1,4 @@
-/* meta over SQLite: versions, directories as they were, and counting. */
+/* meta: versions, directories as they were, and counting. */
 #include "meta_fixture.h"
 
 /* A clock of the test's own: each moment is one millisecond after the last. */

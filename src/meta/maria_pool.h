@@ -1,0 +1,232 @@
+/* The pool and its connections; between the files of the driver. */
+#ifndef FSP_MARIA_POOL_H
+#define FSP_MARIA_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fsp_buf.h"
+#include "fsp_lock.h"
+#include "fsp_meta.h"
+#include "maria_link.h"
+#include "sql_text.h"
+#include "sqldrv.h"
+
+#define MARIA_BUCKETS 64
+#define MARIA_STMTS 400         /* of a connection; the server's limit, for
+                                   all clients, is 16,382 by default */
+#define MARIA_DOMAINS 8
+#define MARIA_TOKEN 33          /* with its NUL */
+
+struct maria_value {
+	enum { MARIA_V_NULL, MARIA_V_INT, MARIA_V_TEXT } type;
+	long long n;
+	struct fsp_buf text;
+	unsigned long len;
+};
+
+struct maria_cell {
+	bool integer, decimal, text;
+	long long n;
+	char *buf;
+	size_t cap;
+	unsigned long len;
+	my_bool null, error;
+};
+
+struct maria_stmt {
+	struct sqlstmt base;
+	MYSQL_STMT *st;
+	const char *text;
+	struct sql_text x;
+	bool busy, kept, ran;
+	bool writes;
+	struct maria_value *value;      /* x.params of them */
+	MYSQL_BIND *param;              /* x.physical */
+	struct maria_cell *col;
+	MYSQL_BIND *res;
+	unsigned cols;
+	struct maria_stmt *next;
+};
+
+struct maria_conn {
+	struct sqlconn base;
+	struct maria_link *l;
+	enum maria_role role;
+	size_t host;                    /* which of the role's */
+	const struct fsp_ctx *ctx;      /* of who uses it now */
+	enum sql_kind kind;
+	bool begun;                     /* a transaction may be open */
+	bool wrote;                     /* it changed something */
+	bool placeless;                 /* it does not count in the pool */
+	int64_t outcome;                /* its row in fsp_outcome; 0: none yet */
+	char token[MARIA_TOKEN];        /* of this transaction; "": none yet */
+	int64_t last_id;
+	uint64_t gtid_seen;             /* the pool's gtid_count it has reached */
+	int64_t idle_ns;                /* since then */
+	int64_t born_ns;
+	struct maria_stmt *bucket[MARIA_BUCKETS];
+	int stmts;
+	struct maria_conn *next;
+};
+
+/* What we know of a host of a site. */
+struct maria_health {
+	int err;                        /* why it is down; 0: it is not;
+	                                   -EROFS: it is there for readers */
+	int64_t down_ns;                /* since then */
+	int64_t retry_ns, pause_ns;
+	int64_t up_ns;                  /* when it came back; 0: was never down */
+	int64_t flush_ns;               /* connections born before it go */
+};
+
+struct maria_site {
+	enum maria_role role;           /* of a connection to look with */
+	struct maria_hosts hosts;
+	struct maria_health *health;    /* pool's lock */
+};
+
+enum { MARIA_PRIMARY, MARIA_REPLICAS, MARIA_SITES };
+
+struct maria_gtid {
+	uint32_t domain;
+	uint64_t seq;
+	char text[64];
+};
+
+struct maria_pool {
+	struct sqldrv base;
+	struct fsp_maria_options o;     /* strings are ours */
+	char *charset;                  /* of the sessions; NULL: binary */
+	struct sql_dialect dialect;
+	char *table[SQL_TABLES];
+	int limit;
+	int64_t wait_ns;                /* for a connection, without deadline */
+	atomic_int_fast64_t clock_us;   /* the write host's less ours */
+	atomic_int_fast64_t clock_read_ns;
+	atomic_bool closing;
+	struct fsp_mutex lock;
+	struct fsp_cond changed;
+	/* below: lock */
+	struct maria_site site[MARIA_SITES];
+	struct maria_conn *idle;
+	int open;                       /* connections, idle ones included */
+	bool probing;                   /* the thread runs */
+	pthread_t prober;
+	struct maria_gtid gtid[MARIA_DOMAINS];
+	int gtids;
+	uint64_t gtid_count;
+};
+
+/* ---- maria_legacy.c */
+
+struct maria_found;
+
+/* Writes what stands for the tables of PHP's untouched schema, read in a
+ * session of that charset, into d; fresh, also where it fails. */
+int maria_legacy_dialect(const struct maria_found *f, const char *charset,
+                         struct sql_dialect *d);
+void maria_legacy_free(struct sql_dialect *d);
+
+/* ---- maria_options.c */
+
+int maria_options_copy(const struct fsp_maria_options *from,
+                       struct fsp_maria_options *to);
+void maria_options_free(struct fsp_maria_options *o);   /* wipes */
+
+/* ---- maria_pool.c */
+
+struct maria_settings {
+	const struct fsp_maria_options *o;
+	bool read_only, legacy;
+	int connections;
+	int64_t wait_ns;
+	const char *charset;
+	struct sql_dialect dialect;     /* its texts are copied */
+};
+
+int maria_pool_open(const struct maria_settings *s, struct sqldrv **out,
+                    char **error);
+/* A connection of the role, nothing begun, and its return. */
+int maria_take(struct maria_pool *p, const struct fsp_ctx *ctx,
+               enum maria_role role, struct maria_conn **out);
+void maria_give(struct maria_conn *c);
+/* The connection has just asked for the host's clock. */
+void maria_note_clock(struct maria_pool *p, const struct maria_link *l);
+/* Waits a little, or until something changed. */
+void maria_pause(struct maria_pool *p);
+/* Ends the connection now; its place in the pool is free. */
+void maria_drop(struct maria_conn *c);
+
+/* ---- maria_site.c: which host a connection is made to */
+
+int maria_site_open(struct maria_pool *p, struct maria_site *s,
+                    enum maria_role role, char **error);
+void maria_site_free(struct maria_site *s);
+/*
+ * Connects to the first that is up, waiting a little for one that just went.
+ * -EAGAIN: the server has no room for more connections.
+ */
+int maria_site_connect(struct maria_pool *p, struct maria_site *s,
+                       const struct fsp_ctx *ctx, enum maria_role role,
+                       struct maria_link **out, size_t *host);
+/* A connection to it was lost: the others are probably, too. */
+void maria_site_suspect_locked(struct maria_site *s, size_t host);
+/* Is there a reason not to use a connection again? */
+bool maria_site_stale_locked(const struct maria_site *s, size_t host,
+                             int64_t born_ns);
+
+/* ---- maria_prober.c: one thread that looks whether hosts are back */
+
+/* A host went down. */
+void maria_prober_wake_locked(struct maria_pool *p);
+void maria_prober_stop(struct maria_pool *p);
+/* What a host's connection attempt showed; err 0: it is up. */
+void maria_site_note(struct maria_pool *p, struct maria_site *s, size_t host,
+                     int err, const char *why);
+
+/* ---- maria_stmt.c */
+
+int maria_prepare(struct sqlconn *conn, const char *text,
+                  struct sqlstmt **out);
+int maria_bind_int(struct sqlstmt *s, int i, int64_t v);
+int maria_bind_text(struct sqlstmt *s, int i, const char *v);
+int maria_bind_null(struct sqlstmt *s, int i);
+int maria_step(struct sqlstmt *s);
+/* Rows changed by the step that just was. */
+uint64_t maria_changed(struct sqlstmt *s);
+void maria_rewind(struct sqlstmt *s);
+void maria_end(struct sqlstmt *s);
+/* Forgets the statements; the connection is closed already. */
+void maria_forget_stmts(struct maria_conn *c);
+
+/* ---- maria_result.c */
+
+/* Makes room for what a statement that ran gives; 0, -errno. */
+int maria_result_bind(struct maria_stmt *s);
+void maria_result_free(struct maria_stmt *s);
+int maria_fetch(struct maria_stmt *s);          /* 1, 0, -errno */
+int maria_get_int(struct sqlstmt *s, int col, int64_t *v);
+const char *maria_get_text(struct sqlstmt *s, int col, size_t *len);
+
+/* ---- maria_txn.c */
+
+int maria_begin(struct maria_conn *c);
+int maria_claim(struct sqlconn *conn, unsigned shard);
+int maria_commit(struct sqlconn *conn);
+void maria_rollback(struct sqlconn *conn);
+int64_t maria_now_us(struct sqldrv *d);
+/* One statement in text, in a transaction. */
+int maria_conn_run(struct maria_conn *c, const char *sql);
+/* An error of the connection, as a transaction has to see it. */
+int maria_conn_errno(struct maria_conn *c, int err);
+/* Takes the row of outcomes that it left out of the table. */
+void maria_forget_outcome(struct maria_conn *c);
+
+/* ---- maria_gtid.c: what we committed, for hosts that lag behind */
+
+void maria_gtid_note(struct maria_conn *c);
+/* Waits for it; -EAGAIN when the host does not get there soon. */
+int maria_gtid_wait(struct maria_conn *c);
+
+#endif
