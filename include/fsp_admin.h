@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "fsp_ctx.h"
+#include "fsp_step.h"
 
 struct fsp_buf;
 struct fsp_config;
@@ -83,6 +84,23 @@ typedef int (*fsp_admin_checker)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 int fsp_admin_check(struct fsp_admin *a, fsp_admin_checker checker);
 
 /*
+ * Whether the servers do what a mount needs. The store has objects and maybe
+ * no rows: both backends tell about their servers through these, which the
+ * wiring has from them.
+ */
+struct fsp_admin_servers {
+	/* 0: go on with the objects. NULL: there is no server. */
+	int (*objects)(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
+	               void *step_arg);
+	void (*database)(void *arg, const struct fsp_ctx *ctx,
+	                 fsp_step_fn step, void *step_arg);
+	void *arg;
+	uint64_t large_size;            /* of an object that goes in parts */
+};
+int fsp_admin_store_test(struct fsp_admin *a,
+                         const struct fsp_admin_servers *servers);
+
+/*
  * Prints "filespacectl: WHAT: what the errno means and what to do". err 0: WHAT
  * alone. Returns FSP_EXIT_FAILED.
  */
@@ -139,7 +157,7 @@ int fsp_version_spec_parse(const char *s, struct fsp_version_spec *out);
 enum fsp_cli_command {
 	FSP_CLI_INIT, FSP_CLI_CONFIG, FSP_CLI_STATUS, FSP_CLI_VERSIONS,
 	FSP_CLI_RESTORE, FSP_CLI_CAT_OBJECT, FSP_CLI_STATS, FSP_CLI_SCHEMA,
-	FSP_CLI_CHECK, FSP_CLI_HELP, FSP_CLI_VERSION
+	FSP_CLI_CHECK, FSP_CLI_STORE, FSP_CLI_HELP, FSP_CLI_VERSION
 };
 
 #define FSP_CLI_MAX_SETTINGS 64

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fsp_step.h"
+
 struct fsp_ctx;
 struct fsp_objstore;
 
@@ -50,5 +52,12 @@ int fsp_objstore_s3_open(const struct fsp_s3_options *o,
  */
 int fsp_objstore_s3_check(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                           char **error);
+
+/*
+ * What can be said of the server before any object is asked for: connection,
+ * TLS, clocks, and fsp_objstore_s3_check(). 0: it serves us.
+ */
+int fsp_objstore_s3_facts(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          fsp_step_fn step, void *arg);
 
 #endif

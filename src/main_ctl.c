@@ -16,6 +16,7 @@
 #include "fsp_mounts.h"
 #include "fsp_store.h"
 #include "fsp_version.h"
+#include "main_wire.h"
 
 /* A run of the program; what it opened is closed at the end. */
 struct run {
@@ -286,6 +287,23 @@ static int run_check(struct run *r)
 	return fsp_admin_check(&r->admin, fsp_meta_sqlite_check);
 }
 
+static int run_store(struct run *r)
+{
+	struct fsp_wire_options o = wire_options(r, false);
+	int status = FSP_EXIT_FAILED, err;
+	char *error = NULL;
+
+	if (strcmp(r->cli.arg, "test") != 0) {
+		fsp_admin_fail(&r->admin, 0, "store %s: give test", r->cli.arg);
+		return FSP_EXIT_USAGE;
+	}
+	err = fsp_wire_store_test(&o, &r->admin, &status, &error);
+	if (err)
+		return complain(r, err, "cannot open the store", error);
+	free(error);
+	return status;
+}
+
 static int run_help(struct run *r)
 {
 	if (r->cli.has_command && r->cli.command == FSP_CLI_HELP) {
@@ -327,6 +345,8 @@ static int dispatch(struct run *r)
 		return run_schema(r);
 	case FSP_CLI_CHECK:
 		return run_check(r);
+	case FSP_CLI_STORE:
+		return run_store(r);
 	case FSP_CLI_VERSION:
 		puts("filespacectl " FSP_VERSION);
 		return FSP_EXIT_OK;

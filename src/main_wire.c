@@ -183,7 +183,7 @@ static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours
 	return set < 0 ? ours : (uint32_t)set;
 }
 
-static int open_meta(struct fsp_store *s, bool create, char **error)
+int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error)
 {
 	const struct fsp_config *c = s->config;
 	struct fsp_meta_options o = {
@@ -366,7 +366,7 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 		set_codec(s);
 		err = open_objects(s, o, &create, error);
 		if (!err)
-			err = open_meta(s, create, error);
+			err = fsp_wire_open_meta(s, create, error);
 		if (!err)
 			err = check_key(s, error);
 	}

@@ -4,9 +4,12 @@
 
 #include <stdbool.h>
 
+struct fsp_admin;
 struct fsp_config;
 struct fsp_health_part;
 struct fsp_objstore;
+struct fsp_store;
+struct fsp_wire_options;
 
 /*
  * The objects in a bucket, without asking the server. On error *error (caller
@@ -27,6 +30,16 @@ int fsp_wire_s3_ask(struct fsp_objstore *s, char **error);
  */
 int fsp_wire_s3_guard(const struct fsp_config *c, struct fsp_health_part *part,
                       struct fsp_objstore **s);
+
+/* The rows into s->meta; main_wire.c. */
+int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error);
+
+/*
+ * `filespacectl store test`; main_wire_test.c. 0: it was done and *status is
+ * the program's; otherwise the settings are wrong.
+ */
+int fsp_wire_store_test(const struct fsp_wire_options *o, struct fsp_admin *a,
+                        int *status, char **error);
 
 /* Are there no objects? 1 yes, 0 no. */
 int fsp_wire_s3_empty(struct fsp_objstore *s, char **error);

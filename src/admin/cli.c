@@ -54,6 +54,10 @@ static const struct command {
 		"check", "[--json] [PATH]",
 		"check the rows; exits 0 clean, 4 errors found, 8 not checked",
 		0, OPT_JSON | ARG_STORE, FSP_FSCK_USAGE },
+	[FSP_CLI_STORE] = {
+		"store", "test [--json]",
+		"try what a mount will ask of database and object store",
+		1, OPT_JSON, FSP_EXIT_USAGE },
 	[FSP_CLI_HELP] = {
 		"help", "[COMMAND]", "show this, or more about a command",
 		0, 0, FSP_EXIT_USAGE },
@@ -87,6 +91,11 @@ static const char *const details[N_COMMANDS] = {
 	[FSP_CLI_CAT_OBJECT] =
 		"Nothing is written unless all of it matches the hash. -f writes\n"
 		"to a terminal, too.\n",
+	[FSP_CLI_STORE] =
+		"Connects, stores objects of its own, reads, lists and removes\n"
+		"them, and says for whatever fails what to do about it. A store\n"
+		"that is in use is not disturbed. Exits 1 when something that is\n"
+		"needed does not work.\n",
 	[FSP_CLI_SCHEMA] =
 		"check exits 1 when an upgrade is needed, plan prints its SQL and\n"
 		"changes nothing, upgrade does it; the PHP library goes on\n"
