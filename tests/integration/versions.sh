@@ -66,7 +66,7 @@ equal "text 1" "$(cat "$D/old.pdf")" "restored under another name"
 equal "$objects" "$(objects "$S")" "objects after the restores"
 
 must_say "what follows @ is no row id" "$CTL" restore "$D/report.pdf@2026-13-01"
-"$CTL" restore "$D/report.pdf@$(TZ=XYZ-2 date +%Y-%m-%dT%H:%M:%S+02:00)" >/dev/null
+"$CTL" restore "$D/report.pdf@$(TZ=XYZ-2 date -d "+1 hour" +%Y-%m-%dT%H:%M:%S+02:00)" >/dev/null
 
 step "a deleted file is there"
 printf 'soon gone' >"$D/gone.txt"
