@@ -227,6 +227,13 @@ struct fsp_meta_ops {
 	                   int (*each)(void *arg, const char *key,
 	                               uint64_t size), void *arg);
 
+	/* The rows that name an object, live ones first, and where they are (""
+	 * for a hidden row); 16 at the most. Non-zero stops and comes back. */
+	int (*object_rows)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                   const char *key,
+	                   int (*each)(void *arg, int64_t row,
+	                               const char *path), void *arg);
+
 	/*
 	 * The stored versions of the file name at path, old to new, with those
 	 * of its predecessors under other names, and of what had this name in

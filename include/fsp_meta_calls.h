@@ -39,6 +39,10 @@ FSP_META_CALL(object_put, (FSP_META_ARGS, const struct fsp_object *o), o)
 FSP_META_CALL(object_each, (FSP_META_ARGS,
                             int (*each)(void *arg, const char *key,
                                         uint64_t size), void *arg), each, arg)
+FSP_META_CALL(object_rows, (FSP_META_ARGS, const char *key,
+                            int (*each)(void *arg, int64_t row,
+                                        const char *path), void *arg),
+              key, each, arg)
 FSP_META_CALL(history, (FSP_META_ARGS, const char *path,
                         fsp_meta_version each, void *arg), path, each, arg)
 FSP_META_CALL(past_names, (FSP_META_ARGS, const char *dir,

@@ -28,6 +28,7 @@ struct fsp_store {
 	int level;                      /* bzip2 */
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
+	struct fsp_damage *damage;      /* NULL: nobody keeps account */
 	char *made_in;                  /* the directory, where it was made by
 	                                   this very opening; NULL */
 	bool made_dir;                  /* which was not there before */
@@ -37,8 +38,12 @@ struct fsp_store {
 #define FSP_PART_DATABASE "database"
 #define FSP_PART_OBJECTS "objects"
 #define FSP_PART_SPOOL "spool"
+#define FSP_PART_CONTENT "content"      /* what is read of the objects */
 
 void fsp_store_close(struct fsp_store *s);
+
+/* Keeps account of objects that are found damaged, for FSP_PART_CONTENT. */
+int fsp_store_watch(struct fsp_store *s);
 
 /* Reads [off, off + len) of the content: count, short only at the end. */
 typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);

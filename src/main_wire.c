@@ -287,15 +287,17 @@ static int open_health(struct fsp_store *s)
 		{ FSP_PART_OBJECTS, "reads of cached files work, others do "
 		                    "not, and writes fail at close" },
 		{ FSP_PART_SPOOL, "nothing can be written" },
+		{ FSP_PART_CONTENT, "these files cannot be read until their "
+		                    "objects come back" },
 	};
 	int err = fsp_health_new(&s->health);
 
-	for (size_t i = 0; !err && i < 3; i++) {
+	for (size_t i = 0; !err && i < sizeof(parts) / sizeof(*parts); i++) {
 		struct fsp_health_part *p;
 
 		err = fsp_health_add(s->health, parts[i][0], parts[i][1], &p);
 	}
-	return err;
+	return err ? err : fsp_store_watch(s);
 }
 
 /* made_dir false: the directory was there and empty, and is so again. */

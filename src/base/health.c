@@ -12,7 +12,7 @@
 #include "fsp_clock.h"
 #include "fsp_lock.h"
 
-#define PARTS 4
+#define PARTS 8
 #define WORDS 200
 
 struct fsp_health_part {

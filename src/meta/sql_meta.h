@@ -506,6 +506,10 @@ int sql_object_put(struct fsp_meta *m, const struct fsp_ctx *ctx,
 int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                     int (*each)(void *arg, const char *key, uint64_t size),
                     void *arg);
+int sql_object_rows(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    const char *key,
+                    int (*each)(void *arg, int64_t row, const char *path),
+                    void *arg);
 int sql_history(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const char *path, fsp_meta_version each, void *arg);
 int sql_past_names(struct fsp_meta *m, const struct fsp_ctx *ctx,

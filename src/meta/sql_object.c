@@ -188,3 +188,72 @@ int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	} while (!err && p->more);
 	return err;
 }
+
+#define ROWS_TOLD 16
+
+struct object_rows {
+	const char *key;
+	int64_t row[ROWS_TOLD];
+	char *path[ROWS_TOLD];
+	int n;
+};
+
+static void rows_free(struct object_rows *r)
+{
+	for (int i = 0; i < r->n; i++)
+		free(r->path[i]);
+	r->n = 0;
+}
+
+/* Any of many will do, as long as live ones come first. */
+static int read_rows(struct object_rows *r, struct sqlstmt *s)
+{
+	int err = 0;
+
+	while (r->n < ROWS_TOLD && (err = sql_next(s)) == 1) {
+		const char *space = sql_str(s, 1), *file = sql_str(s, 2);
+		char *path = NULL;
+
+		if (!space || !file || fsp_path_of_row(space, file, &path))
+			path = strdup("");
+		if (!path)
+			return -ENOMEM;
+		r->row[r->n] = sql_int_or(s, 0, 0);
+		r->path[r->n++] = path;
+	}
+	return err < 0 ? err : 0;
+}
+
+static int find_rows(struct txn *t, void *arg)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct object_rows *r = arg;
+	int err;
+
+	rows_free(r);
+	err = sql_start(t, &s, "SELECT f.id, f.space_key, f.file_key FROM"
+	                " {file} f WHERE f.data_hash = ? AND " LIVE("f.")
+	                " LIMIT 16", "t", r->key);
+	if (!err)
+		err = read_rows(r, s);
+	sql_end(&s);
+	if (!err)
+		err = sql_start(t, &s, "SELECT f.id, f.space_key, f.file_key"
+		                " FROM {file} f WHERE f.data_hash = ? AND"
+		                " f.deleted_at <> 0 LIMIT 16", "t", r->key);
+	return err ? err : read_rows(r, s);
+}
+
+int sql_object_rows(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    const char *key,
+                    int (*each)(void *arg, int64_t row, const char *path),
+                    void *arg)
+{
+	struct object_rows r = { .key = key };
+	int err = sql_txn(m, ctx, SQL_READ, find_rows, &r);
+
+	for (int i = 0; i < r.n && !err; i++)
+		err = each(arg, r.row[i], r.path[i]);
+	rows_free(&r);
+	return err;
+}

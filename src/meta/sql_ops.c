@@ -28,6 +28,7 @@ static const struct fsp_meta_ops ops = {
 	.object_get = sql_object_get,
 	.object_put = sql_object_put,
 	.object_each = sql_object_each,
+	.object_rows = sql_object_rows,
 	.history = sql_history,
 	.past_names = sql_past_names,
 	.dir_ended = sql_dir_ended,

@@ -2,10 +2,12 @@
 #include "fsp_store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "damage.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_file.h"
@@ -140,6 +142,7 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	struct fsp_digests d;
 	enum fsp_format fmt;
 	bool recorded;
+	char what[80];
 	int err;
 
 	if (!fsp_hash_valid(hash))
@@ -155,14 +158,17 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 			err = fetch_once(&f, hash, size, fmt, to, &d);
 	}
 	if (err == -ENOENT) {
-		fsp_error("object %s is missing from the store", hash);
+		damage_met(s, ctx, hash, "is missing from the store");
 		err = -EIO;
 	} else if (err == -EIO) {
-		fsp_error("object %s does not hold the %llu bytes it is named "
-		          "for", hash, (unsigned long long)size);
+		snprintf(what, sizeof(what), "does not hold the %llu bytes it "
+		         "is named for", (unsigned long long)size);
+		damage_met(s, ctx, hash, what);
 		if (recorded)
 			unrecord(s, ctx, hash);
 	}
+	if (!err)
+		damage_mended(s, hash);
 	if (!err && !recorded)
 		record(&f, hash, fmt, &d);
 	return err;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "damage.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -184,5 +185,7 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	strcpy(out->format, fsp_format_name(s->format));
 	err = upload(s, ctx, &r, out->key, &out->stored);
 	out->verified_us = fsp_now_us();
+	if (!err)
+		damage_mended(s, out->key);
 	return err;
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "damage.h"
 #include "fsp_buf.h"
 #include "fsp_config.h"
 #include "fsp_health.h"
@@ -15,6 +16,7 @@ void fsp_store_close(struct fsp_store *s)
 	fsp_obj_close(s->objects);
 	fsp_health_free(s->health);     /* they report to it */
 	fsp_config_free(s->config);
+	damage_free(s->damage);
 	free(s->made_in);
 	fsp_wipe(&s->keys, sizeof(s->keys));
 	free(s);

@@ -6,6 +6,7 @@
 need_fuse
 need sqlite3 sqlite3
 need openssl openssl
+need getfattr attr
 S=$WORK/store
 M=$WORK/mnt
 D=$M/acct/table/record
@@ -39,6 +40,8 @@ for name in torn missing longer swapped bomb second garbage; do
 	"$OP" open "$D/$name" r pread 0 100 >"$WORK/out" || true
 	grep -q ': EIO$' "$WORK/out" || fail "$name: $(xargs <"$WORK/out")"
 	grep -q "$(hash_of $name)" "$WORK/fs.log" || fail "no log line names the object of $name"
+	grep -q "$(hash_of $name).* row [0-9]* (/acct/table/record/$name)" "$WORK/fs.log" ||
+		fail "no log line names the row and the path of $name"
 done
 equal good "$(tail -c 5 "$D/good")" "end of a good file"
 ls -l "$D" >/dev/null
@@ -48,6 +51,10 @@ rm "$D/torn2"
 echo mended >"$D/garbage"
 equal mended "$(cat "$D/garbage")" "written over a damaged file"
 must_fail "$CTL" -s "$S" cat-object "$(hash_of bomb)"
+health() { getfattr --absolute-names --only-values -n user.filespace.health "$M"; }
+health | grep -q 'content degraded since 2.*: 7 damaged: row [0-9]* (/acct/table/record/torn), object [0-9a-f]\{12\}' ||
+	fail "health: $(health)"
+"$CTL" -s "$S" status | grep -q 'content degraded since' || fail "status says $("$CTL" -s "$S" status)"
 step "the same content written again heals a damaged object"
 "$OP" open "$D/again" wct fill 20000 4oo close >/dev/null
 truncate -s 10 "$(object_of again)"
@@ -143,7 +150,10 @@ object=$(find "$WORK/heal/objects" -type f)
 printf XX | dd of="$object" bs=1 seek=5 conv=notrunc status=none
 fs_start heal "$WORK/heal" "$WORK/heal-mnt"
 must_say "Input/output error" cat "$WORK/heal-mnt/a"
+M=$WORK/heal-mnt
+health | grep -q 'content degraded since' || fail "health: $(health)"
 echo hello >"$WORK/heal-mnt/b"
+health | grep -q 'content ok since' || fail "health after it was stored again: $(health)"
 fs_stop heal
 fs_start heal "$WORK/heal" "$WORK/heal-mnt"
 equal "hello hello" "$(cat "$WORK/heal-mnt/a" "$WORK/heal-mnt/b" | xargs)" "both files"

@@ -44,7 +44,7 @@ equal "$(sqlite3 "$WORK/store/meta.db" "select id from filespace_file where file
 	"$(getfattr --only-values -n user.filespace.version "$A/$R/g")" version
 health=$(getfattr --only-values -n user.filespace.health "$A")
 since='ok since 2[0-9-]*T[0-9:]*Z'
-grep -q "^database $since; objects $since; spool $since; writable\$" <<<"$health" ||
+grep -q "^database $since; objects $since; spool $since; content $since; writable\$" <<<"$health" ||
 	fail "health: $health"
 "$CTL" -s "$WORK/store" status | grep -qxF "Health     $A: $health" ||
 	fail "status: $("$CTL" -s "$WORK/store" status)"

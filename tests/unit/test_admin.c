@@ -181,6 +181,17 @@ static int fake_object_put(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	return 0;
 }
 
+static int fake_object_rows(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                            const char *key,
+                            int (*each)(void *arg, int64_t row,
+                                        const char *path), void *arg)
+{
+	(void)m;
+	(void)ctx;
+	(void)key;
+	return each(arg, 12, "a/t/r/f.pdf");
+}
+
 static int fake_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                             int (*each)(void *arg, const char *key,
                                         uint64_t size), void *arg)
@@ -269,6 +280,7 @@ static const struct fsp_meta_ops fake_ops = {
 	.object_find = fake_object_find,
 	.object_put = fake_object_put,
 	.object_each = fake_object_each,
+	.object_rows = fake_object_rows,
 	.counts = fake_counts,
 	.accounts = fake_accounts,
 	.mount_add = fake_mount_add,

@@ -776,8 +776,17 @@ static int count_keys(void *arg, const char *key, uint64_t size)
 	return 0;
 }
 
+static int add_row_path(void *arg, int64_t row, const char *path)
+{
+	char *out = arg;
+
+	sprintf(out + strlen(out), " %d:%s", (int)row, path);
+	return 0;
+}
+
 static void test_objects(void **state)
 {
+	char rows[200] = "";
 	struct fx *f = *state;
 	struct fsp_object o = fx_object('a', 100), got;
 	uint64_t n[2] = { 0, 0 };
@@ -810,6 +819,18 @@ static void test_objects(void **state)
 	                 0);
 	assert_int_equal(n[0], 2);
 	assert_int_equal(n[1], 30);
+	/* the live row first, then the one that was superseded */
+	assert_int_equal(f->m->ops->object_rows(f->m, &f->ctx, fx_object('1', 10).key,
+	                                        add_row_path, rows), 0);
+	assert_string_equal(rows, " 1:a/t/r/f 2:a/t/r/g");
+	rows[0] = '\0';
+	assert_int_equal(fx_rm(f, "a/t/r/f", false), 0);
+	fx_put(f, "a/t/r/h", '1', 10);
+	assert_int_equal(f->m->ops->object_rows(f->m, &f->ctx, fx_object('1', 10).key,
+	                                        add_row_path, rows), 0);
+	assert_string_equal(rows, " 4:a/t/r/h 1:a/t/r/f 2:a/t/r/g");
+	assert_int_equal(f->m->ops->object_rows(f->m, &f->ctx, "ff",
+	                                        add_row_path, rows), 0);
 }
 
 static int count_mounts(void *arg, const struct fsp_mountinfo *i)

@@ -1,0 +1,20 @@
+/*
+ * Objects that were found damaged or missing and not yet seen whole again: the
+ * log says which rows they take along, the health of the content which and
+ * since when. Any thread.
+ */
+#ifndef FSP_STORE_DAMAGE_H
+#define FSP_STORE_DAMAGE_H
+
+struct fsp_ctx;
+struct fsp_damage;
+struct fsp_store;
+
+/* `what` it is: "is damaged: ...". */
+void damage_met(struct fsp_store *s, const struct fsp_ctx *ctx,
+                const char *hash, const char *what);
+/* It was read or stored whole. */
+void damage_mended(struct fsp_store *s, const char *hash);
+void damage_free(struct fsp_damage *d);
+
+#endif
