@@ -30,6 +30,7 @@ struct io {
 	size_t sent;
 	int rc;                         /* why a callback stopped it */
 	bool begun;
+	bool overlong;                  /* the rest of an error is not awaited */
 	int64_t moved_ns;               /* when a byte last did */
 	int unsent;                     /* in the kernel's buffer */
 };
@@ -83,8 +84,10 @@ static int take_document(struct io *io, const char *data, size_t len)
 {
 	size_t most = io->p->status / 100 == 2 ? S3_DOC_MAX : ERROR_MAX;
 
-	if (len > most - io->p->body.len)
+	if (len > most - io->p->body.len) {
+		io->overlong = true;
 		return -EIO;
+	}
 	return fsp_buf_add(&io->p->body, data, len);
 }
 
@@ -347,6 +350,12 @@ static int run(struct io *io, struct s3_conn *c)
 	(void)curl_multi_remove_handle(multi, io->easy);
 	if (!rc)
 		rc = map_result(io, result);
+	if (io->overlong && io->p->status / 100 != 2) {
+		/* What matters is the status. */
+		fsp_buf_reset(&io->p->body);
+		io->p->detail[0] = '\0';
+		return 0;
+	}
 	if (result != CURLE_OK && io->p->detail[0] == '\0')
 		copy(io->p->detail, sizeof(io->p->detail),
 		     curl_easy_strerror(result));
