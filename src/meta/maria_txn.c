@@ -252,7 +252,7 @@ void maria_rollback(struct sqlconn *conn)
 	struct maria_conn *c = (struct maria_conn *)conn;
 	struct fsp_ctx ctx = { .deadline_ns = fsp_mono_ns() + ROLLBACK_NS };
 
-	if (!c->begun || c->l->failed)
+	if (!c->begun || c->kind == SQL_ONE || c->l->failed)
 		return;
 	c->begun = false;
 	/* Also for a caller who has no time left; a connection on which this

@@ -96,7 +96,8 @@ static int on_file(void *arg, struct sqlstmt *s, char **seek)
 	(void)seek;
 	if (sql_row_read(s, SCAN_ROW, &r))
 		return 0;               /* logged */
-	if (!f->found || r.since_us >= f->best.since_us)
+	if (!f->found || r.since_us > f->best.since_us ||
+	    (r.since_us == f->best.since_us && r.id > f->best.id))
 		f->best = r;
 	f->found = true;
 	return 0;
@@ -111,7 +112,7 @@ static int file_at(struct txn *t, const struct key *k, int64_t at,
 		.space = k->space,
 		.lo = k->file,
 		.hi = end,
-		.text = sql_file_text(t, ROWS_AT, true),
+		.which = ROWS_AT,
 		.at = at,
 		.row = on_file,
 		.arg = &f,
@@ -171,7 +172,7 @@ static int list_at(struct txn *t, void *arg)
 	if (!err)
 		err = merge_names(t, &tree, a->at, a->set);
 	if (!err)
-		err = sql_number_dirs(t, a->dir, a->set);
+		err = sql_number_dirs(t, &tree, false, a->set);
 	if (!err && a->set->n == 0)
 		err = sql_check_dir_at(t, a->dir, a->at);
 	return err;
@@ -182,7 +183,7 @@ int sql_list_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct set set SET = { .n = 0 };
 	struct asof a = { .dir = dir, .at = at_us, .set = &set };
-	int err = sql_txn(m, ctx, SQL_READ, list_at, &a);
+	int err = sql_txn(m, ctx, SQL_READ_ANY, list_at, &a);
 
 	return err ? err : sql_set_each(&set, each, arg);
 }
@@ -202,5 +203,5 @@ int sql_lookup_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		.dir = dir, .name = name, .at = at_us, .out = out
 	};
 
-	return sql_txn(m, ctx, SQL_READ, lookup_at, &a);
+	return sql_txn(m, ctx, SQL_READ_ANY, lookup_at, &a);
 }

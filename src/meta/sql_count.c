@@ -148,12 +148,12 @@ static int count_implicit(struct txn *t, const struct tree *all, uint64_t *n)
 {
 	struct dirs d = { .t = t };
 	struct scan sc = {
-		.lo = all->lo, .hi = all->hi, .at = NO_TIME, .arg = &d,
-		.text = sql_file_text(t, ROWS_PHP, false), .row = on_file
+		.which = ROWS_PHP, .lo = all->lo, .hi = all->hi, .arg = &d,
+		.row = on_file
 	};
 	int err = sql_scan(t, &sc);
 
-	sc.text = sql_space_text(ROWS_PHP);
+	sc.spaces = true;
 	sc.row = on_space;
 	if (!err)
 		err = sql_scan(t, &sc);
@@ -214,7 +214,7 @@ static int counts(struct txn *t, void *arg)
 int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                struct fsp_counts *out)
 {
-	return sql_txn(m, ctx, SQL_READ, counts, out);
+	return sql_txn(m, ctx, SQL_READ_ANY, counts, out);
 }
 
 struct accounts {
@@ -325,7 +325,7 @@ int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  void *arg)
 {
 	struct accounts a = { .n = 0 };
-	int err = sql_txn(m, ctx, SQL_READ, read_accounts, &a);
+	int err = sql_txn(m, ctx, SQL_READ_ANY, read_accounts, &a);
 
 	for (size_t i = 0; i < a.n && !err; i++)
 		if (a.v[i].name)

@@ -1,4 +1,4 @@
-/* What is at a place: its name, its row and its node in one statement. */
+/* Entries: read from statements, by number, in lists. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -8,41 +8,11 @@
 #include "fsp_log.h"
 #include "sql_meta.h"
 
-/* Columns of HEAD; NAMES_SQL has the same up to COL_ROW + ROW_N. */
+/* Columns of NAMES_SQL, and of everything that reads names as it does. */
 enum {
 	COL_ID, COL_INO, COL_FILE, COL_OWNER, COL_NODE,
-	COL_ROW = COL_NODE + NODE_N,
-	COL_OLDEST = COL_ROW + ROW_N, COL_BELOW
+	COL_ROW = COL_NODE + NODE_N, COL_PLACE = COL_ROW + ROW_N
 };
-
-#define HEAD \
-	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
-	", (SELECT MIN(p.id) FROM {file} p WHERE {eq p.space_key}" \
-	" AND {eq p.file_key} AND p.ino IS NULL), "
-#define TAIL \
-	" FROM (SELECT 1 AS one) o" \
-	" LEFT JOIN {name} n ON n.space_key = ? AND n.dir_key = ?" \
-	" AND n.live = 1 AND n.name = ?" \
-	" LEFT JOIN {node} d ON d.ino = n.ino" \
-	" LEFT JOIN {file} f ON " FILE_AT("", "")
-#define FILES_IN(where) \
-	"EXISTS (SELECT 1 FROM {file} b WHERE " where " AND " \
-	PHP_LIVE("b.") ")"
-#define SPACES_IN(where) \
-	"EXISTS (SELECT 1 FROM {space} s WHERE " where " AND " LIVE("s.") ")"
-#define RANGE(col) col " >= ? AND " col " < ?"
-
-/* Is there a row, valid or not, that could make it a directory? */
-static const char in_record[] = HEAD
-	FILES_IN("{eq b.space_key} AND {from b.file_key} AND"
-	         " {below b.file_key}") TAIL;
-static const char of_record[] = HEAD
-	"(" FILES_IN("{eq b.space_key}") " OR " SPACES_IN("{eq s.space_key}") ")"
-	TAIL;
-static const char above_record[] = HEAD
-	"(" FILES_IN("{eq b.space_key}") " OR " SPACES_IN("{eq s.space_key}")
-	" OR " FILES_IN(RANGE("b.space_key"))
-	" OR " SPACES_IN(RANGE("s.space_key")) ")" TAIL;
 
 void sql_ent_free(struct ent *e)
 {
@@ -108,7 +78,14 @@ void sql_fill_row(const struct sql_meta *m, const struct row *r,
 	sql_fill(&e, out);
 }
 
-/* The columns that every statement over names begins with. */
+static int read_row(struct sqlstmt *s, struct ent *e)
+{
+	int err = sql_row_read(s, COL_ROW, &e->row);
+
+	e->has_row = !err;
+	return err == -ENOENT ? 0 : err;
+}
+
 static int read_name(struct sqlstmt *s, struct ent *e)
 {
 	const char *owner = sql_str(s, COL_OWNER);
@@ -132,178 +109,6 @@ static int read_name(struct sqlstmt *s, struct ent *e)
 			e->node.ctime_ns = stored;
 	}
 	return 0;
-}
-
-static int read_row(struct sqlstmt *s, struct ent *e)
-{
-	int err = sql_row_read(s, COL_ROW, &e->row);
-
-	e->has_row = !err;
-	return err == -ENOENT ? 0 : err;
-}
-
-static int start_find(struct txn *t, struct sqlstmt **st,
-                      const struct key *k)
-{
-	struct tree b TREE = { .depth = 0 };
-	const char *s = k->space, *f = k->file;
-	int err = sql_tree(k->path, &b);
-
-	if (err)
-		return err;
-	if (k->depth > 3)
-		return sql_start(t, st, in_record, "tttttttttt", s, f,
-		                 b.k.space, b.lo, b.hi, s, k->dir, k->name, s,
-		                 f);
-	if (k->depth == 3)
-		return sql_start(t, st, of_record, "ttttttttt", s, f,
-		                 b.k.space, b.k.space, s, k->dir, k->name, s,
-		                 f);
-	return sql_start(t, st, above_record, "ttttttttttttt", s, f,
-	                 b.k.space, b.k.space, b.lo, b.hi, b.lo, b.hi, s,
-	                 k->dir, k->name, s, f);
-}
-
-/* Reads what the statement found; *below: rows may make it a directory. */
-static int read_find(struct txn *t, struct ent *e, uint64_t *oldest,
-                     bool *below)
-{
-	struct sqlstmt *s SQL_STMT = NULL;
-	int err = start_find(t, &s, &e->key);
-
-	if (err)
-		return err;
-	err = sql_next(s);
-	if (err != 1)
-		return err ? err : -EIO;
-	err = read_row(s, e);
-	if (!err && sql_int(s, COL_ID, &e->name_id))
-		err = read_name(s, e);
-	*oldest = (uint64_t)sql_int_or(s, COL_OLDEST, 0);
-	*below = sql_int_or(s, COL_BELOW, 0) != 0;
-	return err;
-}
-
-static void set_dead(struct ent *e, bool hidden)
-{
-	e->dead_id = e->name_id;
-	e->dead_ino = e->ino;
-	e->hidden = hidden;
-	e->name_id = e->file_id = 0;
-}
-
-static int implicit_dir(struct txn *t, struct ent *e)
-{
-	struct implied at;
-	int err = sql_implied(t, e->key.path, NO_TIME, true, &at);
-
-	if (err != 1)
-		return err;
-	if (e->name_id)
-		set_dead(e, true);
-	e->how = BY_IMPLICIT;
-	e->has_row = false;
-	e->file_id = 0;
-	e->since_us = at.since_us;
-	sql_node_dir(t->m, at.time_ns, &e->node);
-	err = sql_implicit_ino(t, e->key.path, &e->ino);
-	return err ? err : 1;
-}
-
-/* A directory hides a file; other names are stronger than rows below. */
-static int judge(struct txn *t, struct ent *e, uint64_t oldest, bool below)
-{
-	int err;
-
-	if (e->name_id && sql_is_dead(e))
-		set_dead(e, false);
-	if (e->name_id && (!sql_is_file(e) || !e->has_row))
-		return 0;
-	err = below ? implicit_dir(t, e) : 0;
-	if (err)
-		return err < 0 ? err : 0;
-	if (e->name_id)
-		return 0;
-	if (!e->has_row)
-		return -ENOENT;
-	e->how = BY_ROW;
-	e->ino = oldest ? FSP_INO_ROW + oldest : e->row.ino;
-	sql_node_file(t->m, &e->row, &e->node);
-	return 0;
-}
-
-int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
-{
-	uint64_t oldest = 0;
-	bool below = false;
-	int err;
-
-	*e = (struct ent){ .how = BY_ROW };
-	err = sql_key(dir, name, &e->key);
-	if (!err)
-		err = read_find(t, e, &oldest, &below);
-	return err ? err : judge(t, e, oldest, below);
-}
-
-#define ROOT_SQL "SELECT " NODE_COLS " FROM {node} d WHERE d.ino = ?"
-
-static int find_root(struct txn *t, struct ent *e)
-{
-	struct sqlstmt *s SQL_STMT = NULL;
-	int64_t first = 0;
-	int err;
-
-	/* A writer saves what it read: nobody else may touch it meanwhile. */
-	static const char plain[] = ROOT_SQL, locked[] = ROOT_SQL "{update}";
-
-	*e = (struct ent){
-		.how = BY_NAME,
-		.ino = FSP_INO_ROOT,
-		.key = {
-			.path = strdup(""), .space = strdup(""),
-			.dir = strdup(""), .name = strdup(""),
-			.file = strdup(""),
-		},
-	};
-	if (!e->key.path || !e->key.space || !e->key.dir || !e->key.name ||
-	    !e->key.file)
-		return -ENOMEM;
-	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked, "i",
-	                (int64_t)FSP_INO_ROOT);
-	if (!err)
-		err = sql_next(s);
-	if (err)
-		return err < 0 ? err :
-			sql_node_read(s, 0, FSP_INO_ROOT, &e->node);
-	sql_end(&s);
-	err = sql_number(t, &first, "SELECT s.created_at FROM {space} s"
-	                 " ORDER BY s.id LIMIT 1", "");
-	if (!err && !first)
-		err = sql_number(t, &first, "SELECT CAST(i.value AS SIGNED)"
-		                 " FROM {info} i WHERE i.name = 'created'", "");
-	e->how = BY_IMPLICIT;
-	sql_node_dir(t->m, sql_us_to_ns(sql_sec_to_us(first)), &e->node);
-	return err;
-}
-
-int sql_find_path(struct txn *t, const char *path, struct ent *e)
-{
-	FSP_FREE char *dir = NULL;
-	FSP_FREE char *name = NULL;
-	int err;
-
-	if (!*path)
-		return find_root(t, e);
-	*e = (struct ent){ .how = BY_ROW };
-	err = fsp_path_split(path, &dir, &name);
-	return err ? err : sql_find(t, dir, name, e);
-}
-
-int sql_find_dir(struct txn *t, const char *path, struct ent *e)
-{
-	int err = sql_find_path(t, path, e);
-
-	return err ? err : sql_is_dir(e) ? 0 : -ENOTDIR;
 }
 
 void sql_ents_free(struct ents *l)
@@ -332,9 +137,9 @@ struct ent *sql_ents_add(struct ents *l)
 /* The place of a name from its columns; -EINVAL for what is no place. */
 static int read_place(struct sqlstmt *s, struct ent *e)
 {
-	const char *space = sql_str(s, COL_OLDEST);
-	const char *dir = sql_str(s, COL_OLDEST + 1);
-	const char *name = sql_str(s, COL_OLDEST + 2);
+	const char *space = sql_str(s, COL_PLACE);
+	const char *dir = sql_str(s, COL_PLACE + 1);
+	const char *name = sql_str(s, COL_PLACE + 2);
 	FSP_FREE char *file = NULL;
 
 	if (!space || !dir || !name)
@@ -343,7 +148,16 @@ static int read_place(struct sqlstmt *s, struct ent *e)
 	return file ? sql_key_of_row(space, file, &e->key) : -ENOMEM;
 }
 
-static int read_ent(struct sqlstmt *s, struct ent *e)
+int sql_read_found(struct sqlstmt *s, struct ent *e)
+{
+	int err = read_row(s, e);
+
+	if (!err && sql_int(s, COL_ID, &e->name_id))
+		err = read_name(s, e);
+	return err;
+}
+
+int sql_read_ent(struct sqlstmt *s, struct ent *e)
 {
 	int err = read_row(s, e);
 
@@ -370,7 +184,7 @@ int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad)
 	e = sql_ents_add(l);
 	if (!e)
 		return -ENOMEM;
-	err = read_ent(s, e);
+	err = sql_read_ent(s, e);
 	if (err == -EIO) {
 		*bad = true;
 		sql_ent_free(e);
@@ -443,6 +257,16 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 	*e = (struct ent){ .how = BY_NAME };
 	if (ref->ino == FSP_INO_ROOT)
 		return sql_find_path(t, "", e);
+	/* What PHP made has no name, most often. */
+	if (ref->ino >= FSP_INO_ROW && ref->path && *ref->path) {
+		err = sql_find_path(t, ref->path, e);
+		if (!err && e->ino == ref->ino)
+			return 0;
+		if (err && err != -ENOENT)
+			return err;
+		sql_ent_free(e);
+	}
+	*e = (struct ent){ .how = BY_NAME };
 	err = sql_names_of(t, ref->ino, &names);
 	if (err)
 		return err;

@@ -214,7 +214,7 @@ int sql_history(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const char *path, fsp_meta_version each, void *arg)
 {
 	struct history a = { .path = path };
-	int err = sql_txn(m, ctx, SQL_READ, read_history, &a);
+	int err = sql_txn(m, ctx, SQL_READ_ANY, read_history, &a);
 
 	if (!err)
 		qsort(a.l.v, a.l.n, sizeof(*a.l.v), by_stored);

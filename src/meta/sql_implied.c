@@ -76,7 +76,8 @@ static int probe_spaces(struct txn *t, const struct tree *tree, int64_t at,
 	struct scan sc = {
 		.lo = tree->k.space,
 		.hi = end,
-		.text = sql_space_text(at == NO_TIME ? ROWS_PHP : ROWS_AT),
+		.which = at == NO_TIME ? ROWS_PHP : ROWS_AT,
+		.spaces = true,
 		.at = at,
 		.row = on_space,
 		.arg = p,
@@ -97,13 +98,12 @@ static int probe_spaces(struct txn *t, const struct tree *tree, int64_t at,
 static int probe_files(struct txn *t, const struct tree *tree, int64_t at,
                        struct probe *p)
 {
-	enum which w = at == NO_TIME ? ROWS_PHP : ROWS_AT;
 	struct tree all;
 	struct scan sc = {
 		.space = tree->k.space,
 		.lo = tree->lo,
 		.hi = tree->hi,
-		.text = sql_file_text(t, w, true),
+		.which = at == NO_TIME ? ROWS_PHP : ROWS_AT,
 		.at = at,
 		.row = on_file,
 		.arg = p,
@@ -125,7 +125,6 @@ static int probe_files(struct txn *t, const struct tree *tree, int64_t at,
 	sc.space = NULL;
 	sc.lo = tree->lo;
 	sc.hi = tree->hi;
-	sc.text = sql_file_text(t, w, false);
 	return sql_scan(t, &sc);
 }
 
@@ -159,6 +158,11 @@ static uint64_t path_hash(const char *path, uint64_t round)
 	return h ^ h >> 33;
 }
 
+uint64_t sql_path_ino(const char *path, uint64_t round)
+{
+	return FSP_INO_DIR + (path_hash(path, round) & INO_MASK);
+}
+
 /*
  * Directories keep their node when they are renamed or removed: a number that
  * has one belongs to another directory, and the next round gives ours.
@@ -169,7 +173,7 @@ int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino)
 	int err = 0;
 
 	for (uint64_t round = 0; taken && !err; round++) {
-		*ino = FSP_INO_DIR + (path_hash(path, round) & INO_MASK);
+		*ino = sql_path_ino(path, round);
 		err = sql_number(t, &taken,
 		                 "SELECT 1 FROM {node} d WHERE d.ino = ?",
 		                 "i", (int64_t)*ino);

@@ -32,7 +32,7 @@ int sql_info_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct info a = { .name = name, .out = out };
 
-	return sql_txn(m, ctx, SQL_READ, get, &a);
+	return sql_txn(m, ctx, SQL_ONE, get, &a);
 }
 
 static int set(struct txn *t, void *arg)

@@ -1,253 +1,15 @@
 /*
- * The entries of a directory: names in one statement, and what rows alone
- * say, skipping over everything that is deeper.
+ * The entries of a directory. In a record they come in one statement, if there
+ * is not too much that only PHP knows; else in several, skipping what is deep.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-/* Rows below one entry that are read before it is skipped in the index. */
-#define PATIENCE 8
-
-struct collect {
-	struct txn *t;
-	const struct tree *tree;
-	enum which which;
-	const struct place *within;
-	struct set *set;
-	char *file;             /* the key whose rows are being read */
-	bool live;
-	struct row best;        /* of them */
-	int64_t oldest;
-	uint64_t rows;
-};
-
-static int add_dir(struct collect *c, const char *name, int64_t time_ns,
-                   struct item **out)
-{
-	bool fresh;
-	struct item *it = sql_set_get(c->set, name, &fresh);
-	struct node n;
-
-	if (!it)
-		return -ENOMEM;
-	*out = it;
-	it->seen++;
-	if (it->implicit)
-		return 0;
-	it->implicit = true;
-	sql_node_dir(c->t->m, time_ns, &n);
-	sql_fill(&(struct ent){ .node = n }, &it->e);
-	return 0;
-}
-
-/* What was read of one file is complete: it goes into the set. */
-static int end_file(struct collect *c)
-{
-	struct item *it;
-	bool fresh;
-
-	if (c->file && c->live) {
-		it = sql_set_get(c->set, c->file, &fresh);
-		if (!it)
-			return -ENOMEM;
-		it->file = true;
-		/* A directory of that name hides the file. */
-		if (!it->implicit)
-			sql_fill_row(c->t->m, &c->best, c->oldest, &it->e);
-	}
-	free(fsp_steal(c->file));
-	return 0;
-}
-
-static bool better(const struct collect *c, const struct row *r)
-{
-	if (!c->live)
-		return true;
-	if (c->which != ROWS_PHP)
-		return r->since_us >= c->best.since_us;
-	return r->created_at >= c->best.created_at;
-}
-
-static int add_row(struct collect *c, const char *name, struct sqlstmt *s)
-{
-	int64_t oldest = sql_int_or(s, 2, 0);
-	struct row r;
-	int err = 0;
-
-	if (c->file && strcmp(c->file, name) != 0)
-		err = end_file(c);
-	if (err)
-		return err;
-	if (!c->file) {
-		c->file = strdup(name);
-		c->live = false;
-		c->oldest = oldest;
-		c->rows = 0;
-	}
-	if (!c->file)
-		return -ENOMEM;
-	if (oldest < c->oldest)
-		c->oldest = oldest;
-	if (sql_row_read(s, SCAN_ROW, &r))
-		return 0;               /* logged */
-	if ((c->which == ROWS_PHP && !r.live) ||
-	    !sql_place_had(c->within, r.since_us, r.closed_us))
-		return 0;
-	if (better(c, &r))
-		c->best = r;
-	c->live = true;
-	return 0;
-}
-
-/* Continue behind everything that begins with prefix + name + sep. */
-static int skip(const char *prefix, size_t len, const char *name, char end,
-                char **seek)
-{
-	*seek = fsp_strf("%.*s%s%c", (int)len, prefix, name, end);
-	return *seek ? 0 : -ENOMEM;
-}
-
-/* A row in the directory's space. */
-static int on_file(void *arg, struct sqlstmt *s, char **seek)
-{
-	struct collect *c = arg;
-	const char *space = sql_str(s, 0), *key = sql_str(s, 1), *slash;
-	size_t len = *c->tree->k.dir ? strlen(c->tree->k.dir) + 1 : 0;
-	FSP_FREE char *path = NULL;
-	FSP_FREE char *name = NULL;
-	struct item *it;
-	struct row r;
-	int err;
-
-	if (!space || !key || fsp_path_of_row(space, key, &path))
-		return 0;
-	slash = strchr(key + len, '/');
-	if (!slash) {
-		err = add_row(c, key + len, s);
-		/* That there are versions is all that counts then. */
-		if (!err && c->which == ROWS_ALL && c->live &&
-		    ++c->rows == PATIENCE)
-			err = skip(key, strlen(key), "", '\001', seek);
-		return err;
-	}
-	err = sql_row_read(s, SCAN_ROW, &r);
-	if (err || (c->which == ROWS_PHP && !r.live) ||
-	    !sql_place_had(c->within, r.since_us, r.closed_us))
-		return 0;
-	name = strndup(key + len, (size_t)(slash - key) - len);
-	err = name ? add_dir(c, name, r.mtime_ns, &it) : -ENOMEM;
-	if (!err && it->seen % PATIENCE == 0)
-		err = skip(key, len, name, '/' + 1, seek);
-	return err;
-}
-
-/* A space below the directory: the component after the directory's. */
-static int add_space(struct collect *c, const char *path, const char *space,
-                     int64_t time_ns, char **seek)
-{
-	size_t len = *c->tree->path ? strlen(c->tree->path) + 1 : 0;
-	FSP_FREE char *name = strndup(path + len, strcspn(path + len, "/"));
-	struct item *it;
-	const char *dot;
-	int err = name ? add_dir(c, name, time_ns, &it) : -ENOMEM;
-
-	if (err || it->seen % PATIENCE)
-		return err;
-	len = *c->tree->k.space ? strlen(c->tree->k.space) + 1 : 0;
-	/* A record's key ends with its name; the others have more behind. */
-	dot = c->tree->depth < 2 ? strchr(space + len, '.') : NULL;
-	if (dot)
-		*seek = fsp_strf("%.*s%c", (int)(dot - space), space, '.' + 1);
-	else
-		*seek = fsp_strf("%s\001", space);
-	return *seek ? 0 : -ENOMEM;
-}
-
-static int on_space(void *arg, struct sqlstmt *s, char **seek)
-{
-	struct collect *c = arg;
-	const char *space = sql_str(s, 0);
-	FSP_FREE char *path = NULL;
-	int64_t us = sql_sec_to_us(sql_int_or(s, 1, 0));
-	int64_t end = sql_sec_to_us(sql_int_or(s, 2, 0));
-
-	if (!space || fsp_path_of_space(space, &path) ||
-	    !sql_place_had(c->within, us, end))
-		return 0;
-	return add_space(c, path, space, sql_us_to_ns(us), seek);
-}
-
-static int on_space_file(void *arg, struct sqlstmt *s, char **seek)
-{
-	struct collect *c = arg;
-	const char *space = sql_str(s, 0), *key = sql_str(s, 1);
-	FSP_FREE char *path = NULL;
-	struct row r;
-
-	if (!space || !key || fsp_path_of_row(space, key, &path))
-		return 0;
-	if (sql_row_read(s, SCAN_ROW, &r) ||
-	    !sql_place_had(c->within, r.since_us, r.closed_us))
-		return 0;
-	return add_space(c, path, space, r.mtime_ns, seek);
-}
-
-static int collect_files(struct collect *c, int64_t at)
-{
-	struct tree all TREE = { .depth = 0 };
-	struct scan sc = {
-		.space = c->tree->k.space,
-		.lo = c->tree->lo,
-		.hi = c->tree->hi,
-		.text = sql_file_text(c->t, c->which, true),
-		.at = at,
-		.row = on_file,
-		.arg = c,
-	};
-	int err = sql_tree("", &all);
-
-	if (!err && sql_tree_spaces(c->tree)) {
-		sc.lo = all.lo;
-		sc.hi = all.hi;
-	}
-	if (!err)
-		err = sql_scan(c->t, &sc);
-	if (!err)
-		err = end_file(c);
-	free(fsp_steal(c->file));
-	return err;
-}
-
-int sql_collect(struct txn *t, const struct tree *tree, enum which which,
-                int64_t at_us, const struct place *within, struct set *set)
-{
-	struct collect c = {
-		.t = t, .tree = tree, .which = which, .within = within,
-		.set = set
-	};
-	struct scan sc = {
-		.lo = tree->lo,
-		.hi = tree->hi,
-		.at = which == ROWS_AT ? at_us : NO_TIME,
-		.arg = &c,
-	};
-	int err = 0;
-
-	if (sql_tree_spaces(tree)) {
-		sc.text = sql_space_text(which);
-		sc.row = on_space;
-		err = sql_scan(t, &sc);
-		sc.text = sql_file_text(t, which, false);
-		sc.row = on_space_file;
-		if (!err)
-			err = sql_scan(t, &sc);
-	}
-	return err ? err : collect_files(&c, sc.at);
-}
+#define RECORD_DEPTH 3
+#define ROWS_AT_ONCE 1000
 
 /* A name is stronger than what rows say, but for a file over a directory. */
 static int merge_name(void *set, const struct ent *e)
@@ -278,20 +40,88 @@ static int collect_names(struct txn *t, const struct tree *tree,
 	return err ? err : sql_each_name(s, merge_name, set);
 }
 
-int sql_number_dirs(struct txn *t, const char *dir, struct set *set)
-{
-	int err = 0;
+/*
+ * Numbers that directories without a name cannot have: such a directory has got
+ * one once, with a name at that place, which is kept.
+ */
+struct taken {
+	uint64_t *v;
+	size_t n, cap;
+};
 
-	for (size_t i = 0; i < set->n && !err; i++) {
+static void taken_free(struct taken *l)
+{
+	free(l->v);
+}
+#define TAKEN __attribute__((cleanup(taken_free)))
+
+static int taken_add(struct taken *l, uint64_t ino)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		uint64_t *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = ino;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int number_dirs(const char *dir, struct taken *l, struct set *set)
+{
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_number);
+	for (size_t i = 0; i < set->n; i++) {
+		uint64_t *ino = &set->v[i].e.attr.ino, round = 0;
 		FSP_FREE char *path = NULL;
 
 		if (!set->v[i].implicit)
 			continue;
 		path = fsp_path_join(dir, set->v[i].name);
-		err = path ? sql_implicit_ino(t, path,
-		                              &set->v[i].e.attr.ino) : -ENOMEM;
+		if (!path)
+			return -ENOMEM;
+		do
+			*ino = sql_path_ino(path, round++);
+		while (l->n && bsearch(ino, l->v, l->n, sizeof(*l->v),
+		                       by_number));
 	}
-	return err;
+	return 0;
+}
+
+#define TAKEN_FROM \
+	" FROM {name} n WHERE n.space_key = ? AND n.dir_key = ?" \
+	" AND n.ino >= 4611686018427387904"
+
+int sql_number_dirs(struct txn *t, const struct tree *tree, bool ended,
+                    struct set *set)
+{
+	static const char all[] = "SELECT n.ino" TAKEN_FROM;
+	static const char closed[] = "SELECT n.ino" TAKEN_FROM
+		" AND n.live IS NULL";
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct taken l TAKEN = { .n = 0 };
+	bool any = false;
+	int err;
+
+	for (size_t i = 0; i < set->n && !any; i++)
+		any = set->v[i].implicit;
+	if (!any)
+		return 0;
+	err = sql_start(t, &s, ended ? closed : all, "tt", tree->k.space,
+	                tree->k.dir);
+	while (!err && (err = sql_next(s)) == 1)
+		err = taken_add(&l, (uint64_t)sql_int_or(s, 0, 0));
+	return err ? err : number_dirs(tree->path, &l, set);
 }
 
 int sql_list_live(struct txn *t, const char *dir, struct set *set)
@@ -305,11 +135,126 @@ int sql_list_live(struct txn *t, const char *dir, struct set *set)
 	if (!err)
 		err = collect_names(t, &tree, set);
 	if (!err)
-		err = sql_number_dirs(t, dir, set);
+		err = sql_number_dirs(t, &tree, true, set);
 	/* Without entries it may be an empty directory, or none. */
 	if (!err && set->n == 0)
 		err = sql_find_dir(t, dir, &e);
 	return err;
+}
+
+/* The columns of NAMES_SQL, which kind of row it is, and the one in `head`. */
+enum { KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF };
+enum {
+	COL_INO = 1, COL_MODE = 4, COL_ROW = 4 + NODE_N, COL_SPACE = 27,
+	COL_KEY, COL_KIND = 30
+};
+_Static_assert(NAMES_N == COL_KIND, "the columns of a name");
+
+#define NULL5 "NULL, NULL, NULL, NULL, NULL, "
+#define NULL8 NULL5 "NULL, NULL, NULL, "
+#define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
+#define AT_ONCE(oldest, php) \
+	"SELECT NULL, f.oldest, NULL, NULL, NULL, " NULL8 ROW_COLS \
+	", f.space_key, f.file_key, NULL, 1 FROM" \
+	" (SELECT f.space_key, f.file_key, " oldest " AS oldest, " ROW_COLS \
+	" FROM {file} f WHERE {eq f.space_key} AND {from f.file_key} AND" \
+	" {below f.file_key}" php " ORDER BY {head f.file_key} LIMIT ?) f" \
+	" UNION ALL SELECT " NAMES_COLS ", 2" NAMES_FROM \
+	" WHERE n.space_key = ? AND n.dir_key = ? AND n.live = 1" \
+	" UNION ALL SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
+	"NULL, NULL, NULL, 3" TAKEN_FROM " AND n.live IS NULL" \
+	" UNION ALL SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
+	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
+	" WHERE n.space_key = ? AND n.dir_key = ? AND n.live = 1" \
+	" AND n.name = ?"
+
+struct at_once {
+	struct collect c;
+	struct taken taken;
+	int64_t rows;
+	bool names, is_dir;
+};
+
+/* What has to be read in another order, or further, is read in several. */
+static int on_row(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	if (a->names || ++a->rows == ROWS_AT_ONCE)
+		return SQL_AGAIN;
+	return sql_collect_row(&a->c, s, &seek);
+}
+
+static int on_name(struct at_once *a, struct sqlstmt *s)
+{
+	struct ent e ENT = { .how = BY_NAME };
+	int err = a->names ? 0 : sql_collect_end(&a->c);
+
+	a->names = true;
+	if (!err)
+		err = sql_read_ent(s, &e);
+	if (err == -EIO)
+		return 0;               /* logged */
+	return err ? err : merge_name(a->c.set, &e);
+}
+
+static int on_any(struct at_once *a, struct sqlstmt *s)
+{
+	switch (sql_int_or(s, COL_KIND, 0)) {
+	case KIND_ROW:
+		return on_row(a, s);
+	case KIND_NAME:
+		return on_name(a, s);
+	case KIND_TAKEN:
+		return taken_add(&a->taken,
+		                 (uint64_t)sql_int_or(s, COL_INO, 0));
+	case KIND_SELF:
+		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_MODE, 0));
+		return 0;
+	default:
+		return -EIO;
+	}
+}
+
+static int read_at_once(struct txn *t, const struct tree *tree,
+                        const struct key *self, struct at_once *a)
+{
+	static const char full[] = AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."));
+	static const char legacy[] = AT_ONCE("f.id", "");
+	struct sqlstmt *s SQL_STMT = NULL;
+	const char *space = tree->k.space, *dir = tree->k.dir;
+	int err = sql_start(t, &s, t->m->drv->legacy ? legacy : full,
+	                    "tttittttttt", space, tree->lo, tree->hi,
+	                    (int64_t)ROWS_AT_ONCE, space, dir, space, dir,
+	                    self->space, self->dir, self->name);
+
+	while (!err && (err = sql_next(s)) == 1)
+		err = on_any(a, s);
+	return err ? err : sql_collect_end(&a->c);
+}
+
+static int list_at_once(struct txn *t, const char *dir, struct set *set)
+{
+	struct tree tree TREE = { .depth = 0 };
+	struct key self KEY = { .depth = 0 };
+	struct at_once a = {
+		.c = {
+			.t = t, .tree = &tree, .which = ROWS_PHP, .set = set,
+			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+		}
+	};
+	int err = sql_tree(dir, &tree);
+
+	if (!err)
+		err = sql_key_of_path(dir, &self);
+	if (!err)
+		err = read_at_once(t, &tree, &self, &a);
+	if (!err)
+		err = number_dirs(dir, &a.taken, set);
+	free(a.c.file);
+	taken_free(&a.taken);
+	/* Without entries or a name of its own it may be there all the same. */
+	return err || set->n || a.is_dir ? err : SQL_AGAIN;
 }
 
 struct list_args {
@@ -322,7 +267,17 @@ static int list_txn(struct txn *t, void *arg)
 	struct list_args *a = arg;
 
 	sql_set_free(a->set);
-	return sql_list_live(t, a->dir, a->set);
+	return t->kind == SQL_ONE ? list_at_once(t, a->dir, a->set) :
+		sql_list_live(t, a->dir, a->set);
+}
+
+static bool in_record(const char *path)
+{
+	int depth = 1;
+
+	for (; *path && depth < RECORD_DEPTH; path++)
+		depth += *path == '/';
+	return depth == RECORD_DEPTH;
 }
 
 int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
@@ -330,7 +285,8 @@ int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 {
 	struct set set SET = { .n = 0 };
 	struct list_args a = { dir, &set };
-	int err = sql_txn(m, ctx, SQL_READ, list_txn, &a);
+	int err = sql_txn(m, ctx, in_record(dir) ? SQL_ONE : SQL_READ_ANY,
+	                  list_txn, &a);
 
 	return err ? err : sql_set_each(&set, each, arg);
 }

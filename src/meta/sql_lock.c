@@ -150,5 +150,5 @@ int sql_lock_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct lock a = { l, conflict };
 
-	return sql_txn(m, ctx, SQL_READ, get, &a);
+	return sql_txn(m, ctx, SQL_ONE, get, &a);
 }

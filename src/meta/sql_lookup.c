@@ -27,7 +27,7 @@ int sql_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 {
 	struct lookup a = { .dir = dir, .name = name, .out = out };
 
-	return sql_txn(m, ctx, SQL_READ, lookup, &a);
+	return sql_txn(m, ctx, SQL_ONE, lookup, &a);
 }
 
 int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -35,7 +35,7 @@ int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct lookup a = { .ref = ref, .out = out };
 
-	return sql_txn(m, ctx, SQL_READ, lookup, &a);
+	return sql_txn(m, ctx, SQL_ONE, lookup, &a);
 }
 
 struct target {
@@ -69,7 +69,7 @@ int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
                  char **target)
 {
 	struct target a = { .ino = ino };
-	int err = sql_txn(m, ctx, SQL_READ, read_target, &a);
+	int err = sql_txn(m, ctx, SQL_ONE, read_target, &a);
 
 	if (err) {
 		free(a.text);

@@ -107,10 +107,12 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
-#define ROW_COLS \
-	"f.id, f.data_hash, f.size_original, f.created_at, f.deleted_at," \
-	" f.ino, f.mode, f.uid, f.gid, f.mtime_ns, f.stored_at," \
-	" f.since_us, f.closed_us, f.pred_id"
+#define ROW_COLS_OF(a) \
+	a "id, " a "data_hash, " a "size_original, " a "created_at, " \
+	a "deleted_at, " a "ino, " a "mode, " a "uid, " a "gid, " \
+	a "mtime_ns, " a "stored_at, " a "since_us, " a "closed_us, " \
+	a "pred_id"
+#define ROW_COLS ROW_COLS_OF("f.")
 #define ROW_N 14
 #define NODE_COLS \
 	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
@@ -128,6 +130,10 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
  * "" is a parameter. */
 #define FILE_AT(space, key) \
 	"{eq f.space_key" space "} AND {eq f.file_key" key "} AND " IS_FILE
+/* The oldest row of PHP with the key of f. */
+#define OLDEST_ID \
+	"(SELECT MIN(p.id) FROM {file} p WHERE {eq p.space_key f.space_key}" \
+	" AND {eq p.file_key f.file_key} AND p.ino IS NULL)"
 /* The file_key of a name. */
 #define NAME_KEY(a) \
 	"CASE WHEN " a "dir_key = '' THEN " a "name ELSE " a "dir_key" \
@@ -243,12 +249,19 @@ struct ents {
 void sql_ents_free(struct ents *l);
 struct ent *sql_ents_add(struct ents *l);
 /* Reads the rest of a statement over NAMES_SQL, dead names, too. */
-#define NAMES_SQL(where) \
-	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
-	", n.space_key, n.dir_key, n.name FROM {name} n" \
-	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
-	FILE_AT(" n.space_key", " " NAME_KEY("n.")) " WHERE " where
+#define NAMES_SQL(where) "SELECT " NAMES_COLS NAMES_FROM " WHERE " where
+#define NAMES_COLS \
+	"n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
+	", n.space_key, n.dir_key, n.name"
+#define NAMES_N (4 + NODE_N + ROW_N + 3)
+#define NAMES_FROM \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
+	FILE_AT(" n.space_key", " " NAME_KEY("n."))
 int sql_read_names(struct sqlstmt *s, struct ents *l);
+/* The row that a statement is at, as an entry; and without its place, of which
+ * row and name may be missing. */
+int sql_read_ent(struct sqlstmt *s, struct ent *e);
+int sql_read_found(struct sqlstmt *s, struct ent *e);
 /* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
 /* One at a time: a directory may have very many. NULL for one that cannot be
@@ -273,6 +286,8 @@ struct implied {
 int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
                 struct implied *out);
 int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino);
+/* The number of a round; the first whose number has no node counts. */
+uint64_t sql_path_ino(const char *path, uint64_t round);
 
 /* ---- sql_scan.c: ranges of rows with skipping */
 
@@ -280,29 +295,29 @@ int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino);
 enum which { ROWS_PHP, ROWS_AT, ROWS_ALL };
 
 /*
- * The SELECTs for a scan. Of files: space_key, file_key, the oldest id that
- * PHP's inode number comes from, ROW_COLS; ordered by key and id. A legacy
- * store gives closed rows, too, for ROWS_PHP in a space: it has no index to
- * find the oldest otherwise. Of spaces: space_key, created_at, deleted_at.
+ * Rows of files: space_key, file_key, the oldest id that PHP's inode number
+ * comes from, ROW_COLS; ordered by key. A legacy store gives closed rows, too,
+ * for ROWS_PHP in a space: it has no index to find the oldest otherwise. Rows
+ * of spaces: space_key, created_at, deleted_at; ordered by key.
+ *
+ * A row may come twice. Rows of one key come together, but those of very long
+ * keys (SQL_HEAD) may come between each other.
  */
-const char *sql_file_text(const struct txn *t, enum which w, bool in_space);
-const char *sql_space_text(enum which w);
-#define SCAN_ROW 3              /* the first of ROW_COLS */
-
 struct scan {
-	const char *space;      /* NULL: over spaces */
-	const char *lo, *hi;
-	const char *text;       /* parameters: [space] lo hi [at at] */
-	int64_t at;             /* NO_TIME: none */
+	enum which which;
+	bool spaces;            /* those of spaces */
+	const char *space;      /* files in this one; NULL: over spaces */
+	const char *lo, *hi;    /* of file keys in space, else of space keys */
+	int64_t at;             /* ROWS_AT */
 	/* 0 goes on, 1 ends, -errno. *seek (fresh): goes on from that key. */
 	int (*row)(void *arg, struct sqlstmt *s, char **seek);
 	void *arg;
 };
+#define SCAN_ROW 3              /* the first of ROW_COLS */
 int sql_scan(struct txn *t, const struct scan *s);
-/* The file rows of a directory and all below it; sets the range and text of s,
- * which afterwards has the range of the spaces below. */
-int sql_scan_below(struct txn *t, const struct tree *tree, enum which w,
-                   struct scan *s);
+/* The file rows of a directory and all below it; sets the range of s, which
+ * afterwards is that of the spaces below. */
+int sql_scan_below(struct txn *t, const struct tree *tree, struct scan *s);
 
 /* ---- sql_places.c: where a path's past is */
 
@@ -337,6 +352,7 @@ struct item {
 	bool implicit;          /* a directory without name */
 	bool file;              /* rows have exactly this key */
 	uint64_t seen;          /* rows below, for skipping */
+	int64_t rank, id, oldest;       /* file: of its rows */
 	struct fsp_entry e;
 };
 struct set {
@@ -353,15 +369,39 @@ struct item *sql_set_find(const struct set *s, const char *name);
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
 
-/* ---- sql_list.c */
+/* ---- sql_collect.c */
+
+struct collect {
+	struct txn *t;
+	const struct tree *tree;
+	enum which which;
+	const struct place *within;
+	struct set *set;
+	struct {
+		int space, key, oldest, row;
+	} cols;                 /* where a statement has what a scan gives */
+	char *file;             /* the key whose rows are being read */
+	bool live;
+	struct row best;        /* of them */
+	int64_t oldest;
+	uint64_t rows;
+};
+/* A row in the directory's space, as scan's callback; and the last one. */
+int sql_collect_row(struct collect *c, struct sqlstmt *s, char **seek);
+int sql_collect_end(struct collect *c);
 
 /* Adds what rows alone say is in a directory. ROWS_ALL: deleted ones too, of
  * the times of a place. */
 int sql_collect(struct txn *t, const struct tree *tree, enum which which,
                 int64_t at_us, const struct place *within, struct set *set);
-/* Gives directories that only rows make their numbers. */
-int sql_number_dirs(struct txn *t, const char *dir, struct set *set);
+
+/* ---- sql_list.c */
+
 int sql_list_live(struct txn *t, const char *dir, struct set *set);
+/* Gives directories that only rows make their numbers; ended: those that have a
+ * name today are none of them. */
+int sql_number_dirs(struct txn *t, const struct tree *tree, bool ended,
+                    struct set *set);
 
 /* ---- sql_write.c: the steps that changes are made of */
 

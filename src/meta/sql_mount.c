@@ -150,7 +150,7 @@ int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    void *arg)
 {
 	struct mounts l __attribute__((cleanup(mounts_free))) = { .n = 0 };
-	int err = sql_txn(m, ctx, SQL_READ, read_mounts, &l);
+	int err = sql_txn(m, ctx, SQL_ONE, read_mounts, &l);
 
 	for (size_t i = 0; i < l.n && !err; i++)
 		err = each(arg, &l.v[i]);

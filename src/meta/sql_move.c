@@ -139,12 +139,12 @@ static int on_space(void *arg, struct sqlstmt *s, char **seek)
 /* The paths below that only PHP knows: files, and spaces without files. */
 static int find_php(struct txn *t, const struct tree *tree, struct paths *p)
 {
-	struct scan sc = { .at = NO_TIME, .row = on_file, .arg = p };
-	int err = sql_scan_below(t, tree, ROWS_PHP, &sc);
+	struct scan sc = { .which = ROWS_PHP, .row = on_file, .arg = p };
+	int err = sql_scan_below(t, tree, &sc);
 
 	if (err || !sql_tree_spaces(tree))
 		return err;
-	sc.text = sql_space_text(ROWS_PHP);
+	sc.spaces = true;
 	sc.row = on_space;
 	return sql_scan(t, &sc);
 }

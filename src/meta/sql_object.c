@@ -97,7 +97,7 @@ int sql_object_find(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		.sha256 = sha256, .sha1 = sha1, .size = size, .out = out
 	};
 
-	return sql_txn(m, ctx, SQL_READ, find, &w);
+	return sql_txn(m, ctx, SQL_ONE, find, &w);
 }
 
 int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -105,7 +105,7 @@ int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct wanted w = { .key = key, .out = out };
 
-	return sql_txn(m, ctx, SQL_READ, find, &w);
+	return sql_txn(m, ctx, SQL_ONE, find, &w);
 }
 
 static int put(struct txn *t, void *arg)
@@ -145,20 +145,21 @@ static int read_page(struct txn *t, void *arg)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	struct page *p = arg;
+	int64_t rows = 0;
 	int err;
 
 	p->n = 0;
-	p->more = false;
 	err = sql_start(t, &s, "SELECT f.data_hash, MAX(f.size_original)"
 	                " FROM {file} f WHERE f.data_hash > ?"
-	                " GROUP BY f.data_hash ORDER BY f.data_hash", "t",
-	                p->after);
+	                " GROUP BY f.data_hash ORDER BY f.data_hash LIMIT ?",
+	                "ti", p->after, (int64_t)PAGE);
 	if (err)
 		return err;
 	while (p->n < PAGE && (err = sql_next(s)) == 1) {
 		struct named *o = &p->v[p->n];
 		int64_t size = sql_int_or(s, 1, 0);
 
+		rows++;
 		/* What is no key names nothing; the row itself is reported
 		 * where it is read. */
 		if (copy_text(s, 0, o->key, sizeof(o->key)))
@@ -166,7 +167,7 @@ static int read_page(struct txn *t, void *arg)
 		o->size = size < 0 ? 0 : (uint64_t)size;
 		p->n++;
 	}
-	p->more = p->n == PAGE;
+	p->more = rows == PAGE && p->n;
 	return err < 0 ? err : 0;
 }
 
@@ -180,7 +181,7 @@ int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	if (!p)
 		return -ENOMEM;
 	do {
-		err = sql_txn(m, ctx, SQL_READ, read_page, p);
+		err = sql_txn(m, ctx, SQL_ONE, read_page, p);
 		for (size_t i = 0; i < p->n && !err; i++)
 			err = each(arg, p->v[i].key, p->v[i].size);
 		if (!err && p->n)

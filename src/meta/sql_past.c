@@ -77,7 +77,7 @@ int sql_past_names(struct fsp_meta *m, const struct fsp_ctx *ctx,
                                enum fsp_past kind), void *arg)
 {
 	struct past a = { .dir = dir };
-	int err = sql_txn(m, ctx, SQL_READ, read_past, &a);
+	int err = sql_txn(m, ctx, SQL_READ_ANY, read_past, &a);
 
 	for (size_t i = 0; i < a.all.n && !err; i++) {
 		const struct item *it = &a.all.v[i];
@@ -152,9 +152,9 @@ static int on_space(void *arg, struct sqlstmt *s, char **seek)
 static int row_events(struct txn *t, const struct tree *tree,
                       struct events *l)
 {
-	struct scan sc = { .at = NO_TIME, .row = on_file, .arg = l };
+	struct scan sc = { .which = ROWS_ALL, .row = on_file, .arg = l };
 
-	return sql_scan_below(t, tree, ROWS_ALL, &sc);
+	return sql_scan_below(t, tree, &sc);
 }
 
 /* filespace rows know seconds only: asked where nothing else is known. */
@@ -163,8 +163,8 @@ static int space_events(struct txn *t, const struct tree *tree,
 {
 	FSP_FREE char *end = fsp_strf("%s\001", tree->k.space);
 	struct scan sc = {
-		.lo = tree->k.space, .hi = end, .at = NO_TIME,
-		.text = sql_space_text(ROWS_ALL), .row = on_space, .arg = l
+		.which = ROWS_ALL, .spaces = true,
+		.lo = tree->k.space, .hi = end, .row = on_space, .arg = l
 	};
 	int err;
 
@@ -318,7 +318,7 @@ int sql_dir_ended(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	int err;
 
 	*was = NULL;
-	err = sql_txn(m, ctx, SQL_READ, find_end, &a);
+	err = sql_txn(m, ctx, SQL_READ_ANY, find_end, &a);
 	if (err) {
 		free(*was);
 		*was = NULL;

@@ -46,7 +46,7 @@ int sql_xattr_get(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
 {
 	struct get g = { ino, name, out };
 
-	return sql_txn(m, ctx, SQL_READ, get, &g);
+	return sql_txn(m, ctx, SQL_ONE, get, &g);
 }
 
 static int list(struct txn *t, void *arg)
@@ -71,7 +71,7 @@ int sql_xattr_list(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
 {
 	FSP_BUF struct fsp_buf names = FSP_BUF_INIT;
 	struct get g = { ino, NULL, &names };
-	int err = sql_txn(m, ctx, SQL_READ, list, &g);
+	int err = sql_txn(m, ctx, SQL_ONE, list, &g);
 
 	for (size_t i = 0; !err && i < names.len;
 	     i += strlen(names.data + i) + 1)

@@ -15,6 +15,7 @@
 #define FX_NO_NAME "x'6200'"
 #define FX_DEAD "-1"
 #define FX_NO_MODE "-1"
+#define FX_CONCAT(a, b) "CONCAT(" a ", " b ")"
 #else
 #define FX_NULL "NULL"
 #define FX_BYTES(hex) "CAST(x'" hex "' AS TEXT)"
@@ -23,6 +24,7 @@
 #define FX_NO_NAME "x'62'"
 #define FX_DEAD "'yes'"
 #define FX_NO_MODE "'x'"
+#define FX_CONCAT(a, b) a " || " b
 #endif
 
 static void test_upload_over(void **state)
@@ -369,6 +371,9 @@ static void test_damaged(void **state)
 	fx_sql(f, "UPDATE fsp_name SET name = 'n' WHERE name = 'x/y'");
 }
 
+#define INSERT_ROWS "INSERT INTO filespace_file (space_key, file_key," \
+	" data_hash, created_at, size_original, size_storage) VALUES"
+
 /* Implicit directories are skipped in the index, not read row by row. */
 static void test_many(void **state)
 {
@@ -377,10 +382,7 @@ static void test_many(void **state)
 
 	for (int i = 0; i < 20000; i++) {
 		if (i % 500 == 0)
-			assert_int_equal(fsp_buf_adds(&b, "INSERT INTO"
-				" filespace_file (space_key, file_key,"
-				" data_hash, created_at, size_original,"
-				" size_storage) VALUES"), 0);
+			assert_int_equal(fsp_buf_adds(&b, INSERT_ROWS), 0);
 		assert_int_equal(fsp_buf_printf(&b, "%s ('acc%d.tab%d.rec%d',"
 			" 'd%d/e%d/f%d', 'aa', 1, 1, 1)", i % 500 ? "," : "",
 			i % 3, i % 5, i % 7, i % 4, i % 11, i), 0);
@@ -810,6 +812,127 @@ static void test_readonly_dir(void **state)
 
 #endif
 
+static uint64_t trips(struct fx *f)
+{
+	struct fsp_meta_stats s;
+
+	fsp_meta_sqlite_stats(f->m, &s);
+	return s.trips;
+}
+
+/* The first time a statement may have to be prepared. */
+#define ONE_TRIP(f, call) \
+	do { \
+		uint64_t before_; \
+		call; \
+		before_ = trips(f); \
+		call; \
+		assert_int_equal(trips(f) - before_, 1); \
+	} while (0)
+
+static void one_trip(struct fx *f, const char *path)
+{
+	struct fsp_entry e = { .attr = { .ino = 0 } }, g;
+	struct fsp_ref ref = { 0, path };
+
+	ONE_TRIP(f, e = fx_get(f, path));
+	ref.ino = e.attr.ino;
+	ONE_TRIP(f, assert_int_equal(f->m->ops->getattr(f->m, &f->ctx, &ref,
+	                                                &g), 0));
+	assert_int_equal(g.attr.ino, e.attr.ino);
+}
+
+/* What users wait for most is one answer of the database. */
+static void test_one_trip(void **state)
+{
+	static const char *const paths[] = {
+		"a", "a/t", "a/t/r", "a/t/r/d", "a/t/r/f3", "a/t/r/d/f",
+		"p/t/r", "p/t/r/f", "p/t/r/d", "p/t/r/d/g"
+	};
+	struct fx *f = *state;
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct fsp_entry e;
+	struct fsp_ref ref = { 0, "a/t/r/f3" };
+	struct fsp_flock l = { .ino = 20, .mount = "m", .end = 9 }, got;
+	char name[32], *target = NULL;
+
+	fx_mkdirs(f, "a/t/r/d");
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "a/t/r/f%d", i);
+		fx_put(f, name, '1', 10);
+	}
+	fx_put(f, "a/t/r/d/f", '2', 10);
+	assert_int_equal(fx_new(f, "a/t/r/l", S_IFLNK | 0777, &e), 0);
+	fx_sql(f, "INSERT INTO filespace (space_key, created_at, name)"
+	       " VALUES ('p.t.r', 1000, 'r')");
+	fx_php_upload(f, "p.t.r", "f", '3', 10, 2000);
+	fx_php_upload(f, "p.t.r", "d/g", '4', 10, 2000);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		one_trip(f, paths[i]);
+	ONE_TRIP(f, fx_gone(f, "a/t/r/none"));
+	ONE_TRIP(f, fx_gone(f, "a/t/none"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "p/t/r"), "d/ f"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "p/t/r/d"), "g"));
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "a/t/r/d"), "f"));
+	ONE_TRIP(f, fx_ls(f, "a/t/r"));
+	fx_mkdir(f, "a/t/r/empty");
+	ONE_TRIP(f, assert_string_equal(fx_ls(f, "a/t/r/empty"), ""));
+	ONE_TRIP(f, f->m->ops->readlink(f->m, &f->ctx, e.attr.ino, &target));
+	free(target);
+	ref.ino = fx_get(f, ref.path).attr.ino;
+	assert_int_equal(f->m->ops->xattr_set(f->m, &f->ctx, &ref, "user.x",
+	                                      "y", 1, 0), 0);
+	ONE_TRIP(f, f->m->ops->xattr_get(f->m, &f->ctx, ref.ino, "user.x",
+	                                 &b));
+	ONE_TRIP(f, f->m->ops->info_get(f->m, &f->ctx, "store", &b));
+	ONE_TRIP(f, f->m->ops->lock_get(f->m, &f->ctx, &l, &got));
+}
+
+static int count_one(void *arg, const char *name, const struct fsp_entry *e)
+{
+	int64_t *n = arg;
+
+	(void)name;
+	(void)e;
+	++*n;
+	return 0;
+}
+
+/* More of PHP than one statement takes, and more than one page. */
+static void test_pages(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_entry e;
+	struct fsp_buf b = FSP_BUF_INIT;
+	int64_t n = 0;
+
+	assert_int_equal(fsp_buf_adds(&b, INSERT_ROWS), 0);
+	for (int i = 1; i <= 3000; i++)
+		assert_int_equal(fsp_buf_printf(&b, "%s ('p.t.r', '%05d',"
+			" 'abc', %d, %d, %d)", i > 1 ? "," : "", i, 1000 + i,
+			i, i), 0);
+	fx_sql(f, "%s", b.data);
+	fsp_buf_free(&b);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "p/t/r", count_one,
+	                                 &n), 0);
+	assert_int_equal(n, 3000);
+	e = fx_get(f, "p/t/r/02999");
+	assert_int_equal(e.attr.size, 2999);
+	/* all below one directory: skipped */
+	fx_sql(f, "UPDATE filespace_file SET file_key = "
+	       FX_CONCAT("'deep/'", "file_key"));
+	fx_php_upload(f, "p.t.r", "zoo", '1', 1, 5);
+	assert_string_equal(fx_ls(f, "p/t/r"), "deep/ zoo");
+	/* over spaces: a page ends in each of them */
+	fx_sql(f, "UPDATE filespace_file SET space_key = "
+	       FX_CONCAT("'p.t.r'", "(id %% 7)"));
+	assert_string_equal(fx_ls(f, "p/t"), "r0/ r1/ r2/ r3/ r4/ r5/ r6/");
+	assert_int_equal(fx_mv(f, "p/t", "p/u", 0, NULL), -EXDEV);
+	fx_sql(f, "DELETE FROM filespace_file WHERE id %% 5 > 0");
+	assert_int_equal(fx_mv(f, "p/t", "p/u", 0, NULL), 0);
+	assert_int_equal(fx_walk(f, "p/u"), 7 * 2 + 600);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -817,7 +940,8 @@ int main(void)
 		FX_TEST(test_delete), FX_TEST(test_two_live),
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
-		FX_TEST(test_many), FX_TEST(test_readonly_full),
+		FX_TEST(test_many), FX_TEST(test_pages),
+		FX_TEST(test_one_trip), FX_TEST(test_readonly_full),
 #ifndef FX_MARIA
 		FX_DIR_TEST(test_legacy_readonly),
 		FX_DIR_TEST(test_upgrade), FX_DIR_TEST(test_refusals),
