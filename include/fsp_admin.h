@@ -14,11 +14,11 @@
 #include <stdio.h>
 
 #include "fsp_ctx.h"
+#include "fsp_meta.h"
 #include "fsp_step.h"
 
 struct fsp_buf;
 struct fsp_config;
-struct fsp_meta;
 struct fsp_store;
 
 enum {
@@ -44,6 +44,13 @@ struct fsp_admin {
 
 /* The settings, with values and where they come from. */
 int fsp_admin_config(struct fsp_admin *a, const struct fsp_config *c);
+
+/*
+ * Runs work on the database with what it prints and how it ends. CHECK fails
+ * when there is something to do.
+ */
+int fsp_admin_schema(struct fsp_admin *a, enum fsp_schema_do what,
+                     int (*work)(void *arg, struct fsp_schema *s), void *arg);
 
 /* Where the store is, who has it mounted, what is pending or was kept. */
 int fsp_admin_status(struct fsp_admin *a);

@@ -349,12 +349,30 @@ int fsp_meta_sqlite_open(const char *path, const struct fsp_meta_options *o,
                          struct fsp_meta **out, char **error);
 
 /*
- * Brings the database at path to our schema: prints the SQL to `out` (may be
- * NULL), executes it unless dry_run, in one transaction. *changed says whether
- * there was anything to do.
+ * Looks whether a database has our tables (CHECK), shows what would make them
+ * (PLAN) or does it (UPGRADE): repeatable, and going on after it was killed.
  */
-int fsp_meta_sqlite_upgrade(const char *path, bool dry_run, FILE *out,
-                            bool *changed, char **error);
+enum fsp_schema_do { FSP_SCHEMA_CHECK, FSP_SCHEMA_PLAN, FSP_SCHEMA_UPGRADE };
+
+struct fsp_schema {
+	enum fsp_schema_do what;
+	const struct fsp_ctx *ctx;
+	FILE *sql;                      /* PLAN: the statements */
+	/* a sentence: what differs, what was found or done */
+	void (*say)(void *arg, const char *sentence);
+	/* long work; all 0: not known */
+	void (*progress)(void *arg, const char *what, uint64_t done,
+	                 uint64_t all);
+	void *arg;
+
+	/* results */
+	bool needed;                    /* something is, or was, to be done */
+	uint64_t rows;                  /* of PHP's that were taken over */
+	int64_t locked_ns;              /* the longest that writers waited */
+	char *error;                    /* why it failed; caller frees */
+};
+
+int fsp_meta_sqlite_schema(const char *path, struct fsp_schema *s);
 
 /* How the connection to a database server is protected. */
 enum fsp_tls {
@@ -388,6 +406,8 @@ struct fsp_maria_options {
 int fsp_meta_maria_open(const struct fsp_maria_options *o,
                         const struct fsp_meta_options *mo,
                         struct fsp_meta **out, char **error);
+int fsp_meta_maria_schema(const struct fsp_maria_options *o,
+                          struct fsp_schema *s);
 
 /* Checks the invariants of DESIGN.md: calls each() with a sentence for each
  * violation; 0 when it could look at everything. */

@@ -98,7 +98,6 @@ int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
 int fsp_wire_init(const char *dir, const char *const *options, int n,
                   char **error);
 /* `filespacectl schema`: on the database of the configuration. */
-int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
-                            FILE *out, bool *changed, char **error);
+int fsp_wire_schema(const struct fsp_wire_options *o, struct fsp_schema *s);
 
 #endif

@@ -249,35 +249,30 @@ static int run_cat_object(struct run *r)
 	                                      fileno(stdout), r->cli.force);
 }
 
+static int work_schema(void *arg, struct fsp_schema *s)
+{
+	struct run *r = arg;
+	struct fsp_wire_options o = wire_options(r, s->what !=
+	                                         FSP_SCHEMA_UPGRADE);
+
+	return fsp_wire_schema(&o, s);
+}
+
 static int run_schema(struct run *r)
 {
-	bool check = strcmp(r->cli.arg, "check") == 0;
-	bool plan = strcmp(r->cli.arg, "plan") == 0;
-	struct fsp_wire_options o = wire_options(r, check || plan);
-	bool changed = false;
-	char *error = NULL;
-	int err;
+	static const char *const names[] = {
+		[FSP_SCHEMA_CHECK] = "check", [FSP_SCHEMA_PLAN] = "plan",
+		[FSP_SCHEMA_UPGRADE] = "upgrade"
+	};
 
-	if (!check && !plan && strcmp(r->cli.arg, "upgrade") != 0) {
-		fsp_admin_fail(&r->admin, 0, "schema %s: give check, plan or "
-		               "upgrade", r->cli.arg);
-		return FSP_EXIT_USAGE;
-	}
-	err = fsp_wire_schema_upgrade(&o, check || plan, plan ? stdout : NULL,
-	                              &changed, &error);
-	if (err)
-		return complain(r, err, "the schema", error);
-	free(error);
-	if (plan)
-		return FSP_EXIT_OK;
-	if (!changed)
-		puts("the schema is up to date");
-	else if (check)
-		puts("the schema needs an upgrade: see 'filespacectl schema "
-		     "plan', then 'filespacectl schema upgrade'");
-	else
-		puts("the schema was upgraded");
-	return check && changed ? FSP_EXIT_FAILED : FSP_EXIT_OK;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(r->cli.arg, names[i]) == 0)
+			return fsp_admin_schema(&r->admin,
+			                        (enum fsp_schema_do)i,
+			                        work_schema, r);
+	fsp_admin_fail(&r->admin, 0, "schema %s: give check, plan or upgrade",
+	               r->cli.arg);
+	return FSP_EXIT_USAGE;
 }
 
 static int run_check(struct run *r)

@@ -411,16 +411,14 @@ int fsp_wire_init(const char *dir, const char *const *options, int n,
 	return err;
 }
 
-int fsp_wire_schema_upgrade(const struct fsp_wire_options *o, bool dry_run,
-                            FILE *out, bool *changed, char **error)
+int fsp_wire_schema(const struct fsp_wire_options *o, struct fsp_schema *s)
 {
 	struct fsp_config *c;
-	int err = fsp_wire_config(o, &c, error);
+	int err = fsp_wire_config(o, &c, &s->error);
 
 	if (err)
 		return err;
-	err = fsp_meta_sqlite_upgrade(fsp_config_str(c, "sqlite", "path"),
-	                              dry_run, out, changed, error);
+	err = fsp_meta_sqlite_schema(fsp_config_str(c, "sqlite", "path"), s);
 	fsp_config_free(c);
 	return err;
 }

@@ -47,9 +47,9 @@ static const struct command {
 		"count files, versions and bytes, and what is saved",
 		0, OPT_JSON | ARG_STORE, FSP_EXIT_USAGE },
 	[FSP_CLI_SCHEMA] = {
-		"schema", "check | plan | upgrade",
+		"schema", "[--json] check | plan | upgrade",
 		"tell, show or make what the database needs to be written to",
-		1, 0, FSP_EXIT_USAGE },
+		1, OPT_JSON, FSP_EXIT_USAGE },
 	[FSP_CLI_CHECK] = {
 		"check", "[--json] [PATH]",
 		"check the rows; exits 0 clean, 4 errors found, 8 not checked",
@@ -97,9 +97,10 @@ static const char *const details[N_COMMANDS] = {
 		"that is in use is not disturbed. Exits 1 when something that is\n"
 		"needed does not work.\n",
 	[FSP_CLI_SCHEMA] =
-		"check exits 1 when an upgrade is needed, plan prints its SQL and\n"
-		"changes nothing, upgrade does it; the PHP library goes on\n"
-		"working.\n",
+		"check says what differs and exits 1 when an upgrade is needed,\n"
+		"plan prints its SQL and changes nothing, upgrade does it, and\n"
+		"goes on when it is run again after it was ended. The PHP library\n"
+		"goes on working.\n",
 };
 
 static const struct option long_options[] = {
@@ -338,7 +339,7 @@ void fsp_cli_usage(const struct fsp_cli *c, FILE *out)
 	      "  -c, --config FILE    a configuration file\n"
 	      "  -o, --option ...     a setting, over what the file says\n"
 	      "      --json           for scripts: config, status, versions, "
-	      "stats, check\n"
+	      "stats, schema,\n                       check\n"
 	      "  -h, --help           this, or more about the command\n"
 	      "  -V, --version        the version of this program\n"
 	      "\n"

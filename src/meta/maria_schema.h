@@ -90,6 +90,17 @@ int maria_schema_detect(struct maria_link *l, const struct fsp_ctx *ctx,
 void maria_found_free(struct maria_found *f);
 
 /*
+ * Hears of a difference: a sentence (NULL: the last one), and the SQL that
+ * mends it; NULL where it is not ours to mend. Non-zero ends the comparison.
+ */
+typedef int (*maria_difference)(void *arg, const char *what, const char *sql);
+
+/* How a table, perhaps under another name, differs from its description. */
+int maria_table_compare(struct maria_link *l, const struct fsp_ctx *ctx,
+                        const struct maria_table *t, const char *as,
+                        maria_difference each, void *arg);
+
+/*
  * Makes all tables in a database that has none of them. Repeatable, also by
  * two hosts at once.
  */

@@ -244,7 +244,7 @@ static const struct maria_table info_table = {
 	"fsp_info", info_columns, info_indexes,
 	"INSERT INTO fsp_info (name, value) VALUES\n"
 	"  ('next_ino', '16'), ('sync', '0'),\n"
-	"  ('store', LOWER(HEX(RANDOM_BYTES(16)))),\n"
+	"  ('store', MD5(CONCAT(UUID(), RAND(), CONNECTION_ID()))),\n"
 	"  ('created', UNIX_TIMESTAMP())\n"
 	"  ON DUPLICATE KEY UPDATE value = value"
 };

@@ -276,38 +276,69 @@ static int upgrade_now(sqlite3 *db, struct sqlite_settings *s, FILE *out,
 	return err;
 }
 
-int fsp_meta_sqlite_upgrade(const char *path, bool dry_run, FILE *out,
-                            bool *changed, char **error)
+/* A sentence for `check`. */
+static int say_found(const struct sqlite_settings *s, struct fsp_schema *job)
+{
+	FSP_FREE char *text = s->found.kind == SQLITE_LEGACY ?
+		fsp_strf("the tables are those of the PHP library") :
+		fsp_strf("the schema is version %d, this program's is %d",
+		         s->found.version, SQLITE_SCHEMA_VERSION);
+
+	if (!text)
+		return -ENOMEM;
+	if (job->say && job->what == FSP_SCHEMA_CHECK)
+		job->say(job->arg, text);
+	return 0;
+}
+
+/* All in one transaction; what other processes write waits for it. */
+static int work(sqlite3 *db, struct sqlite_settings *s, struct fsp_schema *job)
+{
+	FILE *out = job->what == FSP_SCHEMA_PLAN ? job->sql : NULL;
+	int64_t since = fsp_mono_ns();
+	int err;
+
+	/* A view on the tables must not stop their renaming. */
+	err = sqlite_run(db, "PRAGMA legacy_alter_table=ON");
+	if (!err && out && fputs("BEGIN;\n", out) < 0)
+		err = -EIO;
+	if (!err && job->what != FSP_SCHEMA_UPGRADE) {
+		err = sqlite_migrate(db, &s->found, out, true);
+	} else if (!err) {
+		err = upgrade_now(db, s, NULL, &job->error);
+		job->locked_ns = fsp_mono_ns() - since;
+	}
+	if (!err && out && fputs("COMMIT;\n", out) < 0)
+		err = -EIO;
+	return err;
+}
+
+int fsp_meta_sqlite_schema(const char *path, struct fsp_schema *job)
 {
 	struct sqlite_settings s = {
 		.path = path,
-		.read_only = dry_run,
+		.read_only = job->what != FSP_SCHEMA_UPGRADE,
 		.busy_timeout_ns = 30 * FSP_NS_PER_SEC,
 		.connections = 1,
 	};
 	sqlite3 *db CLOSE_DB = NULL;
 	int err;
 
-	*changed = false;
-	*error = NULL;
-	err = connect_detect(&s, &db, error);
+	job->needed = false;
+	job->rows = 0;
+	job->locked_ns = 0;
+	job->error = NULL;
+	err = connect_detect(&s, &db, &job->error);
 	if (!err)
-		err = refuse_upgrade(&s, error);
+		err = refuse_upgrade(&s, &job->error);
 	if (!err && s.found.version < SQLITE_SCHEMA_VERSION) {
-		*changed = true;
-		/* A view on the tables must not stop their renaming. */
-		err = sqlite_run(db, "PRAGMA legacy_alter_table=ON");
-		if (!err && out && fputs("BEGIN;\n", out) < 0)
-			err = -EIO;
-		if (!err && dry_run)
-			err = sqlite_migrate(db, &s.found, out, true);
-		else if (!err)
-			err = upgrade_now(db, &s, out, error);
-		if (!err && out && fputs("COMMIT;\n", out) < 0)
-			err = -EIO;
+		job->needed = true;
+		err = say_found(&s, job);
+		if (!err)
+			err = work(db, &s, job);
 	}
 	found_free(&s.found);
-	if (err && !*error)
-		say(error, fsp_strf("%s: %s", path, strerror(-err)));
+	if (err && !job->error)
+		say(&job->error, fsp_strf("%s: %s", path, strerror(-err)));
 	return err;
 }

@@ -555,6 +555,21 @@ static int nothing(void *arg, const struct fsp_version *v)
 	return 0;
 }
 
+static int upgrade_sqlite(const char *db, bool dry_run, FILE *out,
+                          bool *changed, char **error)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_schema s = {
+		.what = dry_run ? FSP_SCHEMA_PLAN : FSP_SCHEMA_UPGRADE,
+		.ctx = &ctx, .sql = out,
+	};
+	int err = fsp_meta_sqlite_schema(db, &s);
+
+	*changed = s.needed;
+	*error = s.error;
+	return err;
+}
+
 static void test_upgrade(void **state)
 {
 	struct fsp_meta_options o = fx_options();
@@ -568,18 +583,18 @@ static void test_upgrade(void **state)
 
 	load_dump(f, "NULL");
 	out = open_memstream(&text, &len);
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, true, out, &changed,
-	                                         &error), 0);
+	assert_int_equal(upgrade_sqlite(f->db.path, true, out, &changed,
+	                                &error), 0);
 	fclose(out);
 	assert_true(changed);
 	assert_non_null(strstr(text, "CREATE TABLE fsp_name"));
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
 	                           " WHERE name = 'fsp_name'"), 0);
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, false, NULL, &changed,
-	                                         &error), 0);
+	assert_int_equal(upgrade_sqlite(f->db.path, false, NULL, &changed,
+	                                &error), 0);
 	assert_true(changed);
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, false, NULL, &changed,
-	                                         &error), 0);
+	assert_int_equal(upgrade_sqlite(f->db.path, false, NULL, &changed,
+	                                &error), 0);
 	assert_false(changed);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
 	                           " WHERE deleted_at IS NULL"), 0);
@@ -627,8 +642,8 @@ static void refused(struct fx *f, int err, const char *why)
 	sqlite3_close(f->db.php);
 	f->db.php = NULL;
 	o.create = false;
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, false, NULL, &changed,
-	                                         &error), err);
+	assert_int_equal(upgrade_sqlite(f->db.path, false, NULL, &changed,
+	                                &error), err);
 	assert_non_null(error);
 	if (!strstr(error, why))
 		fail_msg("%s", error);
@@ -650,8 +665,8 @@ static void test_refusals(void **state)
 	assert_int_equal(fsp_meta_sqlite_open(f->db.path, &o, &f->m, &error),
 	                 -ENOENT);
 	free(error);
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, false, NULL, &changed,
-	                                         &error), -ENOENT);
+	assert_int_equal(upgrade_sqlite(f->db.path, false, NULL, &changed,
+	                                &error), -ENOENT);
 	free(error);
 	fx_sql(f, "CREATE TABLE other (x)");
 	refused(f, -EINVAL, "other tables");
@@ -728,8 +743,8 @@ static void test_upgrade_variants(void **state)
 	fx_open(f, &o);
 	assert_string_equal(fx_ls(f, "a/t/r"), "f");
 	fx_close(f);
-	assert_int_equal(fsp_meta_sqlite_upgrade(f->db.path, false, NULL, &changed,
-	                                         &error), 0);
+	assert_int_equal(upgrade_sqlite(f->db.path, false, NULL, &changed,
+	                                &error), 0);
 	o.read_only = false;
 	fx_open(f, &o);
 	assert_int_equal(fx_get(f, "a/t/r/f").content.row, 7);
