@@ -324,22 +324,24 @@ static void test_upgrade(void **state)
 
 struct stop {
 	int at, seen;           /* ends before the at-th statement; 0: never */
+	const char *text;       /* of those that begin so; NULL: of all */
 };
 
 static int stop_before(void *arg, const char *sql)
 {
 	struct stop *s = arg;
 
-	(void)sql;
+	if (s->text && strncmp(sql, s->text, strlen(s->text)) != 0)
+		return 0;
 	return ++s->seen == s->at ? -EINTR : 0;
 }
 
 /* As a process that is killed before its n-th statement: its connections go. */
-static int upgrade_until(int at, int64_t batch, int *seen)
+static int upgrade_until_text(int at, const char *text, int64_t batch)
 {
 	struct fsp_maria_options o = maria_test_options();
 	struct fsp_schema job = { .what = FSP_SCHEMA_UPGRADE, .ctx = &ctx };
-	struct stop stop = { .at = at };
+	struct stop stop = { .at = at, .text = text };
 	struct maria_up u = {
 		.o = &o, .job = &job, .batch = batch,
 		.before = stop_before, .before_arg = &stop,
@@ -359,9 +361,12 @@ static int upgrade_until(int at, int64_t batch, int *seen)
 	if (err && err != -EINTR)
 		fail_msg("before %d: %s", at, job.error ? job.error : "");
 	free(job.error);
-	if (seen)
-		*seen = stop.seen;
 	return err;
+}
+
+static int upgrade_until(int at, int64_t batch)
+{
+	return upgrade_until_text(at, NULL, batch);
 }
 
 /* Before each statement on the way of filespace_file. */
@@ -379,7 +384,7 @@ static void test_killed(void **state)
 		php_tables();
 		free(before);
 		before = content();
-		err = upgrade_until(at, 150, NULL);
+		err = upgrade_until(at, 150);
 		after = content();
 		assert_string_equal(before, after);
 		if (maria_count(php, "SELECT COUNT(*) FROM"
@@ -388,7 +393,7 @@ static void test_killed(void **state)
 		                " 'fsp_log_space'"))
 			break;
 		if (err)
-			assert_int_equal(upgrade_until(0, 150, NULL), 0);
+			assert_int_equal(upgrade_until(0, 150), 0);
 		free(after);
 		after = content();
 		assert_string_equal(before, after);
@@ -409,13 +414,291 @@ static void test_killed_often(void **state)
 	php_tables();
 	before = content();
 	do {
-		err = upgrade_until(at, 150, NULL);
+		err = upgrade_until(at, 150);
 		at += 2;
 		free(after);
 		after = content();
 		assert_string_equal(before, after);
 	} while (err);
 	assert_upgraded();
+}
+
+/* ---- what triggers and the exchange miss is found */
+
+/* The log is gone for a while: PHP does not notice, and no change is lost. */
+static void test_lost_notes(void **state)
+{
+	FSP_FREE char *before = NULL;
+	FSP_FREE char *after = NULL;
+
+	(void)state;
+	php_tables();
+	assert_int_equal(upgrade_until_text(3, "INSERT INTO fsp_new_file",
+	                                    150), -EINTR);
+	assert_true(maria_count(php, "SELECT COUNT(*) FROM fsp_new_file") >
+	            100);
+	maria_do(php, "DROP TABLE fsp_log_file");
+	maria_do(php, "INSERT INTO filespace_file (file_key, space_key,"
+	              " data_hash, created_at, size_original, size_storage)"
+	              " VALUES ('g', 'a.b.c', 'abc', 1431080000, 5, 5)");
+	maria_do(php, "UPDATE filespace_file SET deleted_at = 1431090007 WHERE"
+	              " id = 20");
+	maria_do(php, "DELETE FROM filespace_file WHERE id = 21");
+	before = content();
+	assert_int_equal(upgrade_until(0, 150), 0);
+	after = content();
+	assert_string_equal(before, after);
+	assert_upgraded();
+}
+
+/* After the exchange the old table's rows are compared once more. */
+static void test_settle(void **state)
+{
+	FSP_FREE char *before = NULL;
+	FSP_FREE char *after = NULL;
+
+	(void)state;
+	php_tables();
+	before = content();
+	assert_int_equal(upgrade_until_text(2, "DROP TABLE fsp_old_file", 150),
+	                 -EINTR);
+	maria_do(php, "DELETE FROM filespace_file WHERE id = 40");
+	maria_do(php, "UPDATE filespace_file SET deleted_at = 0 WHERE id = 44");
+	after = content();
+	assert_string_not_equal(before, after);
+	maria_do(php, "UPDATE filespace_file SET data_hash = 'x' WHERE id ="
+	              " 50");
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                  "utf8mb4");
+
+		assert_int_equal(o.err, -EIO);
+		assert_non_null(strstr(o.error, "1 rows of filespace_file"));
+	}
+	maria_do(php, "UPDATE filespace_file SET data_hash = SHA1(50) WHERE id"
+	              " = 50");
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                  "utf8mb4");
+
+		assert_int_equal(o.err, 0);
+	}
+	free(after);
+	after = content();
+	assert_string_equal(before, after);
+	assert_upgraded();
+}
+
+/* ---- refusals */
+
+static const struct refusal {
+	const char *make, *undo, *reason;
+} refusals[] = {
+	{ "ALTER TABLE filespace_file ADD COLUMN note int", "ALTER TABLE"
+	  " filespace_file DROP COLUMN note", "filespace_file.note is not" },
+	{ "ALTER TABLE filespace ADD COLUMN note int", "ALTER TABLE"
+	  " filespace DROP COLUMN note", "filespace.note is not known" },
+	{ "CREATE TRIGGER audit AFTER INSERT ON filespace FOR EACH ROW SET @x"
+	  " = 1", "DROP TRIGGER audit", "filespace has the trigger audit" },
+	{ "ALTER TABLE filespace_file ENGINE=MyISAM", "ALTER TABLE"
+	  " filespace_file ENGINE=InnoDB", "filespace_file is MyISAM" },
+	{ "ALTER TABLE filespace_file PARTITION BY HASH (id) PARTITIONS 2",
+	  "ALTER TABLE filespace_file REMOVE PARTITIONING", "is partitioned" },
+	{ "ALTER TABLE filespace_file ADD UNIQUE KEY u (file_key, id)",
+	  "ALTER TABLE filespace_file DROP KEY u", "index u of filespace_file" },
+	{ "ALTER TABLE filespace MODIFY id int NOT NULL, DROP PRIMARY KEY",
+	  "ALTER TABLE filespace ADD PRIMARY KEY (id), MODIFY id int NOT NULL"
+	  " AUTO_INCREMENT", "primary key of filespace is not id" },
+	{ "ALTER TABLE filespace_file ADD CONSTRAINT pos CHECK (created_at > 0)",
+	  "ALTER TABLE filespace_file DROP CONSTRAINT pos", "has the check" },
+	{ "CREATE TABLE other (f int unsigned, FOREIGN KEY (f) REFERENCES"
+	  " filespace_file (id))", "DROP TABLE other", "the foreign key" },
+	{ "ALTER TABLE filespace MODIFY created_at double", "ALTER TABLE"
+	  " filespace MODIFY created_at int", "created_at is double" },
+	{ "RENAME TABLE filespace TO real_one",
+	  "RENAME TABLE real_one TO filespace", "filespace is missing" },
+	{ "CREATE TABLE fsp_old_file (id int)", "DROP TABLE fsp_old_file",
+	  "fsp_old_file holds rows" },
+	{ "UPDATE filespace_file SET file_key = '\xe4\xb8\xad' WHERE id = 77",
+	  "UPDATE filespace_file SET file_key = 'x' WHERE id = 77",
+	  "latin1 cannot express: 1 (id 77)" },
+	{ "CREATE TABLE fsp_node SELECT 1 AS ino", "DROP TABLE fsp_node",
+	  "fsp_info no schema" },
+};
+
+static void test_refusals(void **state)
+{
+	size_t n = sizeof(refusals) / sizeof(*refusals);
+
+	(void)state;
+	php_tables();
+	for (size_t i = 0; i < n; i++) {
+		const struct refusal *r = &refusals[i];
+		FSP_FREE char *tables = NULL;
+		FSP_FREE char *after = NULL;
+		static const char list[] =
+			"SELECT GROUP_CONCAT(table_name ORDER BY table_name)"
+			" FROM information_schema.tables WHERE table_schema ="
+			" DATABASE()";
+
+		maria_do(php, r->make);
+		tables = maria_value(php, list);
+		for (int what = 0; what < 3; what++) {
+			struct outcome o OUTCOME = schema(
+				(enum fsp_schema_do)what, "latin1");
+
+			if (o.err != -EINVAL || !o.error ||
+			    !strstr(o.error, r->reason))
+				fail_msg("%s: %d %s, not %s", r->make, o.err,
+				         o.error ? o.error : "", r->reason);
+		}
+		after = maria_value(php, list);
+		assert_string_equal(tables, after);
+		maria_do(php, r->undo);
+	}
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE, "klingon");
+
+		assert_int_equal(o.err, -EINVAL);
+		assert_non_null(strstr(o.error, "mysql.charset"));
+	}
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE, "latin1");
+
+		assert_int_equal(o.err, 0);
+	}
+	assert_upgraded();
+}
+
+/* A latin1 connection put UTF-8 into a utf8 column: PHP's bytes come out. */
+static void test_charset(void **state)
+{
+	static const char name[] = "na\xc3\xafve.txt";
+	MYSQL *old;
+
+	(void)state;
+	php_tables();
+	old = maria_other(maria_db, "latin1");
+	maria_do(old, "UPDATE filespace_file SET file_key = 'na\xc3\xafve.txt',"
+	              " space_key = 'x.y.z' WHERE id = 33");
+	assert_int_equal(maria_count(php, "SELECT CHAR_LENGTH(file_key) FROM"
+		" filespace_file WHERE id = 33"), strlen(name));
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_CHECK, "utf8mb4");
+
+		assert_int_equal(o.err, 0);
+		assert_non_null(strstr(o.said, "1 rows of filespace_file have"
+		                       " a file_key that looks encoded"));
+	}
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE, "latin1");
+
+		assert_int_equal(o.err, 0);
+		assert_null(strstr(o.said, "encoded twice"));
+	}
+	{
+		FSP_FREE char *key = maria_value(old, "SELECT file_key FROM"
+			" filespace_file WHERE space_key = 'x.y.z' AND"
+			" file_key = 'na\xc3\xafve.txt'");
+
+		assert_string_equal(key, name);
+	}
+	mysql_close(old);
+}
+
+/* ---- our tables, changed by somebody */
+
+static const struct damage {
+	const char *make, *says;
+} damages[] = {
+	{ "ALTER TABLE fsp_mount DROP COLUMN lease_us",
+	  "fsp_mount lacks the column lease_us" },
+	{ "ALTER TABLE fsp_name DROP KEY fsp_name_owner",
+	  "fsp_name lacks the index fsp_name_owner (owner)" },
+	{ "ALTER TABLE fsp_name DROP KEY fsp_name_ino, ADD KEY fsp_name_ino"
+	  " (ino)", "index fsp_name_ino of fsp_name is on ino and must" },
+	{ "ALTER TABLE filespace_file DROP KEY fsp_file_php",
+	  "filespace_file lacks the index fsp_file_php" },
+	{ "ALTER TABLE fsp_lock MODIFY pid int(11) NOT NULL",
+	  "fsp_lock.pid is int(11) NOT NULL and must be" },
+	{ "ALTER TABLE fsp_xattr MODIFY value mediumblob",
+	  "fsp_xattr.value is mediumblob and must" },
+	{ "ALTER TABLE filespace_file ALTER stored_at SET DEFAULT 7",
+	  "filespace_file.stored_at is bigint(20) DEFAULT 7 and must" },
+	{ "DELETE FROM fsp_shard WHERE id > 200", "rows of fsp_shard" },
+	{ "DROP TABLE fsp_shard", "the table fsp_shard is missing" },
+};
+
+static void test_mend(void **state)
+{
+	size_t n = sizeof(damages) / sizeof(*damages);
+
+	(void)state;
+	assert_int_equal(maria_schema_create(conn, &ctx), 0);
+	assert_upgraded();
+	for (size_t i = 0; i < n; i++) {
+		const struct damage *d = &damages[i];
+
+		maria_do(php, d->make);
+		{
+			struct outcome o OUTCOME = schema(FSP_SCHEMA_CHECK,
+			                                  "utf8mb4");
+
+			assert_int_equal(o.err, 0);
+			if (!o.needed || !strstr(o.said, d->says))
+				fail_msg("%s: %s", d->make, o.said);
+		}
+		{
+			struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+			                                  "utf8mb4");
+
+			if (o.err)
+				fail_msg("%s: %s", d->make, o.error);
+		}
+		assert_upgraded();
+		assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
+			" fsp_shard"), 256);
+	}
+	/* What somebody else added is said, and left alone. */
+	maria_do(php, "ALTER TABLE filespace_file ADD COLUMN note int");
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_CHECK, "utf8mb4");
+
+		assert_int_equal(o.err, 0);
+		assert_false(o.needed);
+		assert_non_null(strstr(o.said, "filespace_file.note is not"));
+	}
+}
+
+/* An empty database gets all of it. */
+static void test_empty(void **state)
+{
+	struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE, "utf8mb4");
+
+	(void)state;
+	assert_int_equal(o.err, 0);
+	assert_true(o.needed);
+	assert_upgraded();
+}
+
+/* Two at once: the second one says so. */
+static void test_two(void **state)
+{
+	(void)state;
+	php_tables();
+	assert_int_equal(maria_run(conn, &ctx, "SELECT GET_LOCK(CONCAT("
+		"'fsp_schema_', LEFT(SHA1(DATABASE()), 32)), 0)"), 0);
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                  "utf8mb4");
+
+		assert_int_equal(o.err, -EBUSY);
+	}
+	{
+		struct outcome o OUTCOME = schema(FSP_SCHEMA_CHECK, "utf8mb4");
+
+		assert_int_equal(o.err, 0);
+	}
 }
 
 /* ---- PHP goes on meanwhile */
@@ -539,10 +822,9 @@ static void test_writers(void **state)
 		                                writer_thread, &w[i]), 0);
 	}
 	for (int i = 0; i < 10; i++)
-		if (!upgrade_until(1 + rand_r(&seed) % 80, 2000,
-		                   NULL))
+		if (!upgrade_until(1 + rand_r(&seed) % 80, 2000))
 			break;
-	assert_int_equal(upgrade_until(0, 2000, NULL), 0);
+	assert_int_equal(upgrade_until(0, 2000), 0);
 	atomic_store(&stop, true);
 	for (int i = 0; i < WRITERS; i++) {
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
@@ -568,9 +850,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_often, setup,
 		                                teardown),
+		cmocka_unit_test_setup_teardown(test_lost_notes, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_charset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mend, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writers, setup, teardown),
 	};
 
 	maria_skip_unless_server();
+	cmocka_set_test_filter(getenv("ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
