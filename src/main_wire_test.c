@@ -44,13 +44,14 @@ static void tell(fsp_step_fn step, void *arg, const char *what,
 	step(arg, &s);
 }
 
-static int sqlite_schema(const char *path, fsp_step_fn step, void *arg,
-                         bool read_only)
+static int sqlite_schema(const char *path, const struct fsp_ctx *ctx,
+                         fsp_step_fn step, void *arg, bool read_only)
 {
+	struct fsp_schema s = { .what = FSP_SCHEMA_CHECK, .ctx = ctx };
 	int64_t began = fsp_mono_ns();
-	FSP_FREE char *error = NULL;
-	bool old = false;
-	int err = fsp_meta_sqlite_upgrade(path, true, NULL, &old, &error);
+	int err = fsp_meta_sqlite_schema(path, &s);
+	FSP_FREE char *error = s.error;
+	bool old = s.needed;
 
 	if (err)
 		tell(step, arg, "schema", FSP_STEP_FAIL, began,
@@ -103,7 +104,7 @@ static void sqlite_facts(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
 	int64_t began;
 	int err;
 
-	if (sqlite_schema(path, step, step_arg, s->read_only))
+	if (sqlite_schema(path, ctx, step, step_arg, s->read_only))
 		return;
 	began = fsp_mono_ns();
 	err = fsp_wire_open_meta(s, false, &error);

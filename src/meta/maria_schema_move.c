@@ -344,9 +344,6 @@ int maria_move(struct maria_move *m)
 	struct maria_up *u = m->up;
 	int err = 0;
 
-	if (!m->done && m->has_kept && !m->kept_is_mark)
-		return maria_up_fail(u, -EINVAL, "%s holds rows of some other "
-		                     "upgrade; rename or drop it", m->kept);
 	if (!m->done) {
 		err = make_log(m);
 		if (!err)

@@ -240,6 +240,10 @@ int maria_refuse_values(struct maria_move *m)
 {
 	int err = 0;
 
+	if (m->has_kept && !m->kept_is_mark)
+		return maria_up_fail(m->up, -EINVAL, "not upgraded: %s holds "
+		                     "rows of some other upgrade; rename or "
+		                     "drop it", m->kept);
 	for (const struct maria_column *c = m->t->columns; !err && c->name; c++) {
 		int i = 0;
 
