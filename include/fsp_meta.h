@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #include "fsp_hash.h"
+#include "fsp_step.h"
 
 struct fsp_buf;
 struct fsp_ctx;
@@ -408,6 +409,14 @@ int fsp_meta_maria_open(const struct fsp_maria_options *o,
                         struct fsp_meta **out, char **error);
 int fsp_meta_maria_schema(const struct fsp_maria_options *o,
                           struct fsp_schema *s);
+
+/*
+ * Tells about the server, the schema and what the user may do, step by step,
+ * over a connection of its own; changes nothing.
+ */
+void fsp_meta_maria_facts(const struct fsp_maria_options *o,
+                          const struct fsp_ctx *ctx, bool read_only,
+                          fsp_step_fn step, void *arg);
 
 /* Checks the invariants of DESIGN.md: calls each() with a sentence for each
  * violation; 0 when it could look at everything. */
