@@ -52,6 +52,9 @@ int fsp_admin_config(struct fsp_admin *a, const struct fsp_config *c);
 int fsp_admin_schema(struct fsp_admin *a, enum fsp_schema_do what,
                      int (*work)(void *arg, struct fsp_schema *s), void *arg);
 
+/* The file of the database, or its name on a server; for people. */
+const char *fsp_admin_database_place(const struct fsp_config *c);
+
 /* Where the store is, who has it mounted, what is pending or was kept. */
 int fsp_admin_status(struct fsp_admin *a);
 

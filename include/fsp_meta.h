@@ -399,6 +399,19 @@ struct fsp_maria_options {
 	int connections;                /* at the most, 1 or more */
 };
 
+/* With strings of its own, for the two below; -ENOMEM. */
+int fsp_maria_options_copy(const struct fsp_maria_options *from,
+                           struct fsp_maria_options *to);
+/*
+ * Puts what o does not have from an option file of MariaDB's clients, where it
+ * stands under [client] and the like or [group]: host, port, socket, user,
+ * password, database, ssl-ca, ssl-cert, ssl-key. -EACCES: others may read a
+ * password. *error (caller frees) explains any failure.
+ */
+int fsp_maria_options_file(struct fsp_maria_options *o, const char *path,
+                           const char *group, char **error);
+void fsp_maria_options_free(struct fsp_maria_options *o);       /* wipes */
+
 /*
  * The MariaDB backend, as fsp_meta_sqlite_open(); create makes the tables in a
  * database that has none. PHP's two tables need a user who may SELECT them.
@@ -420,14 +433,14 @@ void fsp_meta_maria_facts(const struct fsp_maria_options *o,
 
 /* Checks the invariants of DESIGN.md: calls each() with a sentence for each
  * violation; 0 when it could look at everything. */
-int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
+int fsp_meta_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
                           void (*each)(void *arg, const char *what), void *arg);
 
 /* For tests and status. trips: waits for an answer of the database. */
 struct fsp_meta_stats {
 	uint64_t reads, writes, retries, trips;
 };
-void fsp_meta_sqlite_stats(struct fsp_meta *m, struct fsp_meta_stats *out);
+void fsp_meta_stats(struct fsp_meta *m, struct fsp_meta_stats *out);
 
 /* The fault decorator, as fsp_objstore_fault(). Owns inner. */
 int fsp_meta_fault(struct fsp_meta *inner, struct fsp_meta **out);

@@ -279,7 +279,7 @@ static int run_check(struct run *r)
 {
 	if (open_store(r, r->cli.arg, true))
 		return FSP_FSCK_FAILED;
-	return fsp_admin_check(&r->admin, fsp_meta_sqlite_check);
+	return fsp_admin_check(&r->admin, fsp_meta_check);
 }
 
 static int run_store(struct run *r)

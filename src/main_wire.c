@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fsp_breaker.h"
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_config.h"
@@ -101,6 +102,11 @@ int fsp_wire_config(const struct fsp_wire_options *o, struct fsp_config **out,
 	return err;
 }
 
+static bool has_mysql(const struct fsp_config *c)
+{
+	return strcmp(fsp_config_str(c, "general", "database"), "mysql") == 0;
+}
+
 static bool has_adapter(const struct fsp_config *c, const char *name)
 {
 	return strcmp(fsp_config_str(c, "general", "adapter"), name) == 0;
@@ -114,7 +120,9 @@ static int is_new(struct fsp_store *s, char **error)
 {
 	const struct fsp_config *c = s->config;
 
-	if (access(fsp_config_str(c, "sqlite", "path"), F_OK) == 0)
+	/* Tables are made only in a database that has none. */
+	if (!has_mysql(c) &&
+	    access(fsp_config_str(c, "sqlite", "path"), F_OK) == 0)
 		return 0;
 	if (has_adapter(c, "s3"))
 		return fsp_wire_s3_empty(s->objects, error);
@@ -183,6 +191,21 @@ static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours
 	return set < 0 ? ours : (uint32_t)set;
 }
 
+static int open_mysql(struct fsp_store *s, struct fsp_meta_options *o,
+                      char **error)
+{
+	struct fsp_maria_options m;
+	int err = fsp_wire_mysql_options(s->config, &m, error);
+
+	if (err)
+		return err;
+	o->busy_timeout_ns = m.timeout_ns;
+	o->connections = m.connections;
+	err = fsp_meta_maria_open(&m, o, &s->meta, error);
+	fsp_maria_options_free(&m);
+	return err;
+}
+
 int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error)
 {
 	const struct fsp_config *c = s->config;
@@ -201,8 +224,24 @@ int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error)
 		.create = create,
 	};
 
+	if (has_mysql(c))
+		return open_mysql(s, &o, error);
 	return fsp_meta_sqlite_open(fsp_config_str(c, "sqlite", "path"), &o,
 	                            &s->meta, error);
+}
+
+/* A mount's calls fail at once while the server is down. */
+static int guard_meta(struct fsp_store *s)
+{
+	const struct fsp_breaker_options o = {
+		.name = FSP_PART_DATABASE,
+		.down_after = (int)fsp_config_int(s->config, "general",
+		                                  "down_after"),
+		.health = fsp_health_find(s->health, FSP_PART_DATABASE),
+	};
+
+	return has_mysql(s->config) ? fsp_meta_breaker(s->meta, &o, &s->meta) :
+		0;
 }
 
 static void set_codec(struct fsp_store *s)
@@ -369,6 +408,8 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 		err = open_objects(s, o, &create, error);
 		if (!err)
 			err = fsp_wire_open_meta(s, create, error);
+		if (!err && o->ask_servers)
+			err = guard_meta(s);
 		if (!err)
 			err = check_key(s, error);
 	}
@@ -411,6 +452,22 @@ int fsp_wire_init(const char *dir, const char *const *options, int n,
 	return err;
 }
 
+int fsp_wire_config_schema(const struct fsp_config *c, struct fsp_schema *s)
+{
+	struct fsp_maria_options m;
+	int err;
+
+	if (!has_mysql(c))
+		return fsp_meta_sqlite_schema(
+			fsp_config_str(c, "sqlite", "path"), s);
+	err = fsp_wire_mysql_options(c, &m, &s->error);
+	if (err)
+		return err;
+	err = fsp_meta_maria_schema(&m, s);
+	fsp_maria_options_free(&m);
+	return err;
+}
+
 int fsp_wire_schema(const struct fsp_wire_options *o, struct fsp_schema *s)
 {
 	struct fsp_config *c;
@@ -418,7 +475,9 @@ int fsp_wire_schema(const struct fsp_wire_options *o, struct fsp_schema *s)
 
 	if (err)
 		return err;
-	err = fsp_meta_sqlite_schema(fsp_config_str(c, "sqlite", "path"), s);
+	err = fsp_config_check(c, &s->error);
+	if (!err)
+		err = fsp_wire_config_schema(c, s);
 	fsp_config_free(c);
 	return err;
 }

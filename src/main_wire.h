@@ -31,6 +31,19 @@ int fsp_wire_s3_ask(struct fsp_objstore *s, char **error);
 int fsp_wire_s3_guard(const struct fsp_config *c, struct fsp_health_part *part,
                       struct fsp_objstore **s);
 
+struct fsp_maria_options;
+struct fsp_schema;
+
+/*
+ * How the settings say the database server is reached; to be freed with
+ * fsp_maria_options_free(). *error as above.
+ */
+int fsp_wire_mysql_options(const struct fsp_config *c,
+                           struct fsp_maria_options *out, char **error);
+
+/* Of whichever database the settings name; main_wire.c. */
+int fsp_wire_config_schema(const struct fsp_config *c, struct fsp_schema *s);
+
 /* The rows into s->meta; main_wire.c. */
 int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error);
 

@@ -44,12 +44,12 @@ static void tell(fsp_step_fn step, void *arg, const char *what,
 	step(arg, &s);
 }
 
-static int sqlite_schema(const char *path, const struct fsp_ctx *ctx,
-                         fsp_step_fn step, void *arg, bool read_only)
+static int schema_facts(const struct fsp_config *c, const struct fsp_ctx *ctx,
+                        fsp_step_fn step, void *arg, bool read_only)
 {
 	struct fsp_schema s = { .what = FSP_SCHEMA_CHECK, .ctx = ctx };
 	int64_t began = fsp_mono_ns();
-	int err = fsp_meta_sqlite_schema(path, &s);
+	int err = fsp_wire_config_schema(c, &s);
 	FSP_FREE char *error = s.error;
 	bool old = s.needed;
 
@@ -93,22 +93,22 @@ static int write_row(struct fsp_meta *m, const struct fsp_ctx *ctx)
 	return err ? err : fsp_meta_mount_remove(m, ctx, id);
 }
 
-static void sqlite_facts(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
-                         void *step_arg)
+static void rows_facts(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
+                       void *step_arg)
 {
 	static const struct fsp_ref root = { .ino = FSP_INO_ROOT, .path = "" };
 	struct fsp_store *s = arg;
-	const char *path = fsp_config_str(s->config, "sqlite", "path");
+	const char *where = fsp_admin_database_place(s->config);
 	FSP_FREE char *error = NULL;
 	struct fsp_entry e;
 	int64_t began;
 	int err;
 
-	if (sqlite_schema(path, ctx, step, step_arg, s->read_only))
+	if (schema_facts(s->config, ctx, step, step_arg, s->read_only))
 		return;
 	began = fsp_mono_ns();
 	err = fsp_wire_open_meta(s, false, &error);
-	say(step, step_arg, "open", began, err, error ? error : path);
+	say(step, step_arg, "open", began, err, error ? error : where);
 	if (err)
 		return;
 	began = fsp_mono_ns();
@@ -149,7 +149,7 @@ static int run(struct fsp_store *s, struct fsp_admin *a)
 	const char *adapter = fsp_config_str(s->config, "general", "adapter");
 	const struct fsp_admin_servers servers = {
 		.objects = strcmp(adapter, "s3") == 0 ? objects_facts : NULL,
-		.database = sqlite_facts,
+		.database = rows_facts,
 		.arg = s,
 		.large_size = LARGE,
 	};

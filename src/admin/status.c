@@ -138,6 +138,15 @@ static const char *objects_place(const struct fsp_config *c)
 	return fsp_config_str(c, "file", "path");
 }
 
+const char *fsp_admin_database_place(const struct fsp_config *c)
+{
+	const char *name = fsp_config_str(c, "mysql", "database");
+
+	if (strcmp(fsp_config_str(c, "general", "database"), "mysql") == 0)
+		return name ? name : fsp_config_str(c, "mysql", "option_file");
+	return fsp_config_str(c, "sqlite", "path");
+}
+
 static void print_place(const struct status *s, FILE *out)
 {
 	const struct fsp_config *c = s->config;
@@ -145,7 +154,7 @@ static void print_place(const struct status *s, FILE *out)
 
 	fprintf(out, "Settings   %s\n", file ? file : "(defaults)");
 	fprintf(out, "Database   %s, %s\n", fsp_config_str(c, "general", "database"),
-	        fsp_config_str(c, "sqlite", "path"));
+	        fsp_admin_database_place(c));
 	fprintf(out, "Objects    %s, %s\n", fsp_config_str(c, "general", "adapter"),
 	        objects_place(c));
 	if (s->has_space) {
@@ -297,7 +306,7 @@ static int print_json(const struct status *s, FILE *out)
 	fsp_json_start(&j, out);
 	fsp_json_str(&j, "settings", fsp_config_file(c));
 	fsp_json_str(&j, "database", fsp_config_str(c, "general", "database"));
-	fsp_json_str(&j, "database_path", fsp_config_str(c, "sqlite", "path"));
+	fsp_json_str(&j, "database_path", fsp_admin_database_place(c));
 	fsp_json_str(&j, "adapter", fsp_config_str(c, "general", "adapter"));
 	fsp_json_str(&j, "objects_path", objects_place(c));
 	fsp_json_str(&j, "spool", s->spool);

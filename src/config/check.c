@@ -82,6 +82,16 @@ static int check_s3(const struct fsp_config *c, char **error)
 	                       file_of(c));
 }
 
+static int check_mysql(const struct fsp_config *c, char **error)
+{
+	if (strcmp(fsp_config_str(c, "general", "database"), "mysql") != 0 ||
+	    is_set(c, "mysql", "database") || is_set(c, "mysql", "option_file"))
+		return 0;
+	return fsp_config_fail(error, -EINVAL,
+	                       "%s: [general] database = mysql needs [mysql] "
+	                       "database", file_of(c));
+}
+
 int fsp_config_check(const struct fsp_config *c, char **error)
 {
 	int err;
@@ -90,5 +100,7 @@ int fsp_config_check(const struct fsp_config *c, char **error)
 	err = check_key(c, error);
 	if (!err)
 		err = check_s3(c, error);
+	if (!err)
+		err = check_mysql(c, error);
 	return err ? err : check_dirs(c, error);
 }

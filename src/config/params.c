@@ -33,9 +33,10 @@ const struct fsp_param fsp_params[] = {
 	       "Where the objects are, named as in the PHP library's "
 	       "objectstorage.conf: as files in a directory, or in a bucket of "
 	       "S3 or of a server that speaks its protocol."),
-	CHOICE("general", "database", "sqlite", "sqlite",
-	       "Where the names, rows and versions are. This version has "
-	       "SQLite."),
+	CHOICE("general", "database", "sqlite", "sqlite|mysql",
+	       "Where the names, rows and versions are: in a file of SQLite, or "
+	       "on a MariaDB server, where PHP has its tables and any number "
+	       "of hosts may mount the store."),
 	CHOICE("general", "hash", "sha256", "sha256|sha1",
 	       "The digest that names new content. Content that is stored "
 	       "already keeps its name. A SHA-1 name can be forged, so that "
@@ -58,6 +59,70 @@ const struct fsp_param fsp_params[] = {
 	DURATION("sqlite", "busy_timeout", "10s", 10, 10 * MS_MINUTE,
 	         "How long a statement waits for another process that is "
 	         "writing to the database."),
+
+	STRING("mysql", "host", NULL,
+	       "The servers that can be written to, in order of preference: "
+	       "names or addresses, separated by commas, each with :PORT where "
+	       "it needs one; an absolute path is a unix socket. The first "
+	       "that works is used. localhost without a port means the socket. "
+	       "That is the default, too."),
+	STRING("mysql", "read_hosts", NULL,
+	       "Servers that replicate from those, for reading what need not be "
+	       "of this moment, such as directories. They are asked only when "
+	       "they have what this mount has written."),
+	INTEGER("mysql", "port", "0", 0, 65535, "",
+	        "The port of hosts that are given without one. 0 means 3306."),
+	DIRPATH("mysql", "socket", NULL,
+	        "The unix socket of localhost. Not set, it is the client "
+	        "library's."),
+	STRING("mysql", "database", NULL,
+	       "The name of the database."),
+	SECRET("mysql", "user",
+	       "The user. Not set, it comes from mysql.option_file, or is the "
+	       "one who mounts."),
+	SECRET("mysql", "password",
+	       "The user's password. Better in mysql.password_file or "
+	       "mysql.option_file, if the configuration is not as well kept."),
+	DIRPATH("mysql", "password_file", NULL,
+	        "A file whose first line is the password, and which nobody but "
+	        "its owner may read."),
+	DIRPATH("mysql", "option_file", NULL,
+	        "An option file of MariaDB's clients, such as ~/.my.cnf. host, "
+	        "port, socket, user, password, database, ssl-ca, ssl-cert and "
+	        "ssl-key that are not set here are taken from its groups "
+	        "client, client-server, client-mariadb and "
+	        "mysql.option_group. A file with a password may be readable by "
+	        "nobody but its owner."),
+	STRING("mysql", "option_group", "filespacefs",
+	       "The group of mysql.option_file that is this program's."),
+	STRING("mysql", "charset", "utf8mb4",
+	       "The character set of PHP's connections. It tells which bytes "
+	       "PHP meant on tables that were not upgraded, and to `schema "
+	       "upgrade`. Applications without a charset in their connection "
+	       "string mostly have latin1."),
+	CHOICE("mysql", "tls", "verify", "verify|require|off",
+	       "Whether the connection is encrypted. verify: yes, and the "
+	       "server's certificate must come from a known authority and name "
+	       "the host as it is named here; a unix socket needs none, and "
+	       "the addresses of this machine's loopback only where "
+	       "mysql.tls_ca is set. require: yes, whoever the server may be; "
+	       "somebody on the way can pretend to be it. off: anybody on the "
+	       "way can read and change what is sent."),
+	DIRPATH("mysql", "tls_ca", NULL,
+	        "The certificates of the authorities that may vouch for the "
+	        "server. Not set, they are the system's."),
+	DIRPATH("mysql", "tls_cert", NULL,
+	        "This machine's certificate, where the server asks for one."),
+	DIRPATH("mysql", "tls_key", NULL,
+	        "The private key of that certificate."),
+	DURATION("mysql", "connect_timeout", "5s", 100, 10 * MS_MINUTE,
+	         "How long a server may take to accept a connection. Then the "
+	         "next one is tried."),
+	DURATION("mysql", "timeout", "20s", 1000, MS_HOUR,
+	         "How long a statement may go without progress. What this mount "
+	         "holds on the server is given up as long after it has gone."),
+	INTEGER("mysql", "connections", "16", 1, 1000, "",
+	        "How many connections a mount has at the most."),
 
 	STRING("s3", "bucketname", NULL,
 	       "The bucket. It must exist."),

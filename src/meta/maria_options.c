@@ -24,7 +24,7 @@ static const char **string_of(struct fsp_maria_options *o, int i)
 	}
 }
 
-int maria_options_copy(const struct fsp_maria_options *from,
+int fsp_maria_options_copy(const struct fsp_maria_options *from,
                        struct fsp_maria_options *to)
 {
 	const char **s;
@@ -39,11 +39,11 @@ int maria_options_copy(const struct fsp_maria_options *from,
 			err = -ENOMEM;
 	}
 	if (err)
-		maria_options_free(to);
+		fsp_maria_options_free(to);
 	return err;
 }
 
-void maria_options_free(struct fsp_maria_options *o)
+void fsp_maria_options_free(struct fsp_maria_options *o)
 {
 	const char **s;
 

@@ -318,7 +318,7 @@ static void pool_close(struct sqldrv *d)
 		maria_site_free(&p->site[i]);
 	for (int i = 0; i < SQL_TABLES; i++)
 		free(p->table[i]);
-	maria_options_free(&p->o);
+	fsp_maria_options_free(&p->o);
 	free(p->charset);
 	fsp_cond_destroy(&p->changed);
 	fsp_mutex_destroy(&p->lock);
@@ -360,7 +360,7 @@ static int set_dialect(struct maria_pool *p, const struct sql_dialect *d)
 static int set_up(struct maria_pool *p, const struct maria_settings *s,
                   char **error)
 {
-	int err = maria_options_copy(s->o, &p->o);
+	int err = fsp_maria_options_copy(s->o, &p->o);
 
 	if (!err)
 		err = set_dialect(p, &s->dialect);

@@ -128,12 +128,6 @@ int maria_legacy_dialect(const struct maria_found *f, const char *charset,
                          struct sql_dialect *d);
 void maria_legacy_free(struct sql_dialect *d);
 
-/* ---- maria_options.c */
-
-int maria_options_copy(const struct fsp_maria_options *from,
-                       struct fsp_maria_options *to);
-void maria_options_free(struct fsp_maria_options *o);   /* wipes */
-
 /* ---- maria_pool.c */
 
 struct maria_settings {

@@ -184,7 +184,7 @@ static int check(struct txn *t, void *arg)
 	return err ? err : check_names(t, r);
 }
 
-int fsp_meta_sqlite_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
+int fsp_meta_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
                           void (*each)(void *arg, const char *what), void *arg)
 {
 	struct report r = { .each = each, .arg = arg };

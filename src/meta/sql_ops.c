@@ -73,7 +73,7 @@ struct sql_meta *sql_meta_of(struct fsp_meta *m)
 	return m->ops == &ops ? (struct sql_meta *)m : NULL;
 }
 
-void fsp_meta_sqlite_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
+void fsp_meta_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
 {
 	struct sql_meta *m = sql_meta_of(base);
 

@@ -152,7 +152,7 @@ FX void fx_complain(void *arg, const char *what)
 FX void fx_check(struct fx *f)
 {
 	f->broken = 0;
-	assert_int_equal(fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f),
+	assert_int_equal(fsp_meta_check(f->m, &f->ctx, fx_complain, f),
 	                 0);
 	assert_int_equal(f->broken, 0);
 }
@@ -162,7 +162,7 @@ FX int fx_teardown(void **state)
 	struct fx *f = *state;
 	int broken = 0;
 
-	if (f->m && fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f) == 0)
+	if (f->m && fsp_meta_check(f->m, &f->ctx, fx_complain, f) == 0)
 		broken = f->broken;
 	fx_close(f);
 	fx_db_drop(&f->db);

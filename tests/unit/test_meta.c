@@ -928,14 +928,14 @@ static void test_stats_and_sync(void **state)
 	struct fx *f = *state;
 
 	fx_mkdir(f, "a");
-	fsp_meta_sqlite_stats(f->m, &a);
+	fsp_meta_stats(f->m, &a);
 	assert_int_equal(f->m->ops->sync(f->m, &f->ctx), 0);
-	fsp_meta_sqlite_stats(f->m, &b);
+	fsp_meta_stats(f->m, &b);
 	assert_int_equal(b.writes, a.writes + 1);
 	/* nothing new: nothing to do */
 	assert_int_equal(f->m->ops->sync(f->m, &f->ctx), 0);
 	fx_get(f, "a");
-	fsp_meta_sqlite_stats(f->m, &a);
+	fsp_meta_stats(f->m, &a);
 	assert_int_equal(a.writes, b.writes);
 	assert_int_equal(a.reads, b.reads + 1);
 }

@@ -584,7 +584,7 @@ static void test_check_finds(void **state)
 		int n = 0;
 
 		fx_sql(f, "%s", damage[i][0]);
-		assert_int_equal(fsp_meta_sqlite_check(f->m, &f->ctx, ignore,
+		assert_int_equal(fsp_meta_check(f->m, &f->ctx, ignore,
 		                                       &n), 0);
 		if (!n)
 			fail_msg("not found: %s", damage[i][0]);

@@ -831,7 +831,7 @@ static uint64_t trips(struct fx *f)
 {
 	struct fsp_meta_stats s;
 
-	fsp_meta_sqlite_stats(f->m, &s);
+	fsp_meta_stats(f->m, &s);
 	return s.trips;
 }
 

@@ -292,7 +292,7 @@ static int fill_up(struct fx *f)
 	/* Nothing of the last one is there, all the others are. */
 	if (fx_look(f, path, &e) != -ENOENT || fx_walk(f, "") != n - 1 + 3)
 		return 2;
-	if (fsp_meta_sqlite_check(f->m, &f->ctx, fx_complain, f) || f->broken)
+	if (fsp_meta_check(f->m, &f->ctx, fx_complain, f) || f->broken)
 		return 3;
 	if (unlink(ballast) || fx_new(f, path, S_IFREG | 0600, &e))
 		return 4;
