@@ -52,6 +52,12 @@ int fsp_objstore_s3_open(const struct fsp_s3_options *o,
  */
 int fsp_objstore_s3_check(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                           char **error);
+/*
+ * The same question for a breaker: what a call would return now, so that who
+ * goes by both sees one thing; 0 when objects can be asked for.
+ */
+int fsp_objstore_s3_probe(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          char **error);
 
 /*
  * What can be said of the server before any object is asked for: connection,

@@ -97,7 +97,7 @@ int fsp_wire_s3_ask(struct fsp_objstore *s, char **error)
 /* What the breaker asks; *why is the server's word or the network's. */
 static int probe(void *arg, const struct fsp_ctx *ctx, char **why)
 {
-	return fsp_objstore_s3_check(arg, ctx, why);
+	return fsp_objstore_s3_probe(arg, ctx, why);
 }
 
 int fsp_wire_s3_guard(const struct fsp_config *c, struct fsp_health_part *part,

@@ -125,7 +125,10 @@ const struct fsp_param fsp_params[] = {
 	        "How many connections a mount has at the most."),
 
 	STRING("s3", "bucketname", NULL,
-	       "The bucket. It must exist."),
+	       "The bucket. It must exist. Reading needs the right to get its "
+	       "objects, and to list it, since otherwise what is missing "
+	       "cannot be told from what is forbidden; writing needs those to "
+	       "put and to delete objects and to abort uploads."),
 	STRING("s3", "prefix", NULL,
 	       "What precedes the hash in an object's key."),
 	STRING("s3", "endpoint", NULL,
@@ -182,7 +185,10 @@ const struct fsp_param fsp_params[] = {
 	      "How large the parts are in which a large object is sent. An "
 	      "object has at most 10,000 of them."),
 	BYTES("s3", "multipart_threshold", "16M", 1, 1024 * 1024 * 1024LL,
-	      "How large an object may be that is sent as a whole."),
+	      "How large an object may be that is sent as a whole. What a "
+	      "larger one leaves behind when the machine fails in the middle "
+	      "should be removed by a rule of the bucket for incomplete "
+	      "uploads."),
 	INTEGER("s3", "parallel_parts", "4", 1, 64, "parts",
 	        "How many parts are sent at once, of all files together. Memory "
 	        "for writing is at most this number three times the larger of "

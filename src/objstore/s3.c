@@ -369,10 +369,9 @@ int fsp_objstore_s3_open(const struct fsp_s3_options *o,
  * One byte of an object that nobody has: the right to read objects is enough,
  * and without that to list the bucket the answer is AccessDenied.
  */
-int fsp_objstore_s3_check(struct fsp_objstore *base, const struct fsp_ctx *ctx,
-                          char **error)
+static int ask(struct s3_store *s, const struct fsp_ctx *ctx, bool *settings,
+               char **error)
 {
-	struct s3_store *s = s3_of(base);
 	struct s3_request r = { .method = "GET", .key = "filespacefs-check",
 		                .quiet = true };
 	struct s3_response p;
@@ -380,19 +379,36 @@ int fsp_objstore_s3_check(struct fsp_objstore *base, const struct fsp_ctx *ctx,
 	int rc;
 
 	*error = NULL;
+	*settings = false;
 	s3_add_header(&r, "range", "bytes=0-0");
 	rc = s3_call(s, ctx, &r, &p, &f);
-	if (!rc || rc == -ENOENT || rc == -ERANGE ||
-	    strcmp(f.said.code, "AccessDenied") == 0) {
+	if (rc == -ENOENT || rc == -ERANGE ||
+	    strcmp(f.said.code, "AccessDenied") == 0)
 		rc = 0;
-	} else {
+	if (rc) {
 		*error = f.silent ? fsp_strf("S3: no keys for bucket %s",
 		                             s->bucket)
 		                  : s3_failure_text(s, &r, &p, &f, 1);
-		if (f.settings || f.skewed || f.expired ||
-		    (rc == -EACCES && f.silent))
-			rc = -EINVAL;
+		*settings = f.settings || f.skewed || f.expired ||
+			(rc == -EACCES && f.silent);
 	}
 	s3_response_free(&p);
 	return rc;
+}
+
+int fsp_objstore_s3_check(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          char **error)
+{
+	bool settings;
+	int rc = ask(s3_of(s), ctx, &settings, error);
+
+	return settings ? -EINVAL : rc;
+}
+
+int fsp_objstore_s3_probe(struct fsp_objstore *s, const struct fsp_ctx *ctx,
+                          char **error)
+{
+	bool settings;
+
+	return ask(s3_of(s), ctx, &settings, error);
 }

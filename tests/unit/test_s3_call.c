@@ -325,6 +325,49 @@ static void test_redirects(void **state)
 	assert_non_null(strstr(logged(), "eu-central-1"));
 }
 
+/* What the breaker asks says what calls say; what a mount asks, whose fault. */
+static void test_check(void **state)
+{
+	static const struct {
+		const char *status, *body;
+		int probe, check;
+		const char *says;
+	} cases[] = {
+		{ "404 No", ERROR_DOC("NoSuchKey"), 0, 0, NULL },
+		{ "206 Some", "x", 0, 0, NULL },
+		{ "416 None", ERROR_DOC("InvalidRange"), 0, 0, NULL },
+		{ "403 No", ERROR_DOC("AccessDenied"), 0, 0, NULL },
+		{ "404 No", ERROR_DOC("NoSuchBucket"), -EHOSTDOWN, -EINVAL,
+		  "s3.bucketname" },
+		{ "403 No", ERROR_DOC("InvalidAccessKeyId"), -EACCES, -EINVAL,
+		  "access key" },
+		{ "403 No", ERROR_DOC("RequestTimeTooSkewed"), -EACCES, -EINVAL,
+		  "clock" },
+		{ "301 No", ERROR_DOC("PermanentRedirect"), -EHOSTDOWN, -EINVAL,
+		  "s3.region" },
+		{ "400 No", "", -EIO, -EIO, "HTTP 400" },
+	};
+	char *error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		SCRIPT({ NULL, cases[i].status, NULL, cases[i].body },
+		       { NULL, cases[i].status, NULL, cases[i].body });
+		assert_int_equal(fsp_objstore_s3_probe(env.s, &env.ctx, &error),
+		                 cases[i].probe);
+		assert_true(!error == !cases[i].says);
+		free(error);
+		assert_int_equal(fsp_objstore_s3_check(env.s, &env.ctx, &error),
+		                 cases[i].check);
+		assert_true(!error == !cases[i].says);
+		if (error)
+			assert_non_null(strstr(error, cases[i].says));
+		free(error);
+		assert_script_done();
+		assert_string_equal(logged(), "");
+	}
+}
+
 /* -- the clock and the keys -- */
 
 static void test_skew(void **state)
@@ -1143,6 +1186,7 @@ int main(void)
 		S3_TEST(test_retry_after),
 		S3_TEST(test_final),
 		S3_TEST(test_redirects),
+		S3_TEST(test_check),
 		S3_TEST(test_skew),
 		S3_TEST(test_skew_once),
 		S3_TEST(test_expired),
