@@ -19,6 +19,7 @@ static const struct sql_dialect ours = {
 		[SQL_LOCK] = "fsp_lock",
 	},
 	.update = " FOR UPDATE",
+	.by_key = " FORCE INDEX (fsp_file_key)",
 	.head = true,
 };
 

@@ -43,13 +43,17 @@ static const struct maria_column file_columns[] = {
 
 /*
  * InnoDB indexes 3072 bytes: a space_key whole, and the first 900 of the
- * file_key, in a column, since an index of a prefix cannot sort.
+ * file_key; in a column where rows are sorted, which an index of a prefix
+ * cannot. What PHP updates is found by fsp_file_key, and not a row more is
+ * locked.
  */
 static const struct maria_index file_indexes[] = {
 	PRIMARY("id"),
-	{ "fsp_file_key", false, "space_key,key_head,deleted_at" },
+	{ "fsp_file_key", false, "space_key,file_key(900),deleted_at" },
+	{ "fsp_file_scan", false, "space_key,key_head" },
 	{ "fsp_file_php", false, "ino,deleted_at,space_key,key_head" },
 	{ "fsp_file_hash", false, "data_hash" },
+	{ "fsp_file_pred", false, "pred_id" },
 	NO_MORE
 };
 

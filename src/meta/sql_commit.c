@@ -116,7 +116,7 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
 		e->has_row = e->row.id != 0;
 	}
 	if (!err)
-		err = sql_close_rows(t, &e->key, 0);
+		err = sql_close_rows(t, e, 0);
 	if (!err)
 		err = insert_row(t, o, e, since, stored);
 	if (!err)

@@ -223,6 +223,8 @@ struct ent {
 	struct node node;
 	bool has_row;
 	struct row row;                 /* the live row */
+	int64_t locked;                 /* the last of its live rows, when they
+	                                 * were locked; 0: not yet */
 };
 #define ENT __attribute__((cleanup(sql_ent_free)))
 
@@ -255,7 +257,7 @@ struct ent *sql_ents_add(struct ents *l);
 	", n.space_key, n.dir_key, n.name"
 #define NAMES_N (4 + NODE_N + ROW_N + 3)
 #define NAMES_FROM \
-	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f{by_key} ON " \
 	FILE_AT(" n.space_key", " " NAME_KEY("n."))
 int sql_read_names(struct sqlstmt *s, struct ents *l);
 /* The row that a statement is at, as an entry; and without its place, of which
@@ -412,8 +414,15 @@ int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target);
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us);
-/* Closes the live rows of a key but keep (0 = none). */
-int sql_close_rows(struct txn *t, const struct key *k, int64_t keep);
+/*
+ * PHP waits where a row is locked. It locks the rows of a key by their index,
+ * and so must we before anything else of them is touched, or the database ends
+ * PHP's statement as a deadlock. -EDEADLK: they are not what was read.
+ */
+int sql_lock_rows(struct txn *t, struct ent *e);
+/* Closes the live rows of a file but keep (0 = none). What PHP inserts in this
+ * very moment comes after. */
+int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
 /* Takes one link off; a node of a regular file goes with its last. */
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
 /* Removes the name that has ended or is hidden at a place. */
