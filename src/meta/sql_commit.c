@@ -155,6 +155,8 @@ static int commit_all(struct txn *t, const struct fsp_commit *c,
 		err = c->object ?
 			commit_name(t, c->object, &l->v[i], step_us) :
 			keep_name(t, &l->v[i]);
+		if (!err)
+			err = sql_changed(t, &l->v[i].key, l->v[i].ino, false);
 	}
 	return err;
 }

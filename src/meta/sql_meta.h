@@ -23,6 +23,8 @@ struct sql_meta {
 	atomic_uint_fast64_t written, synced;
 	struct fsp_mutex lock;
 	uint64_t ino_next, ino_end;     /* lock: leased numbers */
+	char origin[FSP_MOUNT_ID + 1];  /* of our rows in {change}: the mount
+	                                   that was added, set before its use */
 };
 
 /* The shards that a transaction needs and has; the last stands for all. */
@@ -84,6 +86,13 @@ bool sql_null(struct sqlstmt *s, int col);
 
 /* Errors within: run it again at once. */
 #define SQL_AGAIN (-ERESTART)
+
+/* ---- sql_change.c: for whoever may know what was there */
+
+struct key;
+/* named: the name came, went, or means another inode now. */
+int sql_changed(struct txn *t, const struct key *k, uint64_t ino, bool named);
+int sql_changed_at(struct txn *t, const struct fsp_place *at, uint64_t ino);
 
 /* ---- sql_claim.c: what excludes other writers */
 
@@ -601,6 +610,10 @@ int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
                   const struct fsp_mountinfo *i);
 int sql_mount_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
                      const char *id);
+int sql_changes(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                struct fsp_feed **feed, fsp_meta_change each, void *arg);
+int sql_changes_purge(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      struct fsp_feed *f);
 int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    int (*each)(void *arg, const struct fsp_mountinfo *i),
                    void *arg);

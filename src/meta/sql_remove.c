@@ -159,6 +159,8 @@ static int removal(struct txn *t, void *arg)
 		err = sql_end_entry(t, &e);
 	if (!err)
 		err = sql_touch(t, parent.ino);
+	if (!err)
+		err = sql_changed(t, &e.key, e.ino, true);
 	if (!err) {
 		sql_fill(&e, a->out);
 		a->out->attr.nlink = e.node.nlink;

@@ -31,7 +31,7 @@
 
 enum sql_table {
 	SQL_FILE, SQL_SPACE, SQL_NAME, SQL_NODE, SQL_OBJECT, SQL_MOUNT,
-	SQL_INFO, SQL_XATTR, SQL_LOCK, SQL_TABLES
+	SQL_INFO, SQL_XATTR, SQL_LOCK, SQL_CHANGE, SQL_TABLES
 };
 
 #define SQL_PARAMS 64           /* of one statement, at the most */
