@@ -684,7 +684,7 @@ static void test_refusals(void **state)
 	fx_open(f, &o);
 	fx_close(f);
 	fx_sql(f, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
-	refused(f, -EPROTO, "version 3");
+	refused(f, -EPROTO, "version 4");
 	fd = open(f->db.path, O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
 	                               " long enough to be looked at; this is"
