@@ -145,8 +145,8 @@ static int create_triggers(struct maria_link *l, const struct fsp_ctx *ctx)
 {
 	int err = 0;
 
-	for (int i = 0; !err && maria_triggers[i].name; i++)
-		err = maria_run(l, ctx, maria_triggers[i].sql);
+	for (int i = 0; !err && maria_journal_triggers[i].name; i++)
+		err = maria_run(l, ctx, maria_journal_triggers[i].sql);
 	if (!err)
 		err = maria_run(l, ctx, maria_journal_row);
 	if (err != -EACCES)

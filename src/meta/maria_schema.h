@@ -55,12 +55,12 @@ extern const struct maria_table *const maria_own_tables[];
 /* fsp_info says last of all that everything is there. */
 extern const char maria_version_row[];
 
-struct maria_trigger {
+struct maria_journal_trigger {
 	const char *name;
 	const char *sql;        /* makes it anew */
 };
 /* The last has no name. */
-extern const struct maria_trigger maria_triggers[];
+extern const struct maria_journal_trigger maria_journal_triggers[];
 /* fsp_info says that they are all there. */
 extern const char maria_journal_row[];
 

@@ -23,18 +23,18 @@
 	"NEW.deleted_at <=> OLD.deleted_at AND " \
 	"NEW.space_key <=> OLD.space_key"
 
-const struct maria_trigger maria_triggers[] = {
-	TRIGGER("fsp_file_insert", "INSERT", "filespace_file",
+const struct maria_journal_trigger maria_journal_triggers[] = {
+	TRIGGER("fsp_journal_file_insert", "INSERT", "filespace_file",
 	        "NEW.since_us IS NULL", "NEW", "NEW.file_key"),
-	TRIGGER("fsp_file_update", "UPDATE", "filespace_file",
+	TRIGGER("fsp_journal_file_update", "UPDATE", "filespace_file",
 	        UNTOLD " AND NEW.file_key <=> OLD.file_key"
 	        " AND NEW.data_hash <=> OLD.data_hash)",
 	        "NEW", "NEW.file_key"),
-	TRIGGER("fsp_file_delete", "DELETE", "filespace_file",
+	TRIGGER("fsp_journal_file_delete", "DELETE", "filespace_file",
 	        "OLD.since_us IS NULL", "OLD", "OLD.file_key"),
-	TRIGGER("fsp_space_insert", "INSERT", "filespace",
+	TRIGGER("fsp_journal_space_insert", "INSERT", "filespace",
 	        "NEW.since_us IS NULL", "NEW", "NULL"),
-	TRIGGER("fsp_space_update", "UPDATE", "filespace", UNTOLD ")",
+	TRIGGER("fsp_journal_space_update", "UPDATE", "filespace", UNTOLD ")",
 	        "NEW", "NULL"),
 	{ NULL, NULL }
 };
