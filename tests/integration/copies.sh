@@ -32,9 +32,9 @@ same_tree "$SRC" "$WORK/back"
 step "rsync -a writes temporary names and renames them"
 rsync -a "$SRC/" "$D/rsync/"
 same_tree "$SRC" "$D/rsync"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 rsync -a --checksum "$SRC/" "$D/rsync/"
-equal "$objects" "$(objects "$S")" "objects after a second rsync"
+equal "$objects" "$(object_count "$S")" "objects after a second rsync"
 mkdir "$SRC/many-empty"
 for i in $(seq 1 60); do : >"$SRC/many-empty/$i"; done
 touch -d 2001-01-01 "$SRC/many-empty"/*

@@ -49,10 +49,10 @@ must_say "No such file" cat "$V/nothing"
 must_say "No such file" ls "$D/.versions/nothing"
 
 step "a version comes back with cp, without a transfer"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 cp -p "$V/$first" "$D/report.pdf"
 equal "text 1" "$(cat "$D/report.pdf")" "restored content"
-equal "$objects" "$(objects "$S")" "objects after the restore"
+equal "$objects" "$(object_count "$S")" "objects after the restore"
 equal 1430475200.500000000 "$(stat -c %.9Y "$D/report.pdf")" "mtime after cp -p"
 equal 4 "$(ls "$V" | wc -l)" "entries after the restore"
 
@@ -63,7 +63,7 @@ grep -q "$second" "$WORK/versions.out" || note "versions prints: $(cat "$WORK/ve
 equal "text 2" "$(cat "$D/report.pdf")" "content after filespacectl restore"
 "$CTL" restore "$D/report.pdf@${first}" --to "$D/old.pdf"
 equal "text 1" "$(cat "$D/old.pdf")" "restored under another name"
-equal "$objects" "$(objects "$S")" "objects after the restores"
+equal "$objects" "$(object_count "$S")" "objects after the restores"
 
 must_say "what follows @ is no row id" "$CTL" restore "$D/report.pdf@2026-13-01"
 "$CTL" restore "$D/report.pdf@$(TZ=XYZ-2 date -d "+1 hour" +%Y-%m-%dT%H:%M:%S+02:00)" >/dev/null
