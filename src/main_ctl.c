@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "fsp_admin.h"
 #include "fsp_buf.h"
@@ -14,6 +13,7 @@
 #include "fsp_config.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
+#include "fsp_secret.h"
 #include "fsp_store.h"
 #include "fsp_version.h"
 #include "main_wire.h"
@@ -365,22 +365,22 @@ static void finish(struct run *r)
 int main(int argc, char **argv)
 {
 	struct run r = { .admin = { .out = stdout, .err = stderr } };
-	const struct rlimit no_core = { 0, 0 };
+	int err;
 	int rc = fsp_cli_parse(argc, argv, &r.cli, stderr);
 
 	if (rc)
 		return rc;
 	/* Keys in memory belong into no core dump. */
-	if (setrlimit(RLIMIT_CORE, &no_core))
-		return fsp_admin_fail(&r.admin, -errno, "cannot forbid core dumps");
+	err = fsp_forbid_dumps();
+	if (err)
+		return fsp_admin_fail(&r.admin, err, "cannot forbid core dumps");
 	fsp_log_init("filespacectl", FSP_LOG_STDERR, FSP_LOG_WARNING);
 	r.admin.ctx = fsp_ctx_background();
 	r.admin.json = r.cli.json;
 	rc = dispatch(&r);
 	finish(&r);
 	if (fflush(stdout) || ferror(stdout)) {
-		int err = -errno;
-
+		err = -errno;
 		rc = rc ? rc : fsp_admin_fail(&r.admin, err, "cannot write to "
 		                              "standard output");
 	}

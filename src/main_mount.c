@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #include "fsp_fuse.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
+#include "fsp_secret.h"
 #include "fsp_store.h"
 #include "fsp_vfs.h"
 
@@ -408,13 +408,16 @@ static int run(struct args *a)
 		.may_create = !a->helper,
 		.ask_servers = true,
 	};
-	struct rlimit no_core = { 0, 0 };
 	struct fsp_store *s;
 	struct stat st;
 	int err, rc;
 
 	/* A core dump would hold the key. */
-	setrlimit(RLIMIT_CORE, &no_core);
+	err = fsp_forbid_dumps();
+	if (err) {
+		error = fsp_strf("cannot forbid core dumps: %s", strerror(-err));
+		return say(error, err);
+	}
 	/*
 	 * Buffers of many megabytes go back to the system at once. Left to
 	 * itself the limit follows them, and they stay in the threads' heaps:
