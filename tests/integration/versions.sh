@@ -159,7 +159,7 @@ echo later >"$T/later"
 must_say "is no time" "$CTL" restore "$T" --at yesterday
 must_say "or give --at TIME, also for a directory" "$CTL" restore "$T"
 must_say "give it or --at" "$CTL" restore "$T@$then" --at "$then"
-before=$(objects "$S")
+before=$(object_count "$S")
 "$CTL" restore "$T" --at "$then" >"$WORK/whole.out"
 grep -q '2 files and 4 other entries restored, 1 were as they are; what came later stays' \
 	"$WORK/whole.out" || fail "it says $(cat "$WORK/whole.out")"
@@ -176,7 +176,7 @@ rm -r "$D/moved"
 stat_all "$D/again" | diff "$WORK/whole.then" - || fail "by .versions/@TIME differs"
 "$CTL" restore "$T" --at "$then" >/dev/null
 stat_all "$T" | diff "$WORK/whole.then" - || fail "a directory that is gone differs"
-equal "$before" "$(objects "$S")" "objects after restoring"
+equal "$before" "$(object_count "$S")" "objects after restoring"
 rm -r "$T/sub" "$T/same"
 echo file >"$T/sub"
 must_say "whole/sub: it exists already" "$CTL" restore "$T" --at "$then"
