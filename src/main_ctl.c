@@ -192,7 +192,7 @@ static bool is_time(const char *version)
 static int restore(struct run *r, struct fsp_admin_target *from,
                    struct fsp_admin_target *to)
 {
-	const char *version;
+	const char *version, *at;
 	int rc = open_store(r, r->path, false);
 
 	if (!rc)
@@ -208,7 +208,8 @@ static int restore(struct run *r, struct fsp_admin_target *from,
 		               r->cli.arg);
 		return FSP_EXIT_USAGE;
 	}
-	if (!version && strrchr(r->path, '@')) {
+	at = strrchr(r->path, '@');
+	if (!version && at && !strchr(at, '/')) {
 		fsp_admin_fail(&r->admin, 0, "%s: what follows @ is no row id, "
 		               "entry name or time; times are " FSP_TIME_FORMS,
 		               r->path);

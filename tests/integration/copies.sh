@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tar, rsync with its temporary names, and the ways in which editors save.
 # TIMEOUT 300
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need rsync rsync

@@ -2,6 +2,7 @@
 # Stock tools read what the mount wrote: openssl and bunzip2, PHP's own
 # functions, and the recovery script a whole store.
 # TIMEOUT 400
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What PHP applications do, as root and as www-data.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need php php-cli

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # .versions: what it lists, what it hides, and how a version comes back.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3

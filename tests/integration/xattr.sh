@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Extended attributes, the facts, ids that differ, and merged commits.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need setfattr attr
