@@ -26,7 +26,7 @@ struct fsp_vfs_options {
 	 * What the kernel knows of ino is out of date (another host has
 	 * committed): its attributes, and where `pages` its pages, too. Called
 	 * without locks; with `pages` never from a caller's thread, since it
-	 * may wait for reads to be answered. May be NULL.
+	 * waits for reads to be answered. May be NULL.
 	 */
 	void (*stale)(void *arg, uint64_t ino, bool pages);
 	/* The entry `name` of the directory is not what the kernel knows. From
@@ -71,10 +71,20 @@ int fsp_vfs_setattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
                     struct fsp_handle *h, uint32_t mask,
                     const struct fsp_attr *attr, struct fsp_attr *out);
 
+/* The caller's memory for a wait until options.stale() was done. */
+struct fsp_pages_wait {
+	struct fsp_pages_wait *next;
+	void (*done)(void *arg);
+	void *arg;
+};
+
 struct fsp_opened {
 	struct fsp_handle *handle;
 	bool keep_cache;                /* what the caller cached still holds */
+	bool wait;                      /* not yet: fsp_vfs_wait_pages() first */
 };
+/* done() is called from another thread; w is valid until then. */
+void fsp_vfs_wait_pages(struct fsp_handle *h, struct fsp_pages_wait *w);
 
 /* flags as of open(2); O_CREAT is fsp_vfs_create(). */
 int fsp_vfs_open_file(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
@@ -133,7 +143,8 @@ struct fsp_lock_wait {
 	struct fsp_lock_request request;
 	void (*done)(void *arg, int err);
 	void *arg;
-	bool held, stale, cancelled;
+	struct fsp_pages_wait pages;
+	bool cancelled;
 };
 
 /* Extended attributes. get: the value replaces *out. */

@@ -16,6 +16,47 @@ static void set_handle(struct fuse_file_info *fi, const struct fsp_opened *o)
 	fi->keep_cache = o->keep_cache;
 }
 
+/* An open that is answered once the pages of before have gone. */
+struct opening {
+	struct fsp_pages_wait wait;
+	fuse_req_t req;
+	struct fuse_file_info fi;
+};
+
+static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct fsp_handle *h = handle_of(fi);
+
+	if (fuse_reply_open(req, fi))
+		fsp_vfs_release(h, &ctx);       /* no release comes */
+}
+
+static void on_pages_gone(void *arg)
+{
+	struct opening *p = arg;
+
+	reply_open(p->req, &p->fi);
+	free(p);
+}
+
+static void reply_later(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct fsp_ctx ctx = fuse_ctx(req);
+	struct opening *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		fsp_vfs_release(handle_of(fi), &ctx);
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	p->req = req;
+	p->fi = *fi;
+	p->wait.done = on_pages_gone;
+	p->wait.arg = p;
+	fsp_vfs_wait_pages(handle_of(fi), &p->wait);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fsp_ctx ctx = fuse_ctx(req);
@@ -27,8 +68,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	set_handle(fi, &o);
-	if (fuse_reply_open(req, fi))
-		fsp_vfs_release(o.handle, &ctx);        /* no release comes */
+	if (o.wait)
+		reply_later(req, fi);
+	else
+		reply_open(req, fi);
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

@@ -95,7 +95,8 @@ void fsp_fuse_stale(void *arg, uint64_t ino, bool pages)
 	/* A negative offset leaves the pages alone. */
 	int err = fuse_lowlevel_notify_inval_inode(f->se, ino, pages ? 0 : -1, 0);
 
-	if (err && err != -ENOENT)
+	/* It has forgotten it, or it was unmounted. */
+	if (err && err != -ENOENT && err != -ENODEV)
 		fsp_warn("inode %llu: the kernel did not take that it changed: %s",
 		         (unsigned long long)ino, strerror(-err));
 }

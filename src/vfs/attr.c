@@ -27,6 +27,8 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	ref.path = path;
 	as_of = inode_seq(v);
 	err = fsp_meta_getattr(v->store->meta, ctx, &ref, &e);
+	if (!err)
+		inode_hold_back(v, &e);
 	fsp_lock(&v->lock);
 	if (!err && i->seq <= as_of)
 		i->attr = e.attr;
@@ -37,16 +39,19 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 /* Another host has removed it; whoever has it open keeps it. */
 static bool removed_open(struct fsp_vfs *v, struct inode *i)
 {
-	bool open = false;
+	struct file *f;
+	bool open;
 
-	FSP_GUARD(&v->lock);
-	if (i->file) {
-		fsp_lock(&i->file->lock);
-		open = i->file->handles > 0;
-		fsp_unlock(&i->file->lock);
-	}
+	if (file_get(v, i, false, &f) || !f)
+		return false;
+	fsp_lock(&f->lock);
+	open = f->handles > 0;
+	fsp_unlock(&f->lock);
+	file_put(v, i, f);
+	fsp_lock(&v->lock);
 	if (open)
 		i->attr.nlink = 0;
+	fsp_unlock(&v->lock);
 	return open;
 }
 
@@ -160,9 +165,14 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 static int truncate_handle(struct fsp_handle *h, uint64_t size)
 {
+	int err;
+
 	FSP_GUARD(&h->file->lock);
 	file_wait_locked(h->file);
-	return file_truncate_locked(h->file, size);
+	err = file_truncate_locked(h->file, size);
+	if (!err)
+		pages_resized(h->v, h->file, size);
+	return err;
 }
 
 static void resizing(struct file *f, int by)

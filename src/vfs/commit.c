@@ -168,34 +168,21 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
  */
 static int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                           const struct fsp_ctx *ctx, struct fsp_object *o,
-                          struct fsp_entry *e, bool *merged)
+                          struct fsp_entry *e)
 {
 	int err = -EAGAIN;
 
-	*merged = false;
 	for (int n = 0; n < MERGES_MAX && err == -EAGAIN; n++) {
 		err = store_content(v, f, ctx, o);
 		if (!err)
 			err = commit_row(v, i, f, ctx, o, e);
 		if (err != -EAGAIN)
 			break;
-		*merged = true;
-		err = file_rebase(v, f, &e->content);
+		err = file_rebase(v, i, f, &e->content);
 		if (!err)
 			err = -EAGAIN;
 	}
 	return err == -EAGAIN ? -EBUSY : err;
-}
-
-/* The kernel's pages are of before the merge. */
-static void forget_pages(struct fsp_vfs *v, struct inode *i)
-{
-	fsp_lock(&v->lock);
-	i->pages = 0;
-	fsp_unlock(&v->lock);
-	if (v->options.stale)
-		v->options.stale(v->options.arg, i->ino, false);
-	later_stale(v, i);
 }
 
 /*
@@ -214,7 +201,7 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
-	bool merged, blank;
+	bool blank;
 	int err;
 
 	/* Nobody can ever open it again: it stays in the spool and goes. */
@@ -222,15 +209,13 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 		return 0;
 	blank = kind == COMMIT_FLUSH && is_blank(f);
 	err = blank ? commit_row(v, i, f, ctx, NULL, &e)
-		: commit_content(v, i, f, ctx, &o, &e, &merged);
+		: commit_content(v, i, f, ctx, &o, &e);
 	if (err == -ESTALE && inode_lost(v, i))
 		return 0;
 	if (err || blank)
 		return err;
 	offer_to_cache(v, f, &o);
 	committed(v, i, f, &e);
-	if (merged)
-		forget_pages(v, i);
 	return 0;
 }
 
@@ -294,9 +279,9 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
  * has what is live. Whoever still has it open for writing gets the error again.
  * false: another handle's commit has got on meanwhile.
  */
-static bool give_up(struct file *f, const struct fsp_content *live,
-                    struct fsp_spool_info *info, bool *stub,
-                    struct fsp_spool_file **data)
+static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
+                    const struct fsp_content *live, struct fsp_spool_info *info,
+                    bool *stub, struct fsp_spool_file **data)
 {
 	*data = NULL;
 	FSP_GUARD(&f->lock);
@@ -316,6 +301,11 @@ static bool give_up(struct file *f, const struct fsp_content *live,
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);
 	file_set_base_locked(f, live);
+	fsp_lock(&v->lock);
+	i->pages = content_tag(live);
+	pages_drop_locked(v, i, f, info->size < live->size ? info->size
+	                                                   : live->size);
+	fsp_unlock(&v->lock);
 	return true;
 }
 
@@ -346,7 +336,7 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err && err != -ESTALE)
 		fsp_warn("/%s: seems empty until it is opened again: %s",
 		         info.path, strerror(-err));
-	if (!give_up(f, &live, &info, &stub, &data))
+	if (!give_up(v, i, f, &live, &info, &stub, &data))
 		return;
 	if (data) {
 		err = fsp_spool_keep(data, &info);
@@ -357,7 +347,6 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	}
 	if (stub && *info.path)
 		remove_stub(v, i, ctx, info.path);
-	forget_pages(v, i);
 }
 
 /* Is there something to commit, or something that could not be? */

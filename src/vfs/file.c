@@ -16,7 +16,7 @@ uint64_t content_tag(const struct fsp_content *c)
 {
 	uint64_t h = fsp_hash64(c->hash, strlen(c->hash), c->size + 1);
 
-	return h ? h : 1;
+	return h > PAGES_MIXED ? h : PAGES_MIXED + 1;
 }
 
 static struct file *file_new(void)
@@ -330,16 +330,16 @@ static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 	return err;
 }
 
-ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
-                   size_t len, uint64_t *at, bool append)
+ssize_t file_write(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const void *buf, size_t len, uint64_t off, bool append)
 {
-	uint64_t off = *at;
+	uint64_t end = off + len;       /* for the kernel */
 	int err;
 
 	FSP_GUARD(&f->lock);
 	file_wait_locked(f);
 	if (append)
-		*at = off = f->size;
+		off = f->size;
 	if (append && f->append_off == UINT64_MAX)
 		f->append_off = off;
 	else if (!append && off + len > f->append_off)
@@ -351,6 +351,13 @@ ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
 	if (off + len > f->size)
 		f->size = off + len;
 	touched_locked(f);
+	pages_written(v, f, end);
+	/*
+	 * Another mount had appended: the kernel took these bytes for another
+	 * place, and has pages that say so.
+	 */
+	if (off + len != end)
+		pages_drop(v, i, f, end);
 	return (ssize_t)len;
 }
 

@@ -268,14 +268,49 @@ uint64_t inode_seq(struct fsp_vfs *v)
 	return v->seq;
 }
 
+/* The file that is open with this number, referenced as its inode is. */
+static struct file *open_file(struct fsp_vfs *v, uint64_t ino, struct inode **i)
+{
+	struct file *f;
+
+	FSP_GUARD(&v->lock);
+	*i = find_locked(v, ino);
+	f = *i && (*i)->kind == INODE_LIVE ? (*i)->file : NULL;
+	if (f) {
+		(*i)->refs++;
+		f->refs++;
+	}
+	return f;
+}
+
+void inode_hold_back(struct fsp_vfs *v, struct fsp_entry *e)
+{
+	struct inode *i;
+	struct file *f = open_file(v, e->attr.ino, &i);
+
+	if (!f)
+		return;
+	if (file_behind(f, &e->content)) {
+		pages_refresh(v, i, f);
+		fsp_lock(&v->lock);
+		e->attr.size = i->attr.size;
+		e->attr.mtime_ns = i->attr.mtime_ns;
+		fsp_unlock(&v->lock);
+	}
+	file_put(v, i, f);
+	inode_unref(v, i);
+}
+
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                 const struct fsp_entry *e, uint64_t as_of, bool counted,
                 struct inode **out, struct fsp_attr *out_attr)
 {
+	struct fsp_entry told = *e;
 	int err;
 
+	inode_hold_back(v, &told);
 	fsp_lock(&v->lock);
-	err = enter_locked(v, parent, name, INODE_LIVE, &e->attr, as_of,
+	err = enter_locked(v, parent, name, INODE_LIVE, &told.attr, as_of,
 	                   counted, out);
 	fsp_unlock(&v->lock);
 	if (!err && out_attr)
@@ -489,24 +524,32 @@ void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out)
 {
 	struct overlay o = { .open = false };
 	struct file *f = NULL;
+	uint64_t most = UINT64_MAX;
 
-	if (file_get(v, i, false, &f) == 0 && f) {
+	if (file_get(v, i, false, &f))
+		f = NULL;               /* cannot be, where none is made */
+	if (f) {
+		pages_settle(v, f);
 		overlay_take(f, &o);
-		file_put(v, i, f);
 	}
 	fsp_lock(&v->lock);
 	*out = i->attr;
+	if (f)
+		most = pages_told_locked(v, f, most);
 	fsp_unlock(&v->lock);
 	if (o.dirty) {
 		overlay_put(&o, out);
 	} else if (o.open && i->kind == INODE_LIVE && out->size != o.size) {
-		/*
-		 * Another mount's version. A new size over the pages of the old
-		 * one would show zeros: first the pages go, then it is told.
-		 */
+		/* Another mount's version: told when its bytes can be read. */
 		out->size = o.size;
-		later_refresh(v, i);
+		pages_refresh(v, i, f);
 	}
+	if (out->size > most)
+		out->size = most;
+	if (most != UINT64_MAX)
+		pages_no_size(v, i);
+	if (f)
+		file_put(v, i, f);
 }
 
 int inode_table_init(struct fsp_vfs *v)

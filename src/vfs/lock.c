@@ -94,32 +94,42 @@ static void wake(struct fsp_vfs *v)
 	fsp_cond_broadcast(&v->lock_wake);
 }
 
-/*
- * Whoever holds the lock sees what was committed before. *stale: the kernel's
- * pages are of before.
- */
-static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                      bool *stale)
+/* Whoever holds the lock sees what was committed before. */
+static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	bool keep = true, attr = false;
+	struct fsp_vfs *v = h->v;
+	struct fresh fresh;
 	int err;
 
-	*stale = false;
 	if (h->inode->kind != INODE_LIVE)
 		return 0;
-	err = file_revalidate(h->v, h->inode, h->file, ctx, &keep, &attr);
-	*stale = !err && (!keep || attr);
+	err = file_revalidate(v, h->inode, h->file, ctx, &fresh);
+	if (!err && fresh.stale && v->options.stale)
+		v->options.stale(v->options.arg, h->inode->ino, false);
 	/* An unlinked file has no rows to look at: nobody else can have it. */
 	return err == -ESTALE ? 0 : err;
 }
 
+static void pages_gone(void *arg)
+{
+	struct fsp_lock_wait *w = arg;
+
+	w->done(w->arg, 0);
+}
+
+/* Answered when the kernel can read what is there. */
 static void finish(struct fsp_lock_wait *w, int err)
 {
 	struct fsp_handle *h = w->handle;
 
-	if (!err && w->stale && h->v->options.stale)
-		h->v->options.stale(h->v->options.arg, h->inode->ino, true);
-	w->done(w->arg, err);
+	if (err || w->request.type == F_UNLCK ||
+	    !pages_pinned(h->v, h->file)) {
+		w->done(w->arg, err);
+		return;
+	}
+	w->pages.done = pages_gone;
+	w->pages.arg = w;
+	pages_wait(h->v, h->inode, h->file, &w->pages);
 }
 
 /* One more try for a waiter: -EAGAIN when it goes on waiting. */
@@ -129,10 +139,8 @@ static int try_wait(struct fsp_lock_wait *w)
 	int err;
 
 	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	err = w->held ? 0 : try_lock(w->handle, &ctx, &w->request);
-	if (!err && !w->held)
-		err = look_again(w->handle, &ctx, &w->stale);
-	return err;
+	err = try_lock(w->handle, &ctx, &w->request);
+	return err ? err : look_again(w->handle, &ctx);
 }
 
 /* Takes a waiter out of the list, where `from` says it may be. */
@@ -173,7 +181,7 @@ static unsigned serve_round(struct fsp_vfs *v)
 		int err;
 
 		fsp_unlock(&v->lock_lock);
-		err = cancelled && !w->held ? -EINTR : try_wait(w);
+		err = cancelled ? -EINTR : try_wait(w);
 		fsp_lock(&v->lock_lock);
 		if (err == -EAGAIN) {
 			put_back(v, w, skip++);
@@ -187,61 +195,15 @@ static unsigned serve_round(struct fsp_vfs *v)
 	return served;
 }
 
-struct stale {
-	struct stale *next;
-	uint64_t ino;
-	bool refresh;
-};
-
-/* Open handles go over to the version that is live, as NFS has it. */
-static void refresh(struct fsp_vfs *v, uint64_t ino)
-{
-	struct fsp_ctx ctx = fsp_ctx_background();
-	bool keep, stale;
-	struct inode *i;
-	struct file *f;
-	int err;
-
-	if (inode_ref(v, ino, &i))
-		return;                 /* nobody has it any more */
-	if (file_get(v, i, false, &f) == 0 && f) {
-		ctx.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
-		err = file_revalidate(v, i, f, &ctx, &keep, &stale);
-		if (err && err != -ESTALE)
-			fsp_warn("inode %llu: not refreshed: %s",
-			         (unsigned long long)ino, strerror(-err));
-		file_put(v, i, f);
-	}
-	inode_unref(v, i);
-}
-
-static void drop_stales(struct fsp_vfs *v)
-{
-	fsp_assert_held(&v->lock_lock);
-	while (v->stales) {
-		struct stale *s = v->stales;
-
-		v->stales = s->next;
-		fsp_unlock(&v->lock_lock);
-		if (s->refresh && !v->lock_stop)
-			refresh(v, s->ino);
-		if (v->options.stale && !v->lock_stop)
-			v->options.stale(v->options.arg, s->ino, true);
-		free(s);
-		fsp_lock(&v->lock_lock);
-	}
-}
-
 static void *lock_thread(void *arg)
 {
 	struct fsp_vfs *v = arg;
 	int64_t pause = POLL_MIN_NS;
 
 	FSP_GUARD(&v->lock_lock);
-	while (!v->lock_stop || v->waits || v->stales) {
+	while (!v->lock_stop || v->waits) {
 		uint64_t events = v->lock_events;
 
-		drop_stales(v);
 		if (serve_round(v))
 			pause = POLL_MIN_NS;
 		if (v->lock_events != events)
@@ -286,31 +248,6 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 	if (!err)
 		put_back(v, w, SIZE_MAX);
 	return err;
-}
-
-static void later(struct fsp_vfs *v, struct inode *i, bool refresh_first)
-{
-	struct stale *s = malloc(sizeof(*s));
-
-	FSP_GUARD(&v->lock_lock);
-	if (!s || wake_thread_locked(v)) {
-		free(s);                /* the next open drops the pages */
-		return;
-	}
-	s->ino = i->ino;
-	s->refresh = refresh_first;
-	s->next = v->stales;
-	v->stales = s;
-}
-
-void later_stale(struct fsp_vfs *v, struct inode *i)
-{
-	later(v, i, false);
-}
-
-void later_refresh(struct fsp_vfs *v, struct inode *i)
-{
-	later(v, i, true);
 }
 
 /* Others get the lock after this: what was written under it is committed. */
@@ -383,19 +320,17 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 		err = took(h, r);
 	if (!err)
 		err = try_lock(h, ctx, r);
-	if (!err && r->type == F_UNLCK) {
+	if (!err && r->type == F_UNLCK)
 		wake(h->v);
-	} else if (!err) {
-		err = look_again(h, ctx, &wait->stale);
-		wait->held = true;
-	}
-	/* Waiting, and dropping pages, is the lock thread's. */
-	if ((err == -EAGAIN && r->wait) || (!err && wait->stale)) {
+	else if (!err)
+		err = look_again(h, ctx);
+	/* Waiting is the lock thread's. */
+	if (err == -EAGAIN && r->wait) {
 		err = queue(h->v, wait);
 		if (!err)
 			return;
 	}
-	done(arg, err);
+	finish(wait, err);
 }
 
 void fsp_vfs_lock_cancel(struct fsp_vfs *v, struct fsp_lock_wait *wait)

@@ -84,9 +84,11 @@ static int rebuild_spool(struct fsp_vfs *v, struct file *f, uint64_t valid,
 	return err;
 }
 
-int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c)
+int file_rebase(struct fsp_vfs *v, struct inode *i, struct file *f,
+                const struct fsp_content *c)
 {
 	struct fsp_spool_file *fresh = NULL;
+	uint64_t told = f->size;
 	uint64_t valid = min64(c->size, f->base_limit);
 	uint64_t size = valid, appended = f->size - min64(f->append_off, f->size);
 	int err = 0;
@@ -103,6 +105,7 @@ int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c)
 	file_set_base_locked(f, c);
 	f->spool = fresh;
 	f->base_valid = valid;
+	pages_drop(v, i, f, min64(told, size));
 	f->size = size;
 	if (f->append_off != UINT64_MAX)
 		f->append_off = size - appended;

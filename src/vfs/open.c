@@ -31,6 +31,36 @@ static int fresh_entry(struct fsp_vfs *v, struct inode *i,
 	return fsp_meta_getattr(v->store->meta, ctx, &ref, e);
 }
 
+bool file_behind(struct file *f, const struct fsp_content *c)
+{
+	FSP_GUARD(&f->lock);
+	return f->handles && !f->dirty && content_tag(&f->base) != content_tag(c);
+}
+
+/* Under f->lock, so that nobody has seen the new content yet. */
+static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
+                     const struct fsp_entry *e, uint64_t as_of,
+                     uint64_t old_size, struct fresh *out)
+{
+	uint64_t tag = content_tag(&e->content), size = e->content.size;
+	bool drop;
+
+	FSP_GUARD(&v->lock);
+	out->keep = i->pages == tag;
+	drop = !out->keep && i->pages != PAGES_NONE;
+	if (!f->handles)
+		old_size = i->attr.size;
+	if (drop)
+		pages_drop_locked(v, i, f, old_size < size ? old_size : size);
+	out->stale = !drop && (i->attr.size != e->attr.size ||
+	                       i->attr.mtime_ns != e->attr.mtime_ns);
+	i->pages = tag;
+	if (i->seq <= as_of) {
+		i->attr = e->attr;
+		i->seq = ++v->seq;
+	}
+}
+
 /*
  * open(2) means a name. Where another host has renamed or replaced it since the
  * kernel looked it up, the inode is not what is there now: -ESTALE makes the
@@ -62,54 +92,40 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
 
 /*
  * A clean file takes the version that is live now; a dirty one goes on with
- * what it has. Says whether the kernel's pages and attributes still hold.
- * false: this mount has changed the file since `writes` was read, and the
- * entry may be of before that.
+ * what it has. false: the file has changed here since `writes` was read, and
+ * the entry may be of before that.
  */
 static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                        const struct fsp_entry *e, uint64_t writes,
-                       uint64_t as_of, bool *keep, bool *stale)
+                       uint64_t as_of, struct fresh *out)
 {
-	uint64_t tag = content_tag(&e->content);
-	bool dirty, newer;
+	uint64_t old_size;
 
-	fsp_lock(&f->lock);
-	dirty = f->dirty;
-	newer = f->writes != writes;
-	if (!dirty && !newer)
-		file_set_base_locked(f, &e->content);
-	fsp_unlock(&f->lock);
-	if (!dirty && newer)
+	*out = (struct fresh){ .keep = true };
+	FSP_GUARD(&f->lock);
+	if (f->dirty)
+		return true;
+	if (f->writes != writes)
 		return false;
-
-	fsp_lock(&v->lock);
-	*keep = (dirty || i->pages == tag) && !i->pages_wrong;
-	i->pages_wrong = false;
-	/* The kernel drops them when it takes the answer: another open that
-	 * comes meanwhile must not read what is left. */
-	if (!*keep)
-		i->dropped_ns = fsp_mono_ns();
-	else if (i->dropped_ns && !dirty)
-		*keep = fsp_mono_ns() - i->dropped_ns > FSP_NS_PER_SEC;
-	*stale = !dirty && (!*keep || i->attr.size != e->attr.size ||
-	                    i->attr.mtime_ns != e->attr.mtime_ns);
-	if (!dirty && i->seq <= as_of) {
-		i->attr = e->attr;
-		i->seq = ++v->seq;
-		i->pages = tag;
-	}
-	fsp_unlock(&v->lock);
+	old_size = f->size;
+	/* Whoever asked before must not take it back. */
+	if (e->content.row != f->base.row ||
+	    content_tag(&e->content) != content_tag(&f->base))
+		f->writes++;
+	file_set_base_locked(f, &e->content);
+	switched(v, i, f, e, as_of, old_size, out);
 	return true;
 }
 
 static int look_again(struct fsp_vfs *v, struct inode *i, struct file *f,
-                      const struct fsp_ctx *ctx, bool by_name, bool *keep,
-                      bool *stale)
+                      const struct fsp_ctx *ctx, bool by_name,
+                      struct fresh *out)
 {
 	struct fsp_entry e;
 	uint64_t writes, as_of;
 	int err;
 
+	*out = (struct fresh){ .keep = true };
 	do {
 		as_of = inode_seq(v);
 		fsp_lock(&f->lock);
@@ -117,15 +133,14 @@ static int look_again(struct fsp_vfs *v, struct inode *i, struct file *f,
 		fsp_unlock(&f->lock);
 		err = by_name ? named_entry(v, i, ctx, &e)
 		              : fresh_entry(v, i, ctx, &e);
-	} while (!err && !revalidate(v, i, f, &e, writes, as_of, keep,
-	                              stale));
+	} while (!err && !revalidate(v, i, f, &e, writes, as_of, out));
 	return err;
 }
 
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                    const struct fsp_ctx *ctx, bool *keep, bool *stale)
+                    const struct fsp_ctx *ctx, struct fresh *out)
 {
-	return look_again(v, i, f, ctx, false, keep, stale);
+	return look_again(v, i, f, ctx, false, out);
 }
 
 /*
@@ -143,7 +158,7 @@ static int open_unlinked(struct fsp_vfs *v, struct inode *i, struct file *f,
 	/* The last content may be another host's. */
 	*keep = !past || i->pages == content_tag(&past->content);
 	if (!*keep)
-		i->pages = 0;
+		i->pages = PAGES_MIXED;
 	fsp_unlock(&v->lock);
 	FSP_GUARD(&f->lock);
 	if (f->handles)
@@ -165,25 +180,25 @@ static int open_found(struct fsp_vfs *v, struct inode *i, struct file *f,
 	fsp_unlock(&f->lock);
 	FSP_GUARD(&v->lock);
 	*keep = false;
-	i->pages = 0;
+	i->pages = PAGES_MIXED;
 	return 0;
 }
 
 static int open_live(struct fsp_vfs *v, struct inode *i,
                      const struct fsp_ctx *ctx, struct file *f, bool *keep)
 {
-	bool stale = false, named = inode_named(v, i);
-	bool gone = inode_unlinked(v, i);
+	bool named = inode_named(v, i), gone = inode_unlinked(v, i);
 	struct fsp_content found;
 	enum retry_state again = retry_take(v, ctx, i->ino, &found);
+	struct fresh fresh = { .keep = false };
 	int err;
 
 	if (inode_renamed(v, i) && again == RETRY_NO)
 		err = -ESTALE;
 	else
-		err = look_again(v, i, f, ctx, true, keep, &stale);
+		err = look_again(v, i, f, ctx, true, &fresh);
 	if (err == -ESTALE && again != RETRY_NO)
-		err = look_again(v, i, f, ctx, false, keep, &stale);
+		err = look_again(v, i, f, ctx, false, &fresh);
 	/* By its number, or it was removed just now: the open came first. */
 	if (err == -ESTALE && (again == RETRY_SAME || !named ||
 	                       (!gone && inode_unlinked(v, i) &&
@@ -193,7 +208,8 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 		return open_found(v, i, f, &found, keep);
 	if (err == -ESTALE)
 		retry_begin(v, ctx);
-	if (!err && stale && v->options.stale)
+	*keep = fresh.keep;
+	if (!err && fresh.stale && v->options.stale)
 		v->options.stale(v->options.arg, i->ino, false);
 	return err;
 }
@@ -208,7 +224,7 @@ static int open_past(struct fsp_vfs *v, struct inode *i, struct file *f,
 	file_set_base_locked(f, &i->past->content);
 	fsp_unlock(&f->lock);
 	fsp_lock(&v->lock);
-	*keep = i->pages != 0;
+	*keep = i->pages != PAGES_NONE;
 	i->pages = content_tag(&i->past->content);
 	fsp_unlock(&v->lock);
 	return 0;
@@ -264,16 +280,21 @@ static void handle_end(struct fsp_handle *h)
 static void pages_unknown(struct fsp_handle *h)
 {
 	FSP_GUARD(&h->v->lock);
-	h->inode->pages = 0;
+	h->inode->pages = PAGES_MIXED;
 }
 
 static int truncate_on_open(struct fsp_handle *h)
 {
+	int err;
+
 	pages_unknown(h);
 	FSP_GUARD(&h->file->lock);
 	file_wait_locked(h->file);
 	/* Of an empty file only the times change. */
-	return file_truncate_locked(h->file, 0);
+	err = file_truncate_locked(h->file, 0);
+	if (!err)
+		pages_resized(h->v, h->file, 0);
+	return err;
 }
 
 /* With a truncating open the kernel leaves these bits to us. */
@@ -300,7 +321,7 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	if (err)
 		return err;
-	out->keep_cache = false;
+	out->keep_cache = out->wait = false;
 	if (i->kind == INODE_PAST)
 		err = open_past(v, i, f, flags, &out->keep_cache);
 	else if (writable(flags) && v->store->read_only)
@@ -321,6 +342,8 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		err = kill_ids(out->handle, ctx);
 	if (err)
 		handle_end(out->handle);
+	else if (pages_pinned(v, f))
+		out->wait = out->keep_cache = true;
 	return err;
 }
 
@@ -361,7 +384,7 @@ static int open_created(struct fsp_vfs *v, struct inode *i, int flags,
 	f->mtime_ns = i->attr.mtime_ns;
 	f->attr = i->attr;
 	fsp_unlock(&f->lock);
-	out->keep_cache = false;
+	out->keep_cache = out->wait = false;
 	out->handle = handle_new(v, i, f, flags | O_CREAT);
 	if (!out->handle)
 		file_put(v, i, f);
@@ -478,32 +501,14 @@ ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
 	return file_read(h->v, h->file, ctx, buf, len, off);
 }
 
-/*
- * Another mount had appended: the kernel took these bytes for another place,
- * and has pages that say so. The next open drops them, commit or not.
- */
-static void misplaced(struct fsp_handle *h)
-{
-	fsp_lock(&h->v->lock);
-	h->inode->pages_wrong = true;
-	fsp_unlock(&h->v->lock);
-	later_stale(h->v, h->inode);
-}
-
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
                       const void *buf, size_t len, uint64_t off, bool append)
 {
-	uint64_t at = off;
-	ssize_t n;
-
 	(void)ctx;      /* the spool is local and waits for nothing */
 	if (!writable(h->flags))
 		return -EBADF;
 	pages_unknown(h);
-	n = file_write(h->v, h->file, buf, len, &at, append);
-	if (n >= 0 && at != off)
-		misplaced(h);
-	return n;
+	return file_write(h->v, h->inode, h->file, buf, len, off, append);
 }
 
 int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len)
@@ -523,6 +528,11 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 		return file_zero(h->v, h->file, off, len, !keep);
 	}
 	return -EOPNOTSUPP;
+}
+
+void fsp_vfs_wait_pages(struct fsp_handle *h, struct fsp_pages_wait *w)
+{
+	pages_wait(h->v, h->inode, h->file, w);
 }
 
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)

@@ -112,6 +112,7 @@ static void vfs_free(struct fsp_vfs *v)
 	retry_end(v);
 	fsp_cond_destroy(&v->feed_wake);
 	fsp_mutex_destroy(&v->feed_lock);
+	pages_end(v);
 	fsp_cond_destroy(&v->lock_wake);
 	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
@@ -142,6 +143,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	err = inode_table_init(v);
 	if (!err)
 		err = retry_init(v);
+	if (!err)
+		err = pages_init(v);
 	if (!err)
 		err = open_dirs(v, error);
 	if (!err)
@@ -177,6 +180,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 
 	locks_end(v);
 	feed_end(v);
+	pages_end(v);
 	while ((i = next_dirty(v))) {
 		file_settle(v, i);
 		inode_unref(v, i);

@@ -33,9 +33,9 @@ struct inode {
 	struct file *file;              /* while open, or dirty */
 	struct past *past;              /* INODE_PAST, and unlinked files */
 	uint64_t pages;                 /* tag of the content whose pages the
-	                                   kernel may hold; 0 = none */
-	bool pages_wrong;               /* whatever the tag says */
-	int64_t dropped_ns;             /* when an open dropped them */
+	                                   kernel may hold, or one of these: */
+#define PAGES_NONE 0                    /* none at all */
+#define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	bool unlinked;                  /* its last name was removed here */
 	uint64_t forgets;               /* ticket of an old name that the
@@ -56,6 +56,22 @@ struct base_ref {
 	struct fsp_cached *cached;
 };
 
+/* While pages are on their way out, the kernel is told no greater size. */
+struct pin {
+	bool set;
+	uint64_t size;
+};
+
+/* What the kernel has to be told about a file. pages.c */
+struct stale {
+	struct file *next;
+	struct inode *inode;            /* referenced, as the file is */
+	bool queued;
+	bool refresh;                   /* handles go over to what is live */
+	struct pin pin;                 /* its pages go */
+	struct fsp_pages_wait *waiters;
+};
+
 /*
  * The content of an open file:
  *
@@ -65,7 +81,11 @@ struct base_ref {
  * Clean: no spool, size == base_valid == base.size. DESIGN.md has the states.
  */
 struct file {
-	unsigned refs;                  /* under v->lock: handles and calls */
+	/* Under v->lock: */
+	unsigned refs;                  /* handles and calls */
+	struct stale stale;             /* in v->stales */
+	struct pin served;              /* of the entry that was taken out */
+	/* Under this one: */
 	struct fsp_mutex lock;
 	struct fsp_cond changed;        /* busy went down */
 	unsigned handles, writers;
@@ -140,7 +160,12 @@ struct fsp_vfs {
 	pthread_t lock_thread;
 	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
-	struct stale *stales;           /* inodes the kernel has to forget */
+
+	struct fsp_cond stales_wake;    /* with lock */
+	struct fsp_cond stales_done;    /* with lock: an entry was served */
+	struct file *stales, **stales_end;
+	pthread_t stales_thread;
+	bool stales_runs, stales_stop;
 
 	struct retry *retries;          /* opens that are to be tried again */
 
@@ -225,6 +250,11 @@ bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
 void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
 int inode_table_init(struct fsp_vfs *v);
 void inode_table_free(struct fsp_vfs *v);
+/*
+ * Rows of another mount's version of an open file: its size and time are told
+ * when its bytes can be read, those in *e are what was told before.
+ */
+void inode_hold_back(struct fsp_vfs *v, struct fsp_entry *e);
 /* Attributes as an application sees them. */
 void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out);
 
@@ -240,9 +270,9 @@ void file_wait_locked(struct file *f);
 void file_wait_size(struct file *f, const struct fsp_ctx *ctx);
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                   void *buf, size_t len, uint64_t off);
-/* *at: where it is asked for, and where it went. */
-ssize_t file_write(struct fsp_vfs *v, struct file *f, const void *buf,
-                   size_t len, uint64_t *at, bool append);
+/* off: where the kernel thinks that it goes. */
+ssize_t file_write(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const void *buf, size_t len, uint64_t off, bool append);
 int file_truncate_locked(struct file *f, uint64_t size);
 int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
               bool grow);
@@ -251,23 +281,53 @@ void file_drop_spool_locked(struct file *f);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
- * open.c: a clean file takes what is live now. *keep: the kernel's pages still
- * hold; *stale: its attributes do not.
+ * open.c: a clean file takes what is live now. Pages that do not hold are on
+ * their way out afterwards (pages_pinned()).
  */
+struct fresh {
+	bool keep;              /* the kernel's pages still hold */
+	bool stale;             /* its attributes do not, and it is to be told */
+};
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                    const struct fsp_ctx *ctx, bool *keep, bool *stale);
+                    const struct fsp_ctx *ctx, struct fresh *out);
+/* Have open handles another content than this one, which is live? */
+bool file_behind(struct file *f, const struct fsp_content *c);
+
+/* pages.c */
+int pages_init(struct fsp_vfs *v);
+void pages_end(struct fsp_vfs *v);
+/*
+ * The content has become another one (under f->lock, so that nobody saw it
+ * yet): the kernel's pages go, and until they have gone it is told no greater
+ * size than this. _locked: v->lock is held.
+ */
+void pages_drop(struct fsp_vfs *v, struct inode *i, struct file *f,
+                uint64_t size);
+void pages_drop_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       uint64_t size);
+/*
+ * The attributes that are about to be told, with a pinned size, must not cut or
+ * grow the file in the kernel: what was asked before this, it only passes on.
+ */
+void pages_no_size(struct fsp_vfs *v, struct inode *i);
+/* What a caller here wrote or resized the kernel knows by itself. */
+void pages_written(struct fsp_vfs *v, struct file *f, uint64_t end);
+void pages_resized(struct fsp_vfs *v, struct file *f, uint64_t size);
+bool pages_pinned(struct fsp_vfs *v, struct file *f);
+void pages_settle(struct fsp_vfs *v, struct file *f);   /* waits a little */
+/* The greatest that may be told: size, where nothing is pinned. */
+uint64_t pages_told_locked(struct fsp_vfs *v, struct file *f, uint64_t size);
+/* w->done() is called when those on their way out by now have gone. */
+void pages_wait(struct fsp_vfs *v, struct inode *i, struct file *f,
+                struct fsp_pages_wait *w);
+/* Open handles are to take the version that is live. */
+void pages_refresh(struct fsp_vfs *v, struct inode *i, struct file *f);
 
 /* lock.c */
 /* Gives up what was locked through a handle that ends. */
 void handle_unlock(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
-
-/* lock.c: the thread that may wait for the kernel */
-/* The kernel's pages and attributes of an inode are wrong. */
-void later_stale(struct fsp_vfs *v, struct inode *i);
-/* An open file is to take the version that is live now. */
-void later_refresh(struct fsp_vfs *v, struct inode *i);
 
 /*
  * retry.c: an open that was answered with -ESTALE is tried once more by the
@@ -307,7 +367,8 @@ void merge_reset_locked(struct file *f);
  * Another host's version is live now: the written ranges and appends go over
  * that one. The file is busy, so nobody writes.
  */
-int file_rebase(struct fsp_vfs *v, struct file *f, const struct fsp_content *c);
+int file_rebase(struct fsp_vfs *v, struct inode *i, struct file *f,
+                const struct fsp_content *c);
 
 /* commit.c */
 enum commit_kind {

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# MariaDB: one, one with TLS. Sourced by servers.sh. A node is a directory: my.cnf, data, sock, log,
+# MariaDB: one, one with TLS, a primary with its replica, a Galera cluster.
+# Sourced by servers.sh. A node is a directory: my.cnf, data, sock, log,
 # mariadbd.pid, port.
 
 # What a server of tests needs is small, but what makes a commit durable
@@ -25,7 +26,9 @@ CNF
 	[ "$(id -u)" != 0 ] || echo "user=${MARIADB_USER:-root}"
 }
 
-mariadb_layout() { # mariadb_layout DIR PORT [LINE-OF-CONFIGURATION...]
+# Makes a node. Its root is only the user who runs the tests, by the socket;
+# there is nobody without a password.
+mariadb_make() { # mariadb_make DIR PORT [LINE-OF-CONFIGURATION...]
 	local dir=$1 port=$2
 	shift 2
 	[ "${#dir}" -lt 100 ] ||
@@ -36,14 +39,7 @@ mariadb_layout() { # mariadb_layout DIR PORT [LINE-OF-CONFIGURATION...]
 		[ "$#" = 0 ] || printf '%s\n' "$@"
 	} >"$dir/my.cnf"
 	echo "$port" >"$dir/port"
-	[ "$(id -u)" != 0 ] || chown -R "${MARIADB_USER:-root}" "$dir"
-}
-
-# Makes a node. Its root is only the user who runs the tests, by the socket;
-# there is nobody without a password.
-mariadb_make() { # mariadb_make DIR PORT [LINE-OF-CONFIGURATION...]
-	local dir=$1
-	mariadb_layout "$@" || return
+	[ "$(id -u)" != 0 ] || chown -R "${MARIADB_USER:-root}" "$dir" || return
 	mariadb-install-db --defaults-file="$dir/my.cnf" --skip-test-db \
 		--auth-root-authentication-method=socket \
 		--auth-root-socket-user="$(id -un)" >"$dir/install.out" 2>&1 ||
@@ -91,11 +87,11 @@ SQL
 	done
 }
 
-mariadb_env() { # mariadb_env NODE-DIR PASSWORD [DIR-OF-ALL]
+mariadb_env() { # mariadb_env DIR PASSWORD [NAME=VALUE...]
 	printf '%s=%q\n' FSP_TEST_MYSQL_HOST 127.0.0.1 \
 		FSP_TEST_MYSQL_PORT "$(cat "$1/port")" \
 		FSP_TEST_MYSQL_SOCKET "$1/sock" FSP_TEST_MYSQL_USER fsp \
-		FSP_TEST_MYSQL_PASSWORD "$2" FSP_TEST_MYSQL_DIR "${3:-$1}"
+		FSP_TEST_MYSQL_PASSWORD "$2" FSP_TEST_MYSQL_DIR "$1"
 }
 
 srv_password() { openssl rand -hex 12; }
