@@ -156,6 +156,20 @@ struct fsp_mountinfo {
 	                                   where that is not known */
 };
 
+/* What another mount, PHP or somebody's SQL has changed. */
+struct fsp_change {
+	const char *path;               /* of an entry; NULL: all that was known
+	                                   may have changed */
+	uint64_t ino;                   /* 0: not known */
+	bool named;                     /* the name came, went, or means another
+	                                   inode now */
+	bool foreign;                   /* by no mount: directories above it may
+	                                   have come or gone with it */
+};
+typedef int (*fsp_meta_change)(void *arg, const struct fsp_change *c);
+struct fsp_feed;                        /* where a reader of changes is */
+void fsp_feed_free(struct fsp_feed *f); /* NULL is fine */
+
 #define FSP_MOUNT_ID 32                 /* hex digits */
 
 enum fsp_lock_kind { FSP_LOCK_POSIX, FSP_LOCK_FLOCK };
@@ -309,6 +323,16 @@ struct fsp_meta_ops {
 	/* Also removes the pending names and the locks that the mount left. */
 	int (*mount_remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                    const char *id);
+	/*
+	 * What others have changed since the last call with this feed (*feed
+	 * NULL: begins one, and everything may have changed). Each change is
+	 * told at least once. -ENOTSUP where nobody writes that down.
+	 */
+	int (*changes)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               struct fsp_feed **feed, fsp_meta_change each, void *arg);
+	/* Now and then: removes what every reader has read long ago. */
+	int (*changes_purge)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                     struct fsp_feed *f);
 	int (*mount_each)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  int (*each)(void *arg, const struct fsp_mountinfo *i),
 	                  void *arg);

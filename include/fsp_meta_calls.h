@@ -87,5 +87,9 @@ FSP_META_CALL(mount_each, (FSP_META_ARGS,
                                        const struct fsp_mountinfo *i),
                            void *arg), each, arg)
 
+FSP_META_CALL(changes, (FSP_META_ARGS, struct fsp_feed **feed,
+                        fsp_meta_change each, void *arg), feed, each, arg)
+FSP_META_CALL(changes_purge, (FSP_META_ARGS, struct fsp_feed *f), f)
+
 #undef FSP_META_CALL
 #undef FSP_META_ARGS

@@ -40,6 +40,8 @@ struct fsp_store {
 #define FSP_PART_SPOOL "spool"
 #define FSP_PART_CONTENT "content"      /* what is read of the objects */
 
+/* Empty, in memory that is fit for keys; the wiring fills it. */
+struct fsp_store *fsp_store_new(void);
 void fsp_store_close(struct fsp_store *s);
 
 /* Keeps account of objects that are found damaged, for FSP_PART_CONTENT. */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "fsp_admin.h"
 #include "fsp_buf.h"
@@ -14,6 +13,7 @@
 #include "fsp_config.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
+#include "fsp_secret.h"
 #include "fsp_store.h"
 #include "fsp_version.h"
 #include "main_wire.h"
@@ -192,7 +192,7 @@ static bool is_time(const char *version)
 static int restore(struct run *r, struct fsp_admin_target *from,
                    struct fsp_admin_target *to)
 {
-	const char *version;
+	const char *version, *at;
 	int rc = open_store(r, r->path, false);
 
 	if (!rc)
@@ -208,7 +208,8 @@ static int restore(struct run *r, struct fsp_admin_target *from,
 		               r->cli.arg);
 		return FSP_EXIT_USAGE;
 	}
-	if (!version && strrchr(r->path, '@')) {
+	at = strrchr(r->path, '@');
+	if (!version && at && !strchr(at, '/')) {
 		fsp_admin_fail(&r->admin, 0, "%s: what follows @ is no row id, "
 		               "entry name or time; times are " FSP_TIME_FORMS,
 		               r->path);
@@ -365,22 +366,22 @@ static void finish(struct run *r)
 int main(int argc, char **argv)
 {
 	struct run r = { .admin = { .out = stdout, .err = stderr } };
-	const struct rlimit no_core = { 0, 0 };
+	int err;
 	int rc = fsp_cli_parse(argc, argv, &r.cli, stderr);
 
 	if (rc)
 		return rc;
 	/* Keys in memory belong into no core dump. */
-	if (setrlimit(RLIMIT_CORE, &no_core))
-		return fsp_admin_fail(&r.admin, -errno, "cannot forbid core dumps");
+	err = fsp_forbid_dumps();
+	if (err)
+		return fsp_admin_fail(&r.admin, err, "cannot forbid core dumps");
 	fsp_log_init("filespacectl", FSP_LOG_STDERR, FSP_LOG_WARNING);
 	r.admin.ctx = fsp_ctx_background();
 	r.admin.json = r.cli.json;
 	rc = dispatch(&r);
 	finish(&r);
 	if (fflush(stdout) || ferror(stdout)) {
-		int err = -errno;
-
+		err = -errno;
 		rc = rc ? rc : fsp_admin_fail(&r.admin, err, "cannot write to "
 		                              "standard output");
 	}

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +23,11 @@
 #include "fsp_fuse.h"
 #include "fsp_log.h"
 #include "fsp_mounts.h"
+#include "fsp_secret.h"
 #include "fsp_store.h"
 #include "fsp_vfs.h"
+
+#define LARGE_BUFFER (1024 * 1024)
 
 struct args {
 	const char *file;               /* -c */
@@ -405,13 +408,22 @@ static int run(struct args *a)
 		.may_create = !a->helper,
 		.ask_servers = true,
 	};
-	struct rlimit no_core = { 0, 0 };
 	struct fsp_store *s;
 	struct stat st;
 	int err, rc;
 
 	/* A core dump would hold the key. */
-	setrlimit(RLIMIT_CORE, &no_core);
+	err = fsp_forbid_dumps();
+	if (err) {
+		error = fsp_strf("cannot forbid core dumps: %s", strerror(-err));
+		return say(error, err);
+	}
+	/*
+	 * Buffers of many megabytes go back to the system at once. Left to
+	 * itself the limit follows them, and they stay in the threads' heaps:
+	 * twice the memory that DESIGN.md of objstore promises.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);  /* or as it was */
 	err = fsp_fuse_clear_stale(a->mountpoint);
 	if (err || stat(a->mountpoint, &st)) {
 		err = err ? err : -errno;

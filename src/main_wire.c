@@ -389,7 +389,7 @@ void fsp_wire_abandon(struct fsp_store *s)
 int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
                   char **error)
 {
-	struct fsp_store *s = calloc(1, sizeof(*s));
+	struct fsp_store *s = fsp_store_new();
 	bool create;
 	int err;
 

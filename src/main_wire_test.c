@@ -93,6 +93,23 @@ static int write_row(struct fsp_meta *m, const struct fsp_ctx *ctx)
 	return err ? err : fsp_meta_mount_remove(m, ctx, id);
 }
 
+static int mysql_facts(const struct fsp_store *s, const struct fsp_ctx *ctx,
+                       fsp_step_fn step, void *arg)
+{
+	struct fsp_maria_options m;
+	int64_t began = fsp_mono_ns();
+	FSP_FREE char *error = NULL;
+	int err = fsp_wire_mysql_options(s->config, &m, &error);
+
+	if (err) {
+		say(step, arg, "settings", began, err, error);
+		return err;
+	}
+	fsp_meta_maria_facts(&m, ctx, s->read_only, step, arg);
+	fsp_maria_options_free(&m);
+	return 0;
+}
+
 static void rows_facts(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
                        void *step_arg)
 {
@@ -104,7 +121,13 @@ static void rows_facts(void *arg, const struct fsp_ctx *ctx, fsp_step_fn step,
 	int64_t began;
 	int err;
 
-	if (schema_facts(s->config, ctx, step, step_arg, s->read_only))
+	if (strcmp(fsp_config_str(s->config, "general", "database"),
+	           "mysql") == 0)
+		err = mysql_facts(s, ctx, step, step_arg);
+	else
+		err = schema_facts(s->config, ctx, step, step_arg,
+		                   s->read_only);
+	if (err)
 		return;
 	began = fsp_mono_ns();
 	err = fsp_wire_open_meta(s, false, &error);

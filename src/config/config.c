@@ -12,6 +12,7 @@
 #include "fsp_cleanup.h"
 #include "fsp_file.h"
 #include "fsp_log.h"
+#include "fsp_secret.h"
 
 #define MAX_FILE (1 << 20)
 
@@ -34,7 +35,8 @@ static size_t count_params(void)
 int fsp_config_new(const char *dir, struct fsp_config **out)
 {
 	size_t n = count_params();
-	CONFIG c = calloc(1, sizeof(*c) + n * sizeof(*c->s));
+	/* Its settings hold the key and the iv. */
+	CONFIG c = fsp_secret_alloc(sizeof(*c) + n * sizeof(*c->s));
 
 	*out = NULL;
 	if (!c)
@@ -68,7 +70,7 @@ void fsp_config_free(struct fsp_config *c)
 		fsp_value_free(&fsp_params[i], &c->s[i]);
 	free(c->file);
 	free(c->dir);
-	free(c);
+	fsp_secret_free(c);
 }
 
 struct fsp_setting *fsp_config_setting(struct fsp_config *c,

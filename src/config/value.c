@@ -7,6 +7,7 @@
 
 #include "config_impl.h"
 #include "fsp_buf.h"
+#include "fsp_secret.h"
 
 #define NAME_BYTES 255
 
@@ -218,7 +219,7 @@ int fsp_value_parse(const struct fsp_param *p, const char *text,
 	int err = parse_typed(p, text, dir, &new);
 
 	if (!err && p->type != FSP_PARAM_HEX) {
-		new.given = strdup(text);
+		new.given = p->secret ? fsp_secret_strdup(text) : strdup(text);
 		err = new.given ? 0 : -ENOMEM;
 	}
 	if (err) {
@@ -233,9 +234,10 @@ int fsp_value_parse(const struct fsp_param *p, const char *text,
 
 void fsp_value_free(const struct fsp_param *p, struct fsp_setting *s)
 {
-	if (s->given && p->secret)
-		fsp_wipe(s->given, strlen(s->given));
-	free(s->given);
+	if (p->secret)
+		fsp_secret_free(s->given);
+	else
+		free(s->given);
 	free(s->path);
 	free(s->origin);
 	fsp_wipe(s, sizeof(*s));

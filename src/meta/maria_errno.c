@@ -34,6 +34,8 @@ static const struct {
 	{ ER_TABLEACCESS_DENIED_ERROR, -EACCES, false },
 	{ ER_COLUMNACCESS_DENIED_ERROR, -EACCES, false },
 	{ ER_SPECIFIC_ACCESS_DENIED_ERROR, -EACCES, false },
+	/* triggers, where the binary log is on */
+	{ ER_BINLOG_CREATE_ROUTINE_NEED_SUPER, -EACCES, false },
 	{ ER_DBACCESS_DENIED_ERROR, -EACCES, true },
 	{ ER_ACCESS_DENIED_ERROR, -EACCES, true },
 	{ ER_ACCESS_DENIED_NO_PASSWORD_ERROR, -EACCES, true },

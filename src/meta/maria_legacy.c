@@ -13,8 +13,9 @@
 
 /* The tables that are not there are empty. */
 static const char *const no_tables[SQL_TABLES] = {
-	[SQL_NAME] = "(SELECT 0 AS id, '' AS space_key, '' AS dir_key,"
-		" '' AS name, 0 AS live, 0 AS ino, 0 AS file_id,"
+	[SQL_NAME] = "(SELECT 0 AS id, '' AS space_key,"
+		" '' AS space_key_raw, '' AS dir_key, '' AS name,"
+		" 0 AS live, 0 AS ino, 0 AS file_id,"
 		" '' AS owner, 0 AS since_us, 0 AS closed_us"
 		" FROM filespace WHERE 0)",
 	[SQL_NODE] = "(SELECT 0 AS ino, 0 AS mode, 0 AS uid, 0 AS gid,"
@@ -29,6 +30,9 @@ static const char *const no_tables[SQL_TABLES] = {
 	[SQL_INFO] = "(SELECT '' AS name, '' AS value FROM filespace WHERE 0)",
 	[SQL_XATTR] = "(SELECT 0 AS ino, '' AS name, '' AS value"
 		" FROM filespace WHERE 0)",
+	[SQL_CHANGE] = "(SELECT 0 AS id, 0 AS at_us, '' AS origin,"
+		" '' AS space_key, '' AS dir_key, '' AS name, 0 AS ino,"
+		" 0 AS named FROM filespace WHERE 0)",
 	[SQL_LOCK] = "(SELECT 0 AS id, 0 AS ino, 0 AS kind, '' AS mount,"
 		" 0 AS owner, 0 AS type, 0 AS first_byte, 0 AS last_byte,"
 		" 0 AS pid FROM filespace WHERE 0)",

@@ -17,8 +17,10 @@ static const struct sql_dialect ours = {
 		[SQL_OBJECT] = "fsp_object", [SQL_MOUNT] = "fsp_mount",
 		[SQL_INFO] = "fsp_info", [SQL_XATTR] = "fsp_xattr",
 		[SQL_LOCK] = "fsp_lock",
+		[SQL_CHANGE] = "fsp_change",
 	},
 	.update = " FOR UPDATE",
+	.by_key = " FORCE INDEX (fsp_file_key)",
 	.head = true,
 };
 
@@ -135,8 +137,10 @@ int fsp_meta_maria_open(const struct fsp_maria_options *o,
 	err = look(o, mo, &found, error);
 	if (!err)
 		err = open_pool(o, mo, &found, &drv, error);
-	if (!err)
+	if (!err) {
+		drv->journal = found.kind == MARIA_OURS && found.journal;
 		err = sql_meta_new(drv, mo, out);
+	}
 	maria_found_free(&found);
 	if (err && !*error)
 		say(error, fsp_strf("the database %s: %s", o->database,

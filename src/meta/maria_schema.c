@@ -7,6 +7,7 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
+#include "fsp_log.h"
 #include "maria.h"
 
 const char *const maria_file_columns[] = {
@@ -87,6 +88,10 @@ static int detect_version(struct maria_link *l, const struct fsp_ctx *ctx,
 		               "no number");
 	out->version = v > 1000 ? 1000 : (int)v;
 	out->kind = v > MARIA_SCHEMA_VERSION ? MARIA_NEWER : MARIA_OURS;
+	if (!err)
+		err = maria_number(l, ctx, "SELECT COUNT(*) FROM fsp_info WHERE"
+		                   " name = 'journal' AND value = '1'", &v);
+	out->journal = v > 0;
 	return err;
 }
 
@@ -135,6 +140,22 @@ static int create_table(struct maria_link *l, const struct fsp_ctx *ctx,
 	return err;
 }
 
+/* A server that does not let us have triggers has no journal of changes. */
+static int create_triggers(struct maria_link *l, const struct fsp_ctx *ctx)
+{
+	int err = 0;
+
+	for (int i = 0; !err && maria_journal_triggers[i].name; i++)
+		err = maria_run(l, ctx, maria_journal_triggers[i].sql);
+	if (!err)
+		err = maria_run(l, ctx, maria_journal_row);
+	if (err != -EACCES)
+		return err;
+	fsp_warn("the database's user may not create triggers: what PHP and "
+	         "other mounts change shows after the time-outs only");
+	return 0;
+}
+
 int maria_schema_create(struct maria_link *l, const struct fsp_ctx *ctx)
 {
 	int err = 0;
@@ -145,6 +166,8 @@ int maria_schema_create(struct maria_link *l, const struct fsp_ctx *ctx)
 		err = create_table(l, ctx, &maria_space_table);
 	if (!err)
 		err = create_table(l, ctx, &maria_file_table);
+	if (!err)
+		err = create_triggers(l, ctx);
 	if (!err)
 		err = maria_run(l, ctx, maria_version_row);
 	return err ? err : maria_run(l, ctx, "COMMIT");

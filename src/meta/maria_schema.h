@@ -55,6 +55,15 @@ extern const struct maria_table *const maria_own_tables[];
 /* fsp_info says last of all that everything is there. */
 extern const char maria_version_row[];
 
+struct maria_journal_trigger {
+	const char *name;
+	const char *sql;        /* makes it anew */
+};
+/* The last has no name. */
+extern const struct maria_journal_trigger maria_journal_triggers[];
+/* fsp_info says that they are all there. */
+extern const char maria_journal_row[];
+
 /* CREATE TABLE IF NOT EXISTS, under another name where `as` is given. */
 int maria_table_sql(const struct maria_table *t, const char *as,
                     struct fsp_buf *out);
@@ -79,6 +88,7 @@ extern const char *const maria_space_columns[];
 struct maria_found {
 	enum maria_schema kind;
 	int version;
+	bool journal;           /* changes are written down */
 	/* which of PHP's columns there are: bits in the order above */
 	uint32_t file_columns, space_columns;
 	char *why;              /* MARIA_UNKNOWN: a sentence */

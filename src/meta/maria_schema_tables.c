@@ -43,13 +43,17 @@ static const struct maria_column file_columns[] = {
 
 /*
  * InnoDB indexes 3072 bytes: a space_key whole, and the first 900 of the
- * file_key, in a column, since an index of a prefix cannot sort.
+ * file_key; in a column where rows are sorted, which an index of a prefix
+ * cannot. What PHP updates is found by fsp_file_key, and not a row more is
+ * locked.
  */
 static const struct maria_index file_indexes[] = {
 	PRIMARY("id"),
-	{ "fsp_file_key", false, "space_key,key_head,deleted_at" },
+	{ "fsp_file_key", false, "space_key,file_key(900),deleted_at" },
+	{ "fsp_file_scan", false, "space_key,key_head" },
 	{ "fsp_file_php", false, "ino,deleted_at,space_key,key_head" },
 	{ "fsp_file_hash", false, "data_hash" },
+	{ "fsp_file_pred", false, "pred_id" },
 	NO_MORE
 };
 
@@ -193,6 +197,18 @@ static const struct maria_column shard_columns[] = {
 	END
 };
 
+static const struct maria_column change_columns[] = {
+	{ "id", BIG, MARIA_ID },
+	{ "at_us", BIG, MARIA_NOT_NULL },
+	{ "origin", WORD, MARIA_NULL },
+	{ "space_key", SPACE_KEY, MARIA_NOT_NULL },
+	{ "dir_key", PATH, MARIA_NULL },
+	{ "name", PATH, MARIA_NULL },
+	{ "ino", BIG, MARIA_NULL },
+	{ "named", BIG, MARIA_NULL },
+	END
+};
+
 static const struct maria_column outcome_columns[] = {
 	{ "id", BIG, MARIA_ID },
 	{ "token", WORD, MARIA_NOT_NULL },
@@ -237,6 +253,9 @@ static const struct maria_table shard_table = {
 	"  UNION ALL SELECT id + 1 FROM n WHERE id < 255) SELECT id FROM n\n"
 	"  ON DUPLICATE KEY UPDATE turn = turn"
 };
+static const struct maria_table change_table = {
+	"fsp_change", change_columns, id_index, NULL
+};
 static const struct maria_table outcome_table = {
 	"fsp_outcome", outcome_columns, outcome_indexes, NULL
 };
@@ -251,7 +270,8 @@ static const struct maria_table info_table = {
 
 const struct maria_table *const maria_own_tables[] = {
 	&name_table, &node_table, &object_table, &mount_table, &xattr_table,
-	&lock_table, &shard_table, &outcome_table, &info_table, NULL
+	&lock_table, &shard_table, &outcome_table, &change_table,
+	&info_table, NULL
 };
 
 const char maria_version_row[] =

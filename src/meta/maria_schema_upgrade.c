@@ -89,6 +89,41 @@ static int mend_rows(struct maria_up *u)
 	return err;
 }
 
+/* When both tables are ours: the triggers would write down the move. */
+static int make_journal(struct maria_up *u)
+{
+	int err = 0;
+
+	for (int i = 0; !err && maria_journal_triggers[i].name; i++)
+		err = maria_up_do(u, "%s", maria_journal_triggers[i].sql);
+	return err ? err : maria_up_do(u, "%s", maria_journal_row);
+}
+
+static int mend_journal(struct maria_up *u)
+{
+	int64_t there = 0, said = 0, wanted = 0;
+	int err = maria_up_number(u, &there, "SELECT COUNT(*) FROM"
+	                          " information_schema.triggers WHERE"
+	                          " trigger_schema = DATABASE() AND"
+	                          " trigger_name LIKE 'fsp\\_journal\\_%%'");
+
+	while (maria_journal_triggers[wanted].name)
+		wanted++;
+	if (!err)
+		err = maria_up_number(u, &said, "SELECT COUNT(*) FROM fsp_info"
+		                      " WHERE name = 'journal' AND value ="
+		                      " '1'");
+	if (err || (there == wanted && said))
+		return err;
+	for (int64_t i = 0; i < wanted && !err; i++)
+		err = mend(&(struct mending){ .up = u },
+		           "a trigger of the journal of changes is missing",
+		           maria_journal_triggers[i].sql);
+	return err ? err : mend(&(struct mending){ .up = u },
+	                        "the journal of changes is not in use",
+	                        maria_journal_row);
+}
+
 static int work_ours(struct maria_up *u)
 {
 	int err = mend_own(u);
@@ -97,7 +132,9 @@ static int work_ours(struct maria_up *u)
 		err = mend_rows(u);
 	if (!err)
 		err = mend_table(u, &maria_space_table, false);
-	return err ? err : mend_table(u, &maria_file_table, false);
+	if (!err)
+		err = mend_table(u, &maria_file_table, false);
+	return err ? err : mend_journal(u);
 }
 
 static int work_new(struct maria_up *u)
@@ -109,6 +146,8 @@ static int work_new(struct maria_up *u)
 		err = mend_table(u, &maria_space_table, false);
 	if (!err)
 		err = mend_table(u, &maria_file_table, false);
+	if (!err)
+		err = make_journal(u);
 	return err ? err : maria_up_do(u, "%s", maria_version_row);
 }
 
@@ -137,6 +176,8 @@ static int work_legacy(struct maria_up *u, struct maria_move *file,
 		err = maria_move(file);
 	if (!err)
 		err = maria_move(space);
+	if (!err)
+		err = make_journal(u);
 	return err ? err : maria_up_do(u, "%s", maria_version_row);
 }
 

@@ -211,11 +211,13 @@ static int adopt_file(struct txn *t, struct ent *e)
 	if (!err)
 		err = sql_claim(t);
 	if (!err)
+		err = sql_lock_rows(t, e);
+	if (!err)
 		err = sql_bury(t, e);
 	if (!err)
 		err = adopt_rows(t, &e->key, e->ino, 0, &since);
 	if (!err)
-		err = sql_close_rows(t, &e->key, e->row.id);
+		err = sql_close_rows(t, e, e->row.id);
 	if (!err)
 		err = put_or_link_node(t, e);
 	if (!err)
@@ -258,9 +260,11 @@ int sql_adopt(struct txn *t, struct ent *e)
 	if (!sql_is_file(e) || !e->has_row)
 		return 0;
 	err = sql_claim_space(t, e->key.space);
+	if (!err)
+		err = sql_lock_rows(t, e);
 	if (!err && e->row.id != e->file_id)
 		err = settle(t, e);
-	return err ? err : sql_close_rows(t, &e->key, e->row.id);
+	return err ? err : sql_close_rows(t, e, e->row.id);
 }
 
 int sql_copy_row(struct txn *t, int64_t id, const struct key *k,

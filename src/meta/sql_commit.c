@@ -116,7 +116,7 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
 		e->has_row = e->row.id != 0;
 	}
 	if (!err)
-		err = sql_close_rows(t, &e->key, 0);
+		err = sql_close_rows(t, e, 0);
 	if (!err)
 		err = insert_row(t, o, e, since, stored);
 	if (!err)
@@ -155,6 +155,8 @@ static int commit_all(struct txn *t, const struct fsp_commit *c,
 		err = c->object ?
 			commit_name(t, c->object, &l->v[i], step_us) :
 			keep_name(t, &l->v[i]);
+		if (!err)
+			err = sql_changed(t, &l->v[i].key, l->v[i].ino, false);
 	}
 	return err;
 }

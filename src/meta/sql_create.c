@@ -75,6 +75,8 @@ static int create(struct txn *t, void *arg)
 	if (!err)
 		err = sql_space_for(t, &e.key, S_ISDIR(e.node.mode));
 	if (!err)
+		err = sql_changed(t, &e.key, e.ino, true);
+	if (!err)
 		sql_fill(&e, a->out);
 	return err;
 }
@@ -139,6 +141,8 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e)
 		              (int64_t)from->ino);
 	if (!err)
 		err = sql_space_for(t, &e->key, false);
+	if (!err)
+		err = sql_changed(t, &e->key, from->ino, true);
 	from->node.nlink++;
 	from->node.ctime_ns = t->now_ns;
 	if (row)

@@ -23,6 +23,8 @@ struct sql_meta {
 	atomic_uint_fast64_t written, synced;
 	struct fsp_mutex lock;
 	uint64_t ino_next, ino_end;     /* lock: leased numbers */
+	char origin[FSP_MOUNT_ID + 1];  /* of our rows in {change}: the mount
+	                                   that was added, set before its use */
 };
 
 /* The shards that a transaction needs and has; the last stands for all. */
@@ -84,6 +86,13 @@ bool sql_null(struct sqlstmt *s, int col);
 
 /* Errors within: run it again at once. */
 #define SQL_AGAIN (-ERESTART)
+
+/* ---- sql_change.c: for whoever may know what was there */
+
+struct key;
+/* named: the name came, went, or means another inode now. */
+int sql_changed(struct txn *t, const struct key *k, uint64_t ino, bool named);
+int sql_changed_at(struct txn *t, const struct fsp_place *at, uint64_t ino);
 
 /* ---- sql_claim.c: what excludes other writers */
 
@@ -223,6 +232,8 @@ struct ent {
 	struct node node;
 	bool has_row;
 	struct row row;                 /* the live row */
+	int64_t locked;                 /* the last of its live rows, when they
+	                                 * were locked; 0: not yet */
 };
 #define ENT __attribute__((cleanup(sql_ent_free)))
 
@@ -255,7 +266,7 @@ struct ent *sql_ents_add(struct ents *l);
 	", n.space_key, n.dir_key, n.name"
 #define NAMES_N (4 + NODE_N + ROW_N + 3)
 #define NAMES_FROM \
-	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f ON " \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f{by_key} ON " \
 	FILE_AT(" n.space_key", " " NAME_KEY("n."))
 int sql_read_names(struct sqlstmt *s, struct ents *l);
 /* The row that a statement is at, as an entry; and without its place, of which
@@ -412,8 +423,15 @@ int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target);
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us);
-/* Closes the live rows of a key but keep (0 = none). */
-int sql_close_rows(struct txn *t, const struct key *k, int64_t keep);
+/*
+ * PHP waits where a row is locked. It locks the rows of a key by their index,
+ * and so must we before anything else of them is touched, or the database ends
+ * PHP's statement as a deadlock. -EDEADLK: they are not what was read.
+ */
+int sql_lock_rows(struct txn *t, struct ent *e);
+/* Closes the live rows of a file but keep (0 = none). What PHP inserts in this
+ * very moment comes after. */
+int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
 /* Takes one link off; a node of a regular file goes with its last. */
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
 /* Removes the name that has ended or is hidden at a place. */
@@ -592,6 +610,10 @@ int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
                   const struct fsp_mountinfo *i);
 int sql_mount_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
                      const char *id);
+int sql_changes(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                struct fsp_feed **feed, fsp_meta_change each, void *arg);
+int sql_changes_purge(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      struct fsp_feed *f);
 int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    int (*each)(void *arg, const struct fsp_mountinfo *i),
                    void *arg);

@@ -23,6 +23,8 @@ int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 	if (!i->id || !*i->id || !i->host || !i->path)
 		return -EINVAL;
+	if (strlen(i->id) <= FSP_MOUNT_ID)
+		strcpy(((struct sql_meta *)m)->origin, i->id);
 	return sql_txn(m, ctx, SQL_WRITE, add, &copy);
 }
 
@@ -34,6 +36,9 @@ static int drop_pending(struct txn *t, struct ent *e)
 
 	if (e->has_row)
 		return sql_adopt(t, e);
+	err = sql_changed(t, &e->key, e->ino, true);
+	if (err)
+		return err;
 	err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i", e->name_id);
 	return err ? err : sql_unlink_node(t, e->ino, true);
 }

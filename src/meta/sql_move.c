@@ -276,7 +276,7 @@ static int detach_ent(struct txn *t, struct ent *e)
 
 	if (!sql_is_file(e))
 		return sql_end_name(t, e->name_id);
-	err = sql_close_rows(t, &e->key, 0);
+	err = sql_close_rows(t, e, 0);
 	if (!err)
 		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);

@@ -48,6 +48,8 @@ static const struct fsp_meta_ops ops = {
 	.mount_add = sql_mount_add,
 	.mount_remove = sql_mount_remove,
 	.mount_each = sql_mount_each,
+	.changes = sql_changes,
+	.changes_purge = sql_changes_purge,
 	.close = sql_close,
 };
 

@@ -39,7 +39,7 @@ static int end_file(struct txn *t, struct ent *e)
 {
 	bool linked = e->node.nlink > 1;
 	int64_t left = 0;
-	int err = sql_close_rows(t, &e->key, 0);
+	int err = sql_close_rows(t, e, 0);
 
 	if (!err)
 		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
@@ -159,6 +159,8 @@ static int removal(struct txn *t, void *arg)
 		err = sql_end_entry(t, &e);
 	if (!err)
 		err = sql_touch(t, parent.ino);
+	if (!err)
+		err = sql_changed(t, &e.key, e.ino, true);
 	if (!err) {
 		sql_fill(&e, a->out);
 		a->out->attr.nlink = e.node.nlink;

@@ -204,7 +204,11 @@ static int rename_txn(struct txn *t, void *arg)
 	if (err || same)
 		return err;
 	err = sql_touch(t, from_dir.ino);
-	return err ? err : sql_touch(t, to_dir.ino);
+	if (!err)
+		err = sql_touch(t, to_dir.ino);
+	if (!err)
+		err = sql_changed_at(t, a->from, a->out->ino);
+	return err ? err : sql_changed_at(t, a->to, a->out->ino);
 }
 
 int sql_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -78,6 +78,8 @@ static int setattr(struct txn *t, void *arg)
 			sql_apply(t, a->mask, a->attr, &e->node);
 		if (e->has_row)
 			err = sql_save_row(t, e);
+		if (!err)
+			err = sql_changed(t, &e->key, e->ino, false);
 	}
 	if (!err)
 		err = sql_save_node(t, names.v[0].ino, &names.v[0].node);

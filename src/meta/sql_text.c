@@ -10,7 +10,8 @@
 static const char *const tables[SQL_TABLES] = {
 	[SQL_FILE] = "file", [SQL_SPACE] = "space", [SQL_NAME] = "name",
 	[SQL_NODE] = "node", [SQL_OBJECT] = "object", [SQL_MOUNT] = "mount",
-	[SQL_INFO] = "info", [SQL_XATTR] = "xattr", [SQL_LOCK] = "lock"
+	[SQL_INFO] = "info", [SQL_XATTR] = "xattr", [SQL_LOCK] = "lock",
+	[SQL_CHANGE] = "change"
 };
 
 struct expansion {
@@ -59,30 +60,44 @@ static bool is_column(const struct operand *o, const char *name)
 		memcmp(o->col + o->alias, name, len) == 0;
 }
 
-/* COLUMN OP OTHER, with what an index knows of both before it. */
-static int add_compare(struct expansion *x, const struct operand *o,
-                       const char *op, const char *index_op)
+/* COLUMN = OTHER, with what an index knows of both before it. */
+static int add_eq(struct expansion *x, const struct operand *o)
 {
 	bool raw = x->d->raw && is_column(o, "space_key");
-	bool head = x->d->head && is_column(o, "file_key");
 	int n = o->other_len ? o->other_len : 1;
 	int err = 0;
 
 	if (raw)
-		err = fsp_buf_printf(&x->b, "(%.*s_raw %s %.*s%s AND ",
-		                     o->len, o->col, index_op, n, o->other,
+		err = fsp_buf_printf(&x->b, "(%.*s_raw = %.*s%s AND ", o->len,
+		                     o->col, n, o->other,
 		                     o->other_len ? "_raw" : "");
-	else if (head)
-		err = fsp_buf_printf(&x->b, "(%.*skey_head %s"
-		                     " LEFT(%.*s, %d) AND ", o->alias, o->col,
-		                     index_op, n, o->other, SQL_HEAD);
 	if (!err)
-		err = fsp_buf_printf(&x->b, "%.*s %s %.*s%s", o->len, o->col,
-		                     op, n, o->other, raw || head ? ")" : "");
+		err = fsp_buf_printf(&x->b, "%.*s = %.*s%s", o->len, o->col, n,
+		                     o->other, raw ? ")" : "");
 	if (err || o->other_len)
 		return err;
 	err = add_param(x, x->out->params);
-	if (!err && (raw || head))
+	if (!err && raw)
+		err = add_param(x, x->out->params);
+	x->out->params++;
+	return err;
+}
+
+/* file_key OP ?, or its head before it, which may be equal. */
+static int add_bound(struct expansion *x, const struct operand *o,
+                     const char *op, const char *head_op)
+{
+	int err = 0;
+
+	if (x->d->head)
+		err = fsp_buf_printf(&x->b, "(%.*skey_head %s LEFT(?, %d) AND ",
+		                     o->alias, o->col, head_op, SQL_HEAD);
+	if (!err)
+		err = fsp_buf_printf(&x->b, "%.*s %s ?%s", o->len, o->col, op,
+		                     x->d->head ? ")" : "");
+	if (!err)
+		err = add_param(x, x->out->params);
+	if (!err && x->d->head)
 		err = add_param(x, x->out->params);
 	x->out->params++;
 	return err;
@@ -108,13 +123,13 @@ static int add_verb(struct expansion *x, const char *s, size_t len)
 	if (parse(blank + 1, len - n - 1, &o))
 		return -EINVAL;
 	if (n == 2 && memcmp(s, "eq", n) == 0)
-		return add_compare(x, &o, "=", "=");
+		return add_eq(x, &o);
 	if (o.other_len || !is_column(&o, "file_key"))
 		return -EINVAL;
 	if (n == 4 && memcmp(s, "from", n) == 0)
-		return add_compare(x, &o, ">=", ">=");
+		return add_bound(x, &o, ">=", ">=");
 	if (n == 5 && memcmp(s, "below", n) == 0)
-		return add_compare(x, &o, "<", "<=");
+		return add_bound(x, &o, "<", "<=");
 	if (n == 4 && memcmp(s, "head", n) == 0)
 		return add_head(x, &o);
 	return -EINVAL;
@@ -125,6 +140,8 @@ static int add_name(struct expansion *x, const char *s, size_t len)
 {
 	if (len == 6 && memcmp(s, "update", len) == 0)
 		return fsp_buf_adds(&x->b, x->d->update);
+	if (len == 6 && memcmp(s, "by_key", len) == 0)
+		return fsp_buf_adds(&x->b, x->d->by_key ? x->d->by_key : "");
 	for (int i = 0; i < SQL_TABLES; i++)
 		if (strlen(tables[i]) == len && memcmp(tables[i], s, len) == 0)
 			return fsp_buf_adds(&x->b, x->d->table[i]);

@@ -3,6 +3,8 @@
  *
  *   {file} {space} ...     a table, see sqldrv.h
  *   {update}               FOR UPDATE, where there is such a thing
+ *   {by_key}               after a table: rows are found by space and key, and
+ *                          locked in no other way
  *   {eq f.space_key}       f.space_key = ?
  *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
  *   {from f.file_key}      f.file_key >= ?
@@ -12,8 +14,8 @@
  * These say the same in every database, in a form for which it has an index.
  * Two kinds are not plain:
  *
- * head: file_key is too long for an index, which has its first SQL_HEAD bytes
- * in the column key_head. Keys with equal heads have no order among them.
+ * head: file_key is too long for an index to sort by; its first SQL_HEAD bytes
+ * are in the column key_head. Keys with equal heads have no order among them.
  *
  * raw: PHP's own tables, as {file} and {space} give them: bytes in `space_key`,
  * which no index knows, and beside it `space_key_raw`, which one does, but in
@@ -29,7 +31,7 @@
 
 enum sql_table {
 	SQL_FILE, SQL_SPACE, SQL_NAME, SQL_NODE, SQL_OBJECT, SQL_MOUNT,
-	SQL_INFO, SQL_XATTR, SQL_LOCK, SQL_TABLES
+	SQL_INFO, SQL_XATTR, SQL_LOCK, SQL_CHANGE, SQL_TABLES
 };
 
 #define SQL_PARAMS 64           /* of one statement, at the most */
@@ -38,6 +40,7 @@ enum sql_table {
 struct sql_dialect {
 	const char *table[SQL_TABLES];  /* what stands for {file} and so on */
 	const char *update;             /* for {update}, with its blank, or "" */
+	const char *by_key;             /* for {by_key}; NULL: nothing */
 	bool raw, head;
 };
 

@@ -60,14 +60,56 @@ int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
 	return raced(t, err);
 }
 
-int sql_close_rows(struct txn *t, const struct key *k, int64_t keep)
+static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 {
-	return sql_run(t, "UPDATE {file} SET deleted_at = ?, closed_us ="
-	               " CASE WHEN COALESCE(since_us, stored_at, 0) > ?"
-	               " THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
+	int64_t newest = INT64_MIN;
+	int err;
+
+	while ((err = sql_next(s)) == 1) {
+		int64_t id = sql_int_or(s, 0, 0);
+		int64_t created = sql_int_or(s, 1, INT64_MIN);
+
+		if (id > e->locked)
+			e->locked = id;
+		if (created > newest || (created == newest && id > *best)) {
+			newest = created;
+			*best = id;
+		}
+	}
+	return err;
+}
+
+int sql_lock_rows(struct txn *t, struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int64_t best = 0;
+	int err;
+
+	if (!t->c->drv->ops->claim || !e->has_row || e->locked)
+		return 0;
+	err = sql_start(t, &s, "SELECT f.id, f.created_at FROM {file} f{by_key}"
+	                " WHERE {eq f.space_key} AND {eq f.file_key} AND "
+	                LIVE("f.") "{update}", "tt", e->key.space,
+	                e->key.file);
+	if (!err)
+		err = read_live(s, e, &best);
+	return err ? err : best == e->row.id ? 0 : -EDEADLK;
+}
+
+int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
+{
+	bool alone = !t->c->drv->ops->claim;
+	int err = sql_lock_rows(t, e);
+
+	if (err || (!alone && !e->locked))
+		return err;
+	return sql_run(t, "UPDATE {file}{by_key} SET deleted_at = ?,"
+	               " closed_us = CASE WHEN COALESCE(since_us, stored_at, 0)"
+	               " > ? THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
 	               " WHERE {eq space_key} AND {eq file_key} AND "
-	               LIVE("") " AND id <> ?", "iiitti", t->now_s, t->now_us,
-	               t->now_us, k->space, k->file, keep);
+	               LIVE("") " AND id <> ? AND id <= ?", "iiittii", t->now_s,
+	               t->now_us, t->now_us, e->key.space, e->key.file, keep,
+	               alone ? INT64_MAX : e->locked);
 }
 
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file)

@@ -88,12 +88,12 @@ struct xset {
 static int total_after(struct txn *t, uint64_t ino, const struct xset *a,
                        int64_t *total)
 {
-	int err = sql_number(t, total, "SELECT SUM(LENGTH(x.name) +"
-	                     " LENGTH(x.value) / 2) FROM {xattr} x WHERE"
+	int err = sql_number(t, total, "SELECT SUM(LENGTH(x.name) *"
+	                     " 2 + LENGTH(x.value)) FROM {xattr} x WHERE"
 	                     " x.ino = ? AND x.name <> ?", "it", (int64_t)ino,
 	                     a->name);
 
-	*total += (int64_t)(strlen(a->name) + strlen(a->hex) / 2);
+	*total = *total / 2 + (int64_t)(strlen(a->name) + strlen(a->hex) / 2);
 	return err;
 }
 

@@ -89,6 +89,7 @@ struct sqldrv {
 	const struct sqldrv_ops *ops;
 	bool read_only;
 	bool legacy;            /* PHP's two tables only */
+	bool journal;           /* {change} is there */
 	/* How often the database was asked something: statements, begin and
 	 * commit where they are one. The driver counts. */
 	atomic_uint_fast64_t trips;

@@ -56,6 +56,46 @@
 	"CREATE INDEX fsp_file_pred ON filespace_file (pred_id)" \
 	" WHERE pred_id IS NOT NULL"
 
+/*
+ * What others did, for those who may know what was there. A mount writes its
+ * rows itself; the triggers see to what PHP and somebody's SQL do: such rows
+ * have no since_us when they come, and no new closed_us when they go.
+ */
+#define CHANGE_TABLE \
+	"CREATE TABLE fsp_change (\n" \
+	"  id INTEGER PRIMARY KEY AUTOINCREMENT,\n" \
+	"  at_us INTEGER NOT NULL,\n" \
+	"  origin TEXT,\n" \
+	"  space_key TEXT NOT NULL,\n" \
+	"  dir_key TEXT,\n" \
+	"  name TEXT,\n" \
+	"  ino INTEGER,\n" \
+	"  named INTEGER\n" \
+	")"
+#define TRIGGER(name, event, table, when, row, key) \
+	"CREATE TRIGGER " name " AFTER " event " ON " table " WHEN " when "\n" \
+	"BEGIN\n" \
+	"  INSERT INTO fsp_change (at_us, space_key, name, ino, named)\n" \
+	"  VALUES (" NOW_US ", coalesce(" row ".space_key, ''), " key ",\n" \
+	"    NULL, 1);\n" \
+	"END"
+#define UNTOLD "NEW.closed_us IS OLD.closed_us AND (" \
+	"NEW.deleted_at IS NOT OLD.deleted_at OR " \
+	"NEW.space_key IS NOT OLD.space_key"
+#define CHANGE_TRIGGERS \
+	TRIGGER("fsp_file_insert", "INSERT", "filespace_file", \
+	        "NEW.since_us IS NULL", "NEW", "NEW.file_key"), \
+	TRIGGER("fsp_file_update", "UPDATE", "filespace_file", UNTOLD \
+	        " OR NEW.file_key IS NOT OLD.file_key" \
+	        " OR NEW.data_hash IS NOT OLD.data_hash)", \
+	        "NEW", "NEW.file_key"), \
+	TRIGGER("fsp_file_delete", "DELETE", "filespace_file", \
+	        "OLD.since_us IS NULL", "OLD", "OLD.file_key"), \
+	TRIGGER("fsp_space_insert", "INSERT", "filespace", \
+	        "NEW.since_us IS NULL", "NEW", "NULL"), \
+	TRIGGER("fsp_space_update", "UPDATE", "filespace", UNTOLD ")", \
+	        "NEW", "NULL")
+
 static const char *const own_tables[] = {
 	/* all rows of a key; the live ones; those of PHP alone */
 	"CREATE INDEX fsp_file_key ON filespace_file (space_key, file_key)",
@@ -114,8 +154,11 @@ static const char *const own_tables[] = {
 	"  path TEXT NOT NULL,\n"
 	"  started_us INTEGER NOT NULL,\n"
 	"  read_only INTEGER NOT NULL,\n"
-	"  spool TEXT NOT NULL\n"
+	"  spool TEXT NOT NULL,\n"
+	"  lease_us INTEGER\n"
 	")",
+	CHANGE_TABLE,
+	CHANGE_TRIGGERS,
 	"CREATE TABLE fsp_xattr (\n"
 	"  ino INTEGER NOT NULL,\n"
 	"  name TEXT NOT NULL,\n"
@@ -139,7 +182,7 @@ static const char *const own_tables[] = {
 	"  name TEXT NOT NULL PRIMARY KEY,\n"
 	"  value TEXT NOT NULL\n"
 	")",
-	"INSERT INTO fsp_info VALUES ('schema', '2'), ('next_ino', '16'),\n"
+	"INSERT INTO fsp_info VALUES ('schema', '3'), ('next_ino', '16'),\n"
 	"  ('sync', '0'), ('store', lower(hex(randomblob(16)))),\n"
 	"  ('created', strftime('%s', 'now'))",
 	NULL
@@ -378,12 +421,26 @@ static int migrate_to_2(const struct migration *m)
 	return emit(m, PRED_INDEX);
 }
 
+static int migrate_to_3(const struct migration *m)
+{
+	static const char *const sql[] = {
+		"ALTER TABLE fsp_mount ADD COLUMN lease_us INTEGER",
+		CHANGE_TABLE, CHANGE_TRIGGERS
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(sql) / sizeof(*sql) && !err; i++)
+		err = emit(m, sql[i]);
+	return err;
+}
+
 /* From each version to the next. */
 static const struct {
 	int from;
 	int (*run)(const struct migration *m);
 } steps[] = {
 	{ 1, migrate_to_2 },
+	{ 2, migrate_to_3 },
 };
 
 int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
@@ -416,17 +473,21 @@ static const char *const no_tables[SQL_TABLES] = {
 	" NULL AS size, NULL AS stored, NULL AS format,"
 	" NULL AS verified_us WHERE 0)",
 	"(SELECT NULL AS id, NULL AS host, NULL AS pid, NULL AS path,"
-	" NULL AS started_us, NULL AS read_only, NULL AS spool WHERE 0)",
+	" NULL AS started_us, NULL AS read_only, NULL AS spool,"
+	" NULL AS lease_us WHERE 0)",
 	"(SELECT NULL AS name, NULL AS value WHERE 0)",
 	"(SELECT NULL AS ino, NULL AS name, NULL AS value WHERE 0)",
 	"(SELECT NULL AS id, NULL AS ino, NULL AS kind, NULL AS mount,"
 	" NULL AS owner, NULL AS type, NULL AS first_byte, NULL AS last_byte,"
 	" NULL AS pid WHERE 0)",
+	"(SELECT NULL AS id, NULL AS at_us, NULL AS origin,"
+	" NULL AS space_key, NULL AS dir_key, NULL AS name, NULL AS ino,"
+	" NULL AS named WHERE 0)",
 };
 
 static const char *const our_tables[SQL_TABLES] = {
 	"filespace_file", "filespace", "fsp_name", "fsp_node", "fsp_object",
-	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock"
+	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock", "fsp_change"
 };
 
 static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
@@ -460,6 +521,8 @@ int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
 	}
 	for (int i = 0; i < SQL_TABLES; i++)
 		p->dialect.table[i] = p->table[i];
+	/* An older version that is only read has not been upgraded. */
+	p->base.journal = !legacy && (f->kind != SQLITE_OURS || f->version >= 3);
 	p->dialect.update = "";
 	return err;
 }

@@ -7,6 +7,12 @@
 #include "fsp_buf.h"
 #include "fsp_config.h"
 #include "fsp_health.h"
+#include "fsp_secret.h"
+
+struct fsp_store *fsp_store_new(void)
+{
+	return fsp_secret_alloc(sizeof(struct fsp_store));
+}
 
 void fsp_store_close(struct fsp_store *s)
 {
@@ -18,6 +24,5 @@ void fsp_store_close(struct fsp_store *s)
 	fsp_config_free(s->config);
 	damage_free(s->damage);
 	free(s->made_in);
-	fsp_wipe(&s->keys, sizeof(s->keys));
-	free(s);
+	fsp_secret_free(s);
 }

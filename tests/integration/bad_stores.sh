@@ -2,45 +2,56 @@
 # Damaged and hostile stores: an error for what is damaged, the rest goes on,
 # and nothing crashes.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3
 need openssl openssl
 need getfattr attr
-S=$WORK/store
 M=$WORK/mnt
 D=$M/acct/table/record
 OP=$TOOLS/fsop
-store_init "$S"
-fs_start fs "$S" "$M"
-mkdir -p "$D"
-for name in good torn missing longer swapped bomb second garbage; do
-	"$OP" open "$D/$name" wct fill 20000 "${#name}${name//[^o]/}" close >/dev/null
-	echo "$name" >>"$D/$name"
-done
-fs_stop fs
-cp -a "$S" "$WORK/pristine"
-hash_of() { sql "$S" "SELECT data_hash FROM filespace_file WHERE file_key = '$1' AND deleted_at = 0"; }
-object_of() { echo "$S/objects/$(hash_of "$1")"; }
+n=0
+fresh_store() { # a new store $S of 8 files, not mounted
+	local name
+	n=$((n + 1))
+	S=$WORK/store$n
+	store_init "$S"
+	fs_start "fill$n" "$S" "$M"
+	mkdir -p "$D"
+	for name in good torn missing longer swapped bomb second garbage; do
+		"$OP" open "$D/$name" wct fill 20000 "${#name}${name//[^o]/}" close >/dev/null
+		echo "$name" >>"$D/$name"
+	done
+	fs_stop "fill$n"
+}
+object_of() { hash_of "$S" "$1"; }
+append_noise() { head -c 64 /dev/urandom >>"$1"; }
+put() { # put NAME: stdin becomes the object of that file
+	cat >"$WORK/new-object"
+	object_put "$S" "$(object_of "$1")" "$WORK/new-object"
+}
+fresh_store
 encrypt() {
 	openssl enc -aes-256-cbc -K "$(conf_value "$S" encryption key)" \
 		-iv "$(conf_value "$S" encryption iv)"
 }
 
 step "damaged objects: EIO for each, a log line, and the others are read"
-truncate -s -100 "$(object_of torn)"
-rm "$(object_of missing)"
-head -c 64 /dev/urandom >>"$(object_of longer)"
-cp "$(object_of good)" "$(object_of swapped)"
-head -c 200000000 /dev/zero | bzip2 -9 | encrypt >"$(object_of bomb)"
-{ echo one | bzip2 -9; echo two | bzip2 -9; } | encrypt >"$(object_of second)"
-head -c 20000 /dev/urandom >"$(object_of garbage)"
+object_edit "$S" "$(object_of torn)" truncate -s -100
+object_remove "$S" "$(object_of missing)"
+object_edit "$S" "$(object_of longer)" append_noise
+object_get "$S" "$(object_of good)" "$WORK/good-object"
+put swapped <"$WORK/good-object"
+head -c 200000000 /dev/zero | bzip2 -9 | encrypt | put bomb
+{ echo one | bzip2 -9; echo two | bzip2 -9; } | encrypt | put second
+head -c 20000 /dev/urandom | put garbage
 fs_start fs "$S" "$M"
 for name in torn missing longer swapped bomb second garbage; do
 	"$OP" open "$D/$name" r pread 0 100 >"$WORK/out" || true
 	grep -q ': EIO$' "$WORK/out" || fail "$name: $(xargs <"$WORK/out")"
-	grep -q "$(hash_of $name)" "$WORK/fs.log" || fail "no log line names the object of $name"
-	grep -q "$(hash_of $name).* row [0-9]* (/acct/table/record/$name)" "$WORK/fs.log" ||
+	grep -q "$(object_of $name)" "$WORK/fs.log" || fail "no log line names the object of $name"
+	grep -q "$(object_of $name).* row [0-9]* (/acct/table/record/$name)" "$WORK/fs.log" ||
 		fail "no log line names the row and the path of $name"
 done
 equal good "$(tail -c 5 "$D/good")" "end of a good file"
@@ -50,21 +61,20 @@ chmod 600 "$D/torn2"
 rm "$D/torn2"
 echo mended >"$D/garbage"
 equal mended "$(cat "$D/garbage")" "written over a damaged file"
-must_fail "$CTL" -s "$S" cat-object "$(hash_of bomb)"
+must_fail "$CTL" -s "$S" cat-object "$(object_of bomb)"
 health() { getfattr --absolute-names --only-values -n user.filespace.health "$M"; }
 health | grep -q 'content degraded since 2.*: 7 damaged: row [0-9]* (/acct/table/record/torn), object [0-9a-f]\{12\}' ||
 	fail "health: $(health)"
 "$CTL" -s "$S" status | grep -q 'content degraded since' || fail "status says $("$CTL" -s "$S" status)"
 step "the same content written again heals a damaged object"
 "$OP" open "$D/again" wct fill 20000 4oo close >/dev/null
-truncate -s 10 "$(object_of again)"
+object_edit "$S" "$(object_of again)" truncate -s 10
 "$OP" open "$D/again2" wct fill 20000 4oo close >/dev/null
 sha256sum "$D/again2" >/dev/null || fail "the new copy names a damaged object"
 fs_stop fs
 
 step "the wrong key: refused for writing; everything is listed, nothing is read"
-rm -r "$S"
-cp -a "$WORK/pristine" "$S"
+fresh_store
 sed -i 's/^key = .*/key = 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f/' \
 	"$S/filespacefs.conf"
 must_say "are not those that this store was written with" "$FILESPACEFS" "$S" "$M"
@@ -75,20 +85,19 @@ grep -q ': EIO$' "$WORK/out" || fail "wrong key: $(xargs <"$WORK/out")"
 fs_stop fs
 
 step "rows that are no files are hidden and harm nothing"
-rm -r "$S"
-cp -a "$WORK/pristine" "$S"
+fresh_store
 row() { # row SPACE KEY HASH SIZE
 	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at, size_original, size_storage)
 		VALUES ($2, $1, $3, 1431080000, $4, $4)"
 }
-good="'$(hash_of good)'"
+good="'$(object_of good)'"
 row "'acct.table.record'" "'../../../etc/passwd'" "$good" 5
 row "'acct.table.record'" "'a//b'" "$good" 5
 row "'acct.table.record'" "'/leading'" "$good" 5
 row "'acct.table.record'" "'trailing/'" "$good" 5
 row "'acct.table.record'" "'.'" "$good" 5
 row "'acct.table.record'" "''" "$good" 5
-row "'acct.table.record'" "CAST(X'6100' || X'62' AS TEXT)" "$good" 5
+row "'acct.table.record'" "$(sql_bytes "$S" 610062)" "$good" 5
 row "'acct.table'" "'record/f'" "$good" 5
 row "'acct.table.rec/ord'" "'f'" "$good" 5
 row "'ac%ct.table.record'" "'f'" "$good" 5
@@ -120,34 +129,43 @@ equal 8 "$( (sha256sum "$D"/* || true) 2>/dev/null | wc -l)" "files that can be 
 alive "${FS_PID[fs]}" || fail "the daemon died"
 fs_stop fs
 
-step "a database from a newer program, and one that is none"
+step "a database from a newer program"
 sql "$S" "UPDATE fsp_info SET value = '999999' WHERE name = 'schema'"
 must_say "schema" "$FILESPACEFS" "$S" "$M"
-head -c 100000 /dev/urandom >"$S/meta.db"
-rm -f "$S"/meta.db-*
-must_fail "$FILESPACEFS" "$S" "$M"
-must_fail "$CTL" -s "$S" status
-scan_log "$WORK/must_fail.log"
 
-step "the objects are not there at all"
-rm -r "$S"
-cp -a "$WORK/pristine" "$S"
-rm -r "$S/objects"
-rc=0
-"$FILESPACEFS" -o ro "$S" "$M" >"$WORK/out" 2>&1 || rc=$?
-if [ "$rc" = 0 ]; then
-	must_fail cat "$D/good"
-	unmount "$M"
-else
-	grep -q objects "$WORK/out" || fail "the message: $(cat "$WORK/out")"
+no_database() {
+	step "a database that is none"
+	head -c 100000 /dev/urandom >"$S/meta.db"
+	rm -f "$S"/meta.db-*
+	must_fail "$FILESPACEFS" "$S" "$M"
+	must_fail "$CTL" -s "$S" status
+	scan_log "$WORK/must_fail.log"
+}
+
+no_objects() {
+	local rc=0
+	step "the objects are not there at all"
+	fresh_store
+	rm -r "$S/objects"
+	"$FILESPACEFS" -o ro "$S" "$M" >"$WORK/out" 2>&1 || rc=$?
+	if [ "$rc" = 0 ]; then
+		must_fail cat "$D/good"
+		unmount "$M"
+	else
+		grep -q objects "$WORK/out" || fail "the message: $(cat "$WORK/out")"
+	fi
+}
+
+if ! on_servers; then
+	no_database
+	no_objects
 fi
 
 step "an object that was found damaged is stored again by who has the content"
 fs_start heal "$WORK/heal" "$WORK/heal-mnt"
 echo hello >"$WORK/heal-mnt/a"
 fs_stop heal
-object=$(find "$WORK/heal/objects" -type f)
-printf XX | dd of="$object" bs=1 seek=5 conv=notrunc status=none
+object_damage "$WORK/heal" "$(object_keys "$WORK/heal")"
 fs_start heal "$WORK/heal" "$WORK/heal-mnt"
 must_say "Input/output error" cat "$WORK/heal-mnt/a"
 M=$WORK/heal-mnt

@@ -129,6 +129,13 @@ fs_start env "$WORK/store2" "$M"
 echo hello >"$M/f"
 tr '\0' '\n' <"/proc/${FS_PID[env]}/cmdline" | grep -qi "$key" &&
 	fail "the key is on the command line"
+
+step "no core dump holds it, though a kernel may pipe cores to a program"
+p=/proc/${FS_PID[env]}
+equal 00000000 "$(cat "$p/coredump_filter")" "coredump_filter"
+grep -q '^Max core file size  *0  *0 ' "$p/limits" || fail "$(grep core "$p/limits")"
+marked=$(grep -c '^VmFlags:.* rd wr .* dd ' "$p/smaps") || true
+[ "$marked" -ge 2 ] || fail "$marked mappings of secrets: of the settings, of the store"
 fs_stop env
 FS_ENV=()
 grep -qi "$(conf_value "$S" encryption key)" "$WORK"/*.log && fail "the key is in a log"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tar, rsync with its temporary names, and the ways in which editors save.
 # TIMEOUT 300
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need rsync rsync
@@ -32,9 +33,9 @@ same_tree "$SRC" "$WORK/back"
 step "rsync -a writes temporary names and renames them"
 rsync -a "$SRC/" "$D/rsync/"
 same_tree "$SRC" "$D/rsync"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 rsync -a --checksum "$SRC/" "$D/rsync/"
-equal "$objects" "$(objects "$S")" "objects after a second rsync"
+equal "$objects" "$(object_count "$S")" "objects after a second rsync"
 mkdir "$SRC/many-empty"
 for i in $(seq 1 60); do : >"$SRC/many-empty/$i"; done
 touch -d 2001-01-01 "$SRC/many-empty"/*

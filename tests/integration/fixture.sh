@@ -87,9 +87,9 @@ look
 equal "$inodes" "$(cd "$M" && find . -printf '%p %i\n' | sort)" "inode numbers after the upgrade"
 printf 'new text' >"$M/acme/contact/35/contract.pdf"
 equal 4 "$(ls "$M/acme/contact/35/.versions/contract.pdf" | wc -l)" "versions after a write"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 cp "$M/acme/product/sku-1001/big.csv" "$M/acme/contact/35/big.csv"
 cp "$FIXTURE/README.md" "$M/acme/contact/35/"
-equal $((objects + 1)) "$(objects "$S")" "objects after a copy and a new file"
+equal $((objects + 1)) "$(object_count "$S")" "objects after a copy and a new file"
 fs_stop fs2
 "$CTL" -s "$S" check

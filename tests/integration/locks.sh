@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # flock and fcntl locks, on one mount and among several.
 # TIMEOUT 200
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need flock util-linux
@@ -123,7 +124,7 @@ kill -9 "${FS_PID[one]}"
 flock -w 20 "$B/$F" touch "$WORK/after" || fail "the dead mount's lock stays"
 [ -e "$WORK/after" ] || fail "no lock after a dead mount"
 fs_stop two
-equal 0 "$(sqlite3 "$WORK/store/meta.db" 'select count(*) from fsp_lock')" "locks that are left"
+equal 0 "$(sql "$WORK/store" 'select count(*) from fsp_lock')" "locks that are left"
 
 step "a mount with a spool elsewhere is not taken for dead"
 fs_start near "$WORK/store" "$A"

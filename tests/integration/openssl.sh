@@ -2,6 +2,7 @@
 # Stock tools read what the mount wrote: openssl and bunzip2, PHP's own
 # functions, and the recovery script a whole store.
 # TIMEOUT 400
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3
@@ -12,7 +13,6 @@ need setfattr attr
 need php php-cli
 has_extension() { php -r 'exit(extension_loaded($argv[1]) ? 0 : 1);' "$1"; }
 has_extension bz2 || skip "needs PHP's bz2 (apt-get install php-bz2)"
-has_extension pdo_sqlite || skip "needs PHP's pdo_sqlite (apt-get install php-sqlite3)"
 S=$WORK/store
 M=$WORK/mnt
 
@@ -64,13 +64,19 @@ every_object() { # every_object STORE
 }
 
 php_reads() { # php_reads STORE
+	rm -rf "$WORK/all-objects"
+	mkdir "$WORK/all-objects"
+	object_keys "$1" | while read -r hash; do
+		object_get "$1" "$hash" "$WORK/all-objects/$hash"
+	done
 	sql "$1" "SELECT DISTINCT data_hash || ' ' || size_original FROM filespace_file" |
-		php "$TOP/tests/lib/read-objects.php" "$1/objects" \
+		php "$TOP/tests/lib/read-objects.php" "$WORK/all-objects" \
 			"$(conf_value "$1" encryption key)" "$(conf_value "$1" encryption iv)" ||
 		fail "PHP cannot read every object"
 }
 
 recover_all() { # recover_all STORE: the store is mounted at $M
+	! on_servers || return 0        # the script is for embedded stores
 	rm -rf "$WORK/recovered"
 	"$TOP/scripts/recover" "$1" "$WORK/recovered" >"$WORK/recover.out" 2>&1 ||
 		fail "recover: $(cat "$WORK/recover.out")"
@@ -88,32 +94,37 @@ php_reads "$S"
 step "the recovery script, from the store in use"
 recover_all "$S"
 
-step "the recovery script with versions"
-"$TOP/scripts/recover" --versions "$S" "$WORK/with-versions" >/dev/null
-V=$WORK/with-versions/acct/table/rec.ord/.versions
-equal "version 1version 2" "$(cat "$V/versioned.txt/"*)" "recovered versions"
-equal "short life" "$(cat "$V/deleted.txt/"*)" "a recovered deleted file"
-diff <(ls "$M/acct/table/rec.ord/.versions/versioned.txt") <(ls "$V/versioned.txt") ||
-	fail "recovered versions have other names than the mount's"
-fs_stop fs
+recovers_versions() {
+	step "the recovery script with versions"
+	"$TOP/scripts/recover" --versions "$S" "$WORK/with-versions" >/dev/null
+	V=$WORK/with-versions/acct/table/rec.ord/.versions
+	equal "version 1version 2" "$(cat "$V/versioned.txt/"*)" "recovered versions"
+	equal "short life" "$(cat "$V/deleted.txt/"*)" "a recovered deleted file"
+	diff <(ls "$M/acct/table/rec.ord/.versions/versioned.txt") <(ls "$V/versioned.txt") ||
+		fail "recovered versions have other names than the mount's"
+}
 
-step "the recovery script goes on past damage"
-hash=$(sql "$S" "SELECT data_hash FROM filespace_file WHERE file_key = 'size 4097' AND deleted_at = 0")
-printf 'garbage' >"$S/objects/$hash"
-hash=$(sql "$S" "SELECT data_hash FROM filespace_file WHERE file_key = 'size 33' AND deleted_at = 0")
-rm "$S/objects/$hash"
-rc=0
-"$TOP/scripts/recover" "$S" "$WORK/damaged" >"$WORK/recover.out" 2>&1 || rc=$?
-equal 1 "$rc" "status of recover with damage"
-grep -q 'size 4097' "$WORK/recover.out" || fail "the torn object is not named"
-grep -q 'size 33' "$WORK/recover.out" || fail "the missing object is not named"
-[ ! -e "$WORK/damaged/acct/table/rec.ord/size 33" ] || fail "a damaged file was made"
-cmp "$WORK/recovered/acct/table/rec.ord/noise" "$WORK/damaged/acct/table/rec.ord/noise"
+recovers_past_damage() {
+	step "the recovery script goes on past damage"
+	printf 'garbage' >"$WORK/garbage"
+	object_put "$S" "$(hash_of "$S" 'size 4097')" "$WORK/garbage"
+	object_remove "$S" "$(hash_of "$S" 'size 33')"
+	rc=0
+	"$TOP/scripts/recover" "$S" "$WORK/damaged" >"$WORK/recover.out" 2>&1 || rc=$?
+	equal 1 "$rc" "status of recover with damage"
+	grep -q 'size 4097' "$WORK/recover.out" || fail "the torn object is not named"
+	grep -q 'size 33' "$WORK/recover.out" || fail "the missing object is not named"
+	[ ! -e "$WORK/damaged/acct/table/rec.ord/size 33" ] || fail "a damaged file was made"
+	cmp "$WORK/recovered/acct/table/rec.ord/noise" "$WORK/damaged/acct/table/rec.ord/noise"
+}
+on_servers || recovers_versions
+fs_stop fs
+on_servers || recovers_past_damage
 
 step "an iv for each object, and no encryption"
 for how in encryption.iv_mode=object encryption.method=none general.hash=sha1; do
 	T=$WORK/store-${how##*=}
-	"$CTL" -s "$T" init -o "$how" >/dev/null
+	store_init "$T" -o "$how"
 	fs_start "fs-${how##*=}" "$T" "$M"
 	fill_store "$M/acct/table/rec.ord"
 	recover_all "$T"
@@ -121,29 +132,29 @@ for how in encryption.iv_mode=object encryption.method=none general.hash=sha1; d
 	fs_stop "fs-${how##*=}"
 	check_store "$T"
 done
-hash=$(sql "$WORK/store-none" "SELECT data_hash FROM filespace_file WHERE file_key = 'one byte' AND deleted_at = 0")
-equal x "$(bunzip2 <"$WORK/store-none/objects/$hash")" "an object that is only compressed"
+object_get "$WORK/store-none" "$(hash_of "$WORK/store-none" 'one byte')" "$WORK/object"
+equal x "$(bunzip2 <"$WORK/object")" "an object that is only compressed"
 
 step "an object that PHP wrote is read, and its content is not stored twice"
 P=$WORK/php-store
 store_init "$P"
 php -r '
-list(, $dir, $key, $iv) = $argv;
+list(, $file, $key, $iv) = $argv;
 $text = "written by PHP";
 $object = openssl_encrypt(bzcompress($text, 9), "aes-256-cbc", hex2bin($key), OPENSSL_RAW_DATA, hex2bin($iv));
-file_put_contents("$dir/objects/" . sha1($text), $object);
-$db = new PDO("sqlite:$dir/meta.db");
-$db->exec("INSERT INTO filespace (space_key, created_at, name) VALUES (\"php.app.1\", 1431080000, \"x\")");
-$q = $db->prepare("INSERT INTO filespace_file (file_key, space_key, data_hash, created_at, size_original, size_storage) VALUES (?, ?, ?, ?, ?, ?)");
-$q->execute(["upload.txt", "php.app.1", sha1($text), 1431080000, strlen($text), strlen($text)]);
-' "$P" "$(conf_value "$P" encryption key)" "$(conf_value "$P" encryption iv)"
+file_put_contents($file, $object);
+' "$WORK/object" "$(conf_value "$P" encryption key)" "$(conf_value "$P" encryption iv)"
+hash=$(printf 'written by PHP' | sha1sum | cut -c 1-40)
+object_put "$P" "$hash" "$WORK/object"
+sql "$P" "INSERT INTO filespace (space_key, created_at, name) VALUES ('php.app.1', 1431080000, 'x')"
+sql "$P" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at, size_original, size_storage)
+	VALUES ('upload.txt', 'php.app.1', '$hash', 1431080000, 14, 14)"
 fs_start php "$P" "$M"
 equal "written by PHP" "$(cat "$M/php/app/1/upload.txt")" "PHP's upload"
 equal 1431080000 "$(stat -c %Y "$M/php/app/1/upload.txt")" "its mtime"
 printf 'written by PHP' >"$M/php/app/1/again.txt"
-equal 1 "$(objects "$P")" "objects of one content"
-equal "$(printf 'written by PHP' | sha1sum | cut -c 1-40)" \
-	"$(sql "$P" "SELECT data_hash FROM filespace_file WHERE file_key = 'again.txt' AND deleted_at = 0")" \
+equal 1 "$(object_count "$P")" "objects of one content"
+equal "$hash" "$(hash_of "$P" again.txt)" \
 	"the row names the object that is there"
 ino=$(stat -c %i "$M/php/app/1/upload.txt")
 chmod 600 "$M/php/app/1/upload.txt"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What PHP applications do, as root and as www-data.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need php php-cli
@@ -25,7 +26,7 @@ step "a file that was emptied and written before it was closed is one version"
 echo old >"$M/a/t/root/v"
 echo new >"$M/a/t/root/v"
 equal 2 "$(find "$M/a/t/root/.versions/v" -type f | wc -l)" "versions"
-equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'v' and size_original = 0")" "empty rows"
+equal 0 "$(sql "$WORK/store" "select count(*) from filespace_file where file_key = 'v' and size_original = 0")" "empty rows"
 
 step "a loop that appends is thinned, and the newest is kept"
 for i in $(seq 1 40); do echo "line $i" >>"$M/a/t/root/loop"; done
@@ -36,10 +37,10 @@ equal "line 40" "$(tail -n 1 "$(find "$M/a/t/root/.versions/loop" -type f | sort
 
 step "PHP sees a new file with its first commit, never a stub"
 exec 7>"$M/a/t/root/open"
-equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'open'")" "rows of an open file"
+equal 0 "$(sql "$WORK/store" "select count(*) from filespace_file where file_key = 'open'")" "rows of an open file"
 [ -e "$M/a/t/root/open" ] || fail "the name is not there"
 echo content >&7
 exec 7>&-
-equal 1 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from filespace_file where file_key = 'open'")" "rows after close"
+equal 1 "$(sql "$WORK/store" "select count(*) from filespace_file where file_key = 'open'")" "rows after close"
 fs_stop one
 out=$("$CTL" -s "$WORK/store" check) || fail "$out"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The real servers of the tests: each sort starts, answers, comes back after
 # kill -9 with what it had acknowledged, and leaves no process.
-# TIMEOUT 180
+# TIMEOUT 400
 . "$(dirname "$0")/../lib/lib.sh"
 
 start() { # start KIND: as a test does it for servers of its own
@@ -86,6 +86,42 @@ s3_works() {
 	equal "some text" "$(s3 GET "$bucket/a/key")" "after kill -9 of the gateway"
 	BUCKET=$bucket
 }
+
+start replica
+as_fsp -e "CREATE DATABASE t_x; CREATE TABLE t_x.a (b INT); INSERT INTO t_x.a VALUES (1)"
+replica_caught_up "$WORK/replica"
+on_replica() { mariadb_root "$WORK/replica/node-replica" "$@"; }
+equal 1 "$(on_replica t_x -e "SELECT * FROM a")" "the row on the replica"
+FSP_TEST_MYSQL_PORT=$FSP_TEST_REPLICA_PORT \
+	must_say "read-only" as_fsp t_x -e "INSERT INTO a VALUES (9)"
+srv_kill "$WORK/replica" replica
+as_fsp t_x -e "INSERT INTO a VALUES (2)"
+srv_kill "$WORK/replica" primary
+srv_restart "$WORK/replica" replica
+srv_restart "$WORK/replica" primary
+replica_caught_up "$WORK/replica"
+equal "1 2" "$(on_replica t_x -e "SELECT * FROM a ORDER BY b" | xargs)" "rows after kill -9 of both"
+stop replica
+
+start galera
+on_node() { # on_node N STATEMENT: it has what the others had committed
+	timeout 30 mariadb --no-defaults -u fsp -p"$FSP_TEST_MYSQL_PASSWORD" -N -B \
+		-S "$WORK/galera/node-$1/sock" -e "SET wsrep_sync_wait = 7; $2"
+}
+on_node 1 "CREATE DATABASE t_x; CREATE TABLE t_x.a (b INT PRIMARY KEY); INSERT INTO t_x.a VALUES (1)"
+equal 1 "$(on_node 3 "SELECT * FROM t_x.a")" "the row on another node"
+srv_kill "$WORK/galera" 2
+on_node 3 "INSERT INTO t_x.a VALUES (2)"
+srv_restart "$WORK/galera" 2
+equal "1 2" "$(on_node 2 "SELECT * FROM t_x.a" | xargs)" "rows on the node that came back"
+for node in 1 2 3; do srv_kill "$WORK/galera" $node; done
+srv_restart "$WORK/galera" all
+equal "1 2" "$(on_node 1 "SELECT * FROM t_x.a" | xargs)" "rows after kill -9 of all"
+srv_stop "$WORK/galera"
+echo galera >"$WORK/galera/kind"
+srv_restart "$WORK/galera" all
+equal "1 2" "$(on_node 1 "SELECT * FROM t_x.a" | xargs)" "rows after an orderly end"
+stop galera
 
 start rgw
 s3_works rgw

@@ -89,15 +89,15 @@ same_tree "$SRC" "$D/tree"
 note "compared in $((SECONDS - start)) s"
 
 step "a second copy adds rows and no objects"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 rows=$(rows "$S")
 start=$SECONDS
 cp -a "$SRC" "$D/again"
 note "$((SECONDS - start)) s"
-equal "$objects" "$(objects "$S")" "objects after the second copy"
+equal "$objects" "$(object_count "$S")" "objects after the second copy"
 equal $((rows + have)) "$(rows "$S")" "rows after the second copy"
 cp -a "$D/tree/made" "$D/inside"
-equal "$objects" "$(objects "$S")" "objects after a copy inside the mount"
+equal "$objects" "$(object_count "$S")" "objects after a copy inside the mount"
 
 step "after unmount and mount it is still equal"
 fs_stop fs

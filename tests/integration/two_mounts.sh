@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two mounts and filespacectl on one embedded store at once.
 # TIMEOUT 300
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3

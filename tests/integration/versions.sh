@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # .versions: what it lists, what it hides, and how a version comes back.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3
@@ -49,10 +50,10 @@ must_say "No such file" cat "$V/nothing"
 must_say "No such file" ls "$D/.versions/nothing"
 
 step "a version comes back with cp, without a transfer"
-objects=$(objects "$S")
+objects=$(object_count "$S")
 cp -p "$V/$first" "$D/report.pdf"
 equal "text 1" "$(cat "$D/report.pdf")" "restored content"
-equal "$objects" "$(objects "$S")" "objects after the restore"
+equal "$objects" "$(object_count "$S")" "objects after the restore"
 equal 1430475200.500000000 "$(stat -c %.9Y "$D/report.pdf")" "mtime after cp -p"
 equal 4 "$(ls "$V" | wc -l)" "entries after the restore"
 
@@ -63,7 +64,7 @@ grep -q "$second" "$WORK/versions.out" || note "versions prints: $(cat "$WORK/ve
 equal "text 2" "$(cat "$D/report.pdf")" "content after filespacectl restore"
 "$CTL" restore "$D/report.pdf@${first}" --to "$D/old.pdf"
 equal "text 1" "$(cat "$D/old.pdf")" "restored under another name"
-equal "$objects" "$(objects "$S")" "objects after the restores"
+equal "$objects" "$(object_count "$S")" "objects after the restores"
 
 must_say "what follows @ is no row id" "$CTL" restore "$D/report.pdf@2026-13-01"
 "$CTL" restore "$D/report.pdf@$(TZ=XYZ-2 date -d "+1 hour" +%Y-%m-%dT%H:%M:%S+02:00)" >/dev/null
@@ -159,7 +160,7 @@ echo later >"$T/later"
 must_say "is no time" "$CTL" restore "$T" --at yesterday
 must_say "or give --at TIME, also for a directory" "$CTL" restore "$T"
 must_say "give it or --at" "$CTL" restore "$T@$then" --at "$then"
-before=$(objects "$S")
+before=$(object_count "$S")
 "$CTL" restore "$T" --at "$then" >"$WORK/whole.out"
 grep -q '2 files and 4 other entries restored, 1 were as they are; what came later stays' \
 	"$WORK/whole.out" || fail "it says $(cat "$WORK/whole.out")"
@@ -176,7 +177,7 @@ rm -r "$D/moved"
 stat_all "$D/again" | diff "$WORK/whole.then" - || fail "by .versions/@TIME differs"
 "$CTL" restore "$T" --at "$then" >/dev/null
 stat_all "$T" | diff "$WORK/whole.then" - || fail "a directory that is gone differs"
-equal "$before" "$(objects "$S")" "objects after restoring"
+equal "$before" "$(object_count "$S")" "objects after restoring"
 rm -r "$T/sub" "$T/same"
 echo file >"$T/sub"
 must_say "whole/sub: it exists already" "$CTL" restore "$T" --at "$then"

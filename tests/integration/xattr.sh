@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Extended attributes, the facts, ids that differ, and merged commits.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need setfattr attr
@@ -32,15 +33,15 @@ must_say "not supported" setfattr -n security.x -v y "$A/$R/g"
 touch "$A/$R/much"
 must_say "No space left" python3 -c "import os; [os.setxattr('$A/$R/much', f'user.n{i}', b'x' * 30000) for i in range(3)]"
 rm "$A/$R/much"
-equal 0 "$(sqlite3 "$WORK/store/meta.db" "select count(*) from fsp_xattr where name like 'user.n%'")" "attributes of what is gone"
+equal 0 "$(sql "$WORK/store" "select count(*) from fsp_xattr where name like 'user.n%'")" "attributes of what is gone"
 
 step "facts: answered, not listed, read-only"
 want=$(printf 'hello\n' | sha256sum | cut -d ' ' -f 1)
 equal "$want" "$(getfattr --only-values -n user.filespace.hash "$A/$R/g")" hash
 equal acct.table.rec "$(getfattr --only-values -n user.filespace.space "$A/$R/g")" space
 equal g "$(getfattr --only-values -n user.filespace.key "$A/$R/g")" key
-equal "$(stat -c %s "$WORK/store/objects/$want")" "$(getfattr --only-values -n user.filespace.stored_size "$A/$R/g")" "stored size"
-equal "$(sqlite3 "$WORK/store/meta.db" "select id from filespace_file where file_key='g' and deleted_at=0")" \
+equal "$(object_size "$WORK/store" "$want")" "$(getfattr --only-values -n user.filespace.stored_size "$A/$R/g")" "stored size"
+equal "$(sql "$WORK/store" "select id from filespace_file where file_key='g' and deleted_at=0")" \
 	"$(getfattr --only-values -n user.filespace.version "$A/$R/g")" version
 health=$(getfattr --only-values -n user.filespace.health "$A")
 since='ok since 2[0-9-]*T[0-9:]*Z'

@@ -4,6 +4,8 @@
 #   #!/usr/bin/env bash
 #   # What it shows.
 #   # TIMEOUT 120
+#   # BACKENDS embedded servers     stores of which it runs with (embedded)
+#   # SERVERS mariadb rgw           servers of the run that it wants besides
 #   . "$(dirname "$0")/../lib/lib.sh"
 #
 # It runs in a directory of its own ($WORK), ends with 0, or with 1 by fail,
@@ -14,7 +16,9 @@ set -Eeuo pipefail
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [ -z "${WORK:-}" ]; then
 	# Run by hand: the runner sets up what a test needs.
-	TESTS="^$(basename "$0" .sh)\$" KEEP_LOG=1 exec "$TOP/tests/run"
+	name=$(basename "$0" .sh)
+	[ "${FSP_BACKEND:-embedded}" = embedded ] || name=$name@$FSP_BACKEND
+	TESTS="^$name\$" KEEP_LOG=1 exec "$TOP/tests/run"
 fi
 FILESPACEFS=$BIN/filespacefs
 CTL=$BIN/filespacectl
@@ -23,6 +27,7 @@ export LC_ALL=C.UTF-8 TZ=UTC
 cd "$WORK"
 
 . "$TOP/tests/lib/servers.sh"
+. "$TOP/tests/lib/store.sh"
 
 declare -A FS_PID=() FS_MNT=()
 
@@ -97,19 +102,13 @@ wait_for() {
 alive() { kill -0 "$1" 2>/dev/null; }
 gone() { ! alive "$1"; }
 
-# New stores get one SECTION.KEY=VALUE with each -o.
-store_init() { # store_init DIR [-o ...]
-	local dir=$1
-	shift
-	"$CTL" -s "$dir" init "$@" >/dev/null
-}
-
 # The daemon in the foreground as our child, so that its exit status and its
 # whole log are ours. FS_ENV holds NAME=VALUE words for its environment.
 declare -a FS_ENV=()
 fs_start() { # fs_start NAME SOURCE MOUNTPOINT [OPTION...]
 	local name=$1 source=$2 mnt=$3
 	shift 3
+	! on_servers || [ -e "$source" ] || store_init "$source"
 	mkdir -p "$mnt" 2>/dev/null || true     # a stale mount says no
 	env "${FS_ENV[@]}" "$FILESPACEFS" -f "$@" "$source" "$mnt" \
 		>>"$WORK/$name.log" 2>&1 &
@@ -159,24 +158,6 @@ scan_log() {
 		"$1" || fail "the log $1 shows a crash"
 }
 
-sql() { # sql STORE STATEMENT
-	sqlite3 -batch -bail "$1/meta.db" ".timeout 10000" "$2"
-}
-
-# The database's invariants, and an object for each row.
-check_store() { # check_store STORE
-	local dir=$1 hash
-	"$CTL" -s "$dir" check >"$WORK/check.out" 2>&1 ||
-		fail "check of $dir: $(head -n 20 "$WORK/check.out")"
-	sql "$dir" 'SELECT DISTINCT data_hash FROM filespace_file' |
-		while read -r hash; do
-			[ -s "$dir/objects/$hash" ] || { echo "no object $hash"; exit 1; }
-		done || fail "rows without an object"
-}
-
-objects() { find "$1/objects" -type f | wc -l; }
-rows() { sql "$1" 'SELECT count(*) FROM filespace_file'; }
-
 # Content, names, modes, owners, times, links, xattrs: nothing may differ.
 same_tree() { # same_tree A B
 	diff -r --no-dereference "$1" "$2" 2>&1 |
@@ -187,17 +168,6 @@ same_tree() { # same_tree A B
 		>"$WORK/rsync.out" 2>&1 || fail "rsync: $(head -n 5 "$WORK/rsync.out")"
 	[ ! -s "$WORK/rsync.out" ] ||
 		fail "rsync finds changes between $1 and $2: $(head -n 20 "$WORK/rsync.out")"
-}
-
-# Decodes the object of a hash with stock tools, as DESIGN.md says.
-conf_value() { # conf_value STORE SECTION KEY
-	sed -n "/^\[$2\]/,/^\[/{s/^$3[[:space:]]*=[[:space:]]*//p}" \
-		"$1/filespacefs.conf" | head -n 1
-}
-
-decode_object() { # decode_object STORE HASH
-	openssl enc -d -aes-256-cbc -K "$(conf_value "$1" encryption key)" \
-		-iv "$(conf_value "$1" encryption iv)" -in "$1/objects/$2" | bunzip2
 }
 
 cleanup() {
@@ -211,6 +181,7 @@ cleanup() {
 		pid=${FS_PID[$name]}
 		wait_for 10 gone "$pid" || kill -9 "$pid"
 	done
+	stores_drop
 	if [ "$rc" != 0 ] && [ "$rc" != 77 ]; then
 		for name in "$WORK"/*.log; do
 			[ -s "$name" ] && printf -- '-- %s\n' "${name##*/}" &&

@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# MariaDB: one, one with TLS, a primary with its replica, a Galera cluster.
-# Sourced by servers.sh. A node is a directory: my.cnf, data, sock, log,
+# MariaDB: one, one with TLS. Sourced by servers.sh. A node is a directory: my.cnf, data, sock, log,
 # mariadbd.pid, port.
 
 # What a server of tests needs is small, but what makes a commit durable
@@ -26,9 +25,7 @@ CNF
 	[ "$(id -u)" != 0 ] || echo "user=${MARIADB_USER:-root}"
 }
 
-# Makes a node. Its root is only the user who runs the tests, by the socket;
-# there is nobody without a password.
-mariadb_make() { # mariadb_make DIR PORT [LINE-OF-CONFIGURATION...]
+mariadb_layout() { # mariadb_layout DIR PORT [LINE-OF-CONFIGURATION...]
 	local dir=$1 port=$2
 	shift 2
 	[ "${#dir}" -lt 100 ] ||
@@ -39,7 +36,14 @@ mariadb_make() { # mariadb_make DIR PORT [LINE-OF-CONFIGURATION...]
 		[ "$#" = 0 ] || printf '%s\n' "$@"
 	} >"$dir/my.cnf"
 	echo "$port" >"$dir/port"
-	[ "$(id -u)" != 0 ] || chown -R "${MARIADB_USER:-root}" "$dir" || return
+	[ "$(id -u)" != 0 ] || chown -R "${MARIADB_USER:-root}" "$dir"
+}
+
+# Makes a node. Its root is only the user who runs the tests, by the socket;
+# there is nobody without a password.
+mariadb_make() { # mariadb_make DIR PORT [LINE-OF-CONFIGURATION...]
+	local dir=$1
+	mariadb_layout "$@" || return
 	mariadb-install-db --defaults-file="$dir/my.cnf" --skip-test-db \
 		--auth-root-authentication-method=socket \
 		--auth-root-socket-user="$(id -un)" >"$dir/install.out" 2>&1 ||
@@ -87,11 +91,11 @@ SQL
 	done
 }
 
-mariadb_env() { # mariadb_env DIR PASSWORD [NAME=VALUE...]
+mariadb_env() { # mariadb_env NODE-DIR PASSWORD [DIR-OF-ALL]
 	printf '%s=%q\n' FSP_TEST_MYSQL_HOST 127.0.0.1 \
 		FSP_TEST_MYSQL_PORT "$(cat "$1/port")" \
 		FSP_TEST_MYSQL_SOCKET "$1/sock" FSP_TEST_MYSQL_USER fsp \
-		FSP_TEST_MYSQL_PASSWORD "$2" FSP_TEST_MYSQL_DIR "$1"
+		FSP_TEST_MYSQL_PASSWORD "$2" FSP_TEST_MYSQL_DIR "${3:-$1}"
 }
 
 srv_password() { openssl rand -hex 12; }

@@ -27,18 +27,21 @@ s3_make_bucket() { # s3_make_bucket BUCKET
 	s3 PUT "$1" -H 'Content-Length: 0' >/dev/null
 }
 
-# The keys of a bucket, one a line; the tests' keys need no escapes of XML.
-s3_keys() { # s3_keys BUCKET [PREFIX]
+# The keys of a bucket and their sizes, "KEY SIZE" a line; the tests' keys need
+# no escapes of XML.
+s3_list() { # s3_list BUCKET [PREFIX]
 	local page start=
 	while :; do
 		page=$(s3 GET "$1?list-type=2&prefix=$(s3_escape "${2:-}")&start-after=$start") ||
 			return
-		grep -o '<Key>[^<]*' <<<"$page" | sed 's/^<Key>//'
-		grep -q '<IsTruncated>true' <<<"$page" || break
-		start=$(grep -o '<Key>[^<]*' <<<"$page" | tail -n 1)
-		start=$(s3_escape "${start#<Key>}")
-	done || :
+		page=$(grep -oE '<(Key|Size)>[^<]*|<IsTruncated>true' <<<"$page") || return 0
+		sed -n 's/^<Key>//p; s/^<Size>//p' <<<"$page" | paste -d ' ' - -
+		grep -q '^<IsTruncated>' <<<"$page" || return 0
+		start=$(sed -n 's/^<Key>//p' <<<"$page" | tail -n 1)
+		start=$(s3_escape "$start")
+	done
 }
+s3_keys() { s3_list "$@" | sed 's/ [0-9]*$//'; }
 
 s3_escape() { # s3_escape TEXT: of the characters that tests use
 	local text=${1//%/%25}

@@ -22,7 +22,7 @@ FX void fx_db_empty(MYSQL *my)
 	static const char *const all[] = {
 		"filespace_file", "filespace", "fsp_name", "fsp_node",
 		"fsp_object", "fsp_mount", "fsp_xattr", "fsp_lock",
-		"fsp_outcome", NULL
+		"fsp_outcome", "fsp_change", NULL
 	};
 	char sql[200];
 
@@ -32,7 +32,7 @@ FX void fx_db_empty(MYSQL *my)
 		maria_do(my, sql);
 	}
 	maria_do(my, "DELETE FROM fsp_info WHERE name NOT IN"
-	         " ('store', 'schema')");
+	         " ('store', 'schema', 'journal')");
 	maria_do(my, "INSERT INTO fsp_info VALUES ('next_ino', '16'),"
 	         " ('sync', '0'), ('created', UNIX_TIMESTAMP())");
 	maria_do(my, "COMMIT");

@@ -25,6 +25,7 @@
 #include "fsp_file.h"
 #include "fsp_lock.h"
 #include "fsp_log.h"
+#include "fsp_secret.h"
 
 /*
  * These stand in for the C library's in this program, so that short writes,
@@ -715,10 +716,53 @@ static void test_atomic_sweep(void **state)
 	assert_int_equal(fsp_atomic_sweep(-1), -EBADF);
 }
 
+/* The VmFlags of the mapping that holds an address. */
+static void vm_flags(const void *p, char *out, size_t size)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long lo, hi;
+	bool mine = false;
+	char line[512];
+
+	assert_non_null(f);
+	out[0] = '\0';
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &lo, &hi) == 2)
+			mine = (uintptr_t)p >= lo && (uintptr_t)p < hi;
+		else if (mine && strncmp(line, "VmFlags:", 8) == 0)
+			snprintf(out, size, "%.250s", line + 8);
+	}
+	fclose(f);
+}
+
+static void test_secret(void **state)
+{
+	char *s = fsp_secret_strdup("hush"), *big = fsp_secret_alloc(70000);
+	char flags[256];
+
+	(void)state;
+	assert_non_null(s);
+	assert_string_equal(s, "hush");
+	vm_flags(s, flags, sizeof(flags));
+	assert_non_null(strstr(flags, " dd"));
+	assert_non_null(big);
+	assert_int_equal(big[0] | big[69999], 0);
+	memset(big, 1, 70000);
+	vm_flags(big + 69999, flags, sizeof(flags));
+	assert_non_null(strstr(flags, " dd"));
+	vm_flags(&state, flags, sizeof(flags));
+	assert_null(strstr(flags, " dd"));
+	assert_null(fsp_secret_alloc(SIZE_MAX));
+	fsp_secret_free(s);
+	fsp_secret_free(big);
+	fsp_secret_free(NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_secret),
 		TEST(test_clock),         TEST(test_ctx),
 		TEST(test_lock_owner),    TEST(test_cond_timeout),
 		TEST(test_cond_signal),   TEST(test_log),

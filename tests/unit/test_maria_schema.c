@@ -56,11 +56,11 @@ static void test_create(void **state)
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" information_schema.tables WHERE table_schema ="
 			" DATABASE() AND engine = 'InnoDB' AND row_format ="
-			" 'Dynamic'"), 11);
+			" 'Dynamic'"), 12);
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" fsp_shard WHERE id BETWEEN 0 AND 255"), 256);
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
-			" fsp_info"), 5);
+			" fsp_info"), 6);
 	}
 	maria_do(php, "UPDATE fsp_info SET value = '2' WHERE name = 'schema'");
 	assert_int_equal(detect(), MARIA_NEWER);
@@ -251,11 +251,14 @@ static void assert_upgraded(void)
 	assert_int_equal(detect(), MARIA_OURS);
 	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
 		" information_schema.tables WHERE table_schema = DATABASE()"),
-		11);
+		12);
 	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
 		" information_schema.triggers WHERE trigger_schema ="
-		" DATABASE()"), 0);
-	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM fsp_info"), 5);
+		" DATABASE() AND trigger_name LIKE 'fsp_journal_%'"), 5);
+	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
+		" information_schema.triggers WHERE trigger_schema ="
+		" DATABASE()"), 5);
+	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM fsp_info"), 6);
 }
 
 static void test_upgrade(void **state)
@@ -626,6 +629,8 @@ static const struct damage {
 	{ "ALTER TABLE filespace_file ALTER stored_at SET DEFAULT 7",
 	  "filespace_file.stored_at is bigint(20) DEFAULT 7 and must" },
 	{ "DELETE FROM fsp_shard WHERE id > 200", "rows of fsp_shard" },
+	{ "DROP TRIGGER fsp_journal_file_update", "trigger of the journal" },
+	{ "DELETE FROM fsp_info WHERE name = 'journal'", "is not in use" },
 	{ "DROP TABLE fsp_shard", "the table fsp_shard is missing" },
 };
 

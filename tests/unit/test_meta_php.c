@@ -683,8 +683,8 @@ static void test_refusals(void **state)
 	o.create = true;
 	fx_open(f, &o);
 	fx_close(f);
-	fx_sql(f, "UPDATE fsp_info SET value = '3' WHERE name = 'schema'");
-	refused(f, -EPROTO, "version 3");
+	fx_sql(f, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
+	refused(f, -EPROTO, "version 4");
 	fd = open(f->db.path, O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
 	                               " long enough to be looked at; this is"
@@ -698,17 +698,24 @@ static void test_refusals(void **state)
 static void test_old_version(void **state)
 {
 	struct fsp_meta_options o = fx_options();
+	struct fsp_feed *feed = NULL;
 	struct fx *f = *state;
 
 	fx_open(f, &o);
 	fx_mkdirs(f, "a/t/r");
 	fx_put(f, "a/t/r/f", '1', 1);
 	fx_close(f);
-	fx_sql(f, "DROP INDEX fsp_file_pred; UPDATE fsp_info SET value = '1'"
+	fx_sql(f, "DROP INDEX fsp_file_pred; DROP TRIGGER fsp_file_insert;"
+	       " DROP TRIGGER fsp_file_update; DROP TRIGGER fsp_file_delete;"
+	       " DROP TRIGGER fsp_space_insert; DROP TRIGGER fsp_space_update;"
+	       " DROP TABLE fsp_change; ALTER TABLE fsp_mount DROP COLUMN"
+	       " lease_us; UPDATE fsp_info SET value = '1'"
 	       " WHERE name = 'schema'");
 	o.read_only = true;
 	fx_open(f, &o);
 	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 1);
+	assert_int_equal(f->m->ops->changes(f->m, &f->ctx, &feed, NULL, NULL),
+	                 -ENOTSUP);
 	fx_close(f);
 	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
 	                           " name = 'schema'"), 1);
@@ -716,7 +723,8 @@ static void test_old_version(void **state)
 	fx_open(f, &o);
 	fx_put(f, "a/t/r/f", '2', 2);
 	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
-	                           " name = 'schema'"), 2);
+	                           " name = 'schema'"), 3);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_change"), 1);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
 	                           " WHERE name = 'fsp_file_pred'"), 1);
 }

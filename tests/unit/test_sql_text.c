@@ -28,6 +28,7 @@ static const struct sql_dialect raw = {
 static const struct sql_dialect head = {
 	.table = { "a", "b", "c", "d", "e", "f", "g", "h", "i" },
 	.update = "",
+	.by_key = " BY KEY",
 	.head = true,
 };
 
@@ -64,6 +65,10 @@ static void test_update(void **state)
 	expect(&plain, "SELECT 1 FROM {node} d WHERE d.ino = ?{update}",
 	       "SELECT 1 FROM fsp_node d WHERE d.ino = ? FOR UPDATE", 1, "0");
 	expect(&raw, "SELECT ?{update}", "SELECT ?", 1, "0");
+	expect(&head, "FROM {file} f{by_key} WHERE", "FROM a f BY KEY WHERE", 0,
+	       "");
+	expect(&plain, "FROM {file} f{by_key} WHERE",
+	       "FROM filespace_file f WHERE", 0, "");
 }
 
 static void test_eq(void **state)
@@ -94,13 +99,11 @@ static void test_head(void **state)
 	       " x.file_key = n.name || '' AND f.space_key = ? AND"
 	       " f.file_key >= ? AND f.file_key < ? ORDER BY f.file_key",
 	       5, "01234");
-	expect(&head, text, "(f.key_head = LEFT(?, 900) AND f.file_key = ?)"
-	       " AND (key_head = LEFT(?, 900) AND file_key = ?) AND"
-	       " (x.key_head = LEFT(n.name || '', 900) AND"
-	       " x.file_key = n.name || '') AND f.space_key = ? AND"
+	expect(&head, text, "f.file_key = ? AND file_key = ? AND"
+	       " x.file_key = n.name || '' AND f.space_key = ? AND"
 	       " (f.key_head >= LEFT(?, 900) AND f.file_key >= ?) AND"
 	       " (f.key_head <= LEFT(?, 900) AND f.file_key < ?) ORDER BY"
-	       " f.key_head", 5, "001123344");
+	       " f.key_head", 5, "0123344");
 	expect(&raw, "{from f.file_key} {head f.file_key} {eq f.file_key}",
 	       "f.file_key >= ? f.file_key f.file_key = ?", 2, "01");
 }

@@ -1,0 +1,333 @@
+/*
+ * meta: writers of several processes at the same few names, so that whatever
+ * two transactions can do to each other, they do; PHP among them. Then all
+ * invariants are checked, and that nothing was lost.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "meta_fixture.h"
+
+#define PROCESSES 4
+#define STEPS 150
+#define ROUNDS 6                /* trees that only PHP has made */
+
+struct shared {
+	atomic_int ready;
+	atomic_llong appended;
+	atomic_int holders, crowded;    /* of the lock; more than one */
+};
+
+struct racer {
+	struct fx f;
+	struct shared *all;
+	int n, round;
+	unsigned r;
+};
+
+static unsigned next(unsigned *r)
+{
+	*r = *r * 1103515245 + 12345;
+	return *r >> 16 & 0x7fff;
+}
+
+/* What chance allows in a race. */
+static int allowed(int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -EEXIST:
+	case -ESTALE:
+	case -ENOTEMPTY:
+	case -EISDIR:
+	case -ENOTDIR:
+	case -EINVAL:
+	case -EPERM:
+	case -EAGAIN:
+		return 0;
+	default:
+		return err;
+	}
+}
+
+static void pick(unsigned *r, char *path)
+{
+	static const char *const dirs[] = {
+		"a/t/r", "a/t/r/d", "a/t/q", "a/u/r", "a/t", "a"
+	};
+	static const char *const names[] = { "x", "y", "d", "q" };
+
+	sprintf(path, "%s/%s", dirs[next(r) % 6], names[next(r) % 4]);
+}
+
+static int change_node(struct racer *w, const char *path, bool xattr)
+{
+	struct fsp_meta *m = w->f.m;
+	struct fsp_entry e;
+	struct fsp_ref ref = { 0, path };
+	struct fsp_attr a = { .mode = next(&w->r) & 0777 };
+	int err = fx_look(&w->f, path, &e);
+
+	ref.ino = e.attr.ino;
+	if (err)
+		return err;
+	if (xattr)
+		return m->ops->xattr_set(m, &w->f.ctx, &ref, "user.n", "1", 1,
+		                         0);
+	return m->ops->setattr(m, &w->f.ctx, &ref, FSP_SET_MODE, &a, &e);
+}
+
+static int link_to(struct racer *w, const char *from, const char *path)
+{
+	struct fsp_meta *m = w->f.m;
+	struct fsp_entry e;
+	struct fsp_ref ref = { 0, from };
+	int err = fx_look(&w->f, from, &e);
+	FX_PLACE(to, path);
+
+	ref.ino = e.attr.ino;
+	return err ? err : m->ops->link(m, &w->f.ctx, &ref, &to, &e);
+}
+
+static int write_file(struct racer *w, const char *path)
+{
+	struct fsp_entry e;
+	struct fsp_ref ref = { 0, path };
+	int err = fx_look(&w->f, path, &e);
+
+	ref.ino = e.attr.ino;
+	if (err || !S_ISREG(e.attr.mode))
+		return err;
+	return fx_commit_ref(&w->f, &ref, "0123456789"[next(&w->r) % 10],
+	                     next(&w->r) % 10, 0, &e);
+}
+
+static int change(struct racer *w)
+{
+	char a[32], b[32];
+	struct fsp_entry e;
+
+	pick(&w->r, a);
+	pick(&w->r, b);
+	switch (next(&w->r) % 9) {
+	case 0:
+		return fx_new(&w->f, a, S_IFREG | 0600, &e);
+	case 1:
+		return fx_new(&w->f, a, S_IFDIR | 0700, &e);
+	case 2:
+		return fx_rm(&w->f, a, next(&w->r) % 2);
+	case 3:
+		return fx_mv(&w->f, a, b, 0, NULL);
+	case 4:
+		return fx_mv(&w->f, a, b, FSP_RENAME_EXCHANGE, NULL);
+	case 5:
+		return link_to(w, a, b);
+	case 6:
+	case 7:
+		return change_node(w, a, next(&w->r) % 2);
+	default:
+		return write_file(w, a);
+	}
+}
+
+/* One file under three names in three containers, one byte more each time. */
+static const char *const counter[] = { "c/t/r/n", "c/t/q/n", "c/u/r/n" };
+
+static int append(struct racer *w)
+{
+	struct fsp_meta *m = w->f.m;
+	struct fsp_entry e;
+	struct fsp_object o = fx_object('a', 0);
+	struct fsp_commit c = { .owner = "m", .object = &o,
+		                .require_base = true };
+	int err;
+
+	c.ref.path = counter[next(&w->r) % 3];
+	err = fx_look(&w->f, c.ref.path, &e);
+	if (err)
+		return err;
+	c.ref.ino = e.attr.ino;
+	c.base_row = e.content.row;
+	o.size = e.attr.size + 1;
+	snprintf(o.key, sizeof(o.key), "%064llx", (unsigned long long)o.size);
+	strcpy(o.sha256, o.key);
+	err = m->ops->commit(m, &w->f.ctx, &c, &e);
+	if (!err)
+		atomic_fetch_add(&w->all->appended, 1);
+	return err;
+}
+
+static int lock(struct racer *w)
+{
+	struct fsp_meta *m = w->f.m;
+	struct fsp_flock got, l = {
+		.ino = 77, .type = F_WRLCK, .start = next(&w->r) % 50,
+		.owner = 1
+	};
+	int err;
+
+	l.end = l.start + 50;           /* 49 and 50 are in all of them */
+	snprintf(l.mount, sizeof(l.mount), "mount%d", w->n);
+	err = m->ops->lock_set(m, &w->f.ctx, &l, &got);
+	if (err)
+		return err;
+	if (atomic_fetch_add(&w->all->holders, 1))
+		atomic_store(&w->all->crowded, 1);
+	err = write_file(w, "a/t/r/x");
+	atomic_fetch_sub(&w->all->holders, 1);
+	if (allowed(err))
+		return err;
+	l.type = F_UNLCK;
+	return m->ops->lock_set(m, &w->f.ctx, &l, &got);
+}
+
+/* Trees of PHP: all make names in them and for them, and take them away. */
+static int implicit(struct racer *w)
+{
+	static const char *const parts[] = { "", "/t", "/t/r", "/t/r/s" };
+	char path[64];
+	struct fsp_entry e;
+	int err;
+
+	sprintf(path, "p%d%s/new%d", w->round, parts[next(&w->r) % 4],
+	        (int)(next(&w->r) % 3));
+	err = fx_new(&w->f, path, S_IFREG | 0600, &e);
+	if (!allowed(err) && next(&w->r) % 2)
+		err = fx_rm(&w->f, path, false);
+	if (allowed(err))
+		return err;
+	sprintf(path, "p%d%s", w->round, parts[next(&w->r) % 4]);
+	switch (next(&w->r) % 4) {
+	case 0:
+		return fx_rm(&w->f, path, true);
+	case 1:
+		return change_node(w, path, false);
+	default:
+		w->round = (w->round + 1) % ROUNDS;
+		return 0;
+	}
+}
+
+static void php(struct racer *w)
+{
+	char space[16], key[16];
+
+	snprintf(space, sizeof(space), "p%u.t.r", next(&w->r) % ROUNDS);
+	snprintf(key, sizeof(key), "%s", next(&w->r) % 2 ? "s/f" : "f");
+	if (next(&w->r) % 3 == 0)
+		strcpy(space, "a.t.r");
+	if (next(&w->r) % 2)
+		fx_php_delete(&w->f, space, key);
+	else
+		fx_php_upload(&w->f, space, key, 'b', 3, 1500000000);
+}
+
+static int step(struct racer *w)
+{
+	unsigned what = next(&w->r) % 10;
+
+	if (w->n == 0 && what % 2)
+		php(w);
+	if (what < 5)
+		return change(w);
+	if (what < 7)
+		return implicit(w);
+	return what < 9 ? append(w) : lock(w);
+}
+
+static int race(const char *db, struct shared *all, int n, unsigned seed)
+{
+	struct racer w = {
+		.f = { .ctx = fsp_ctx_background() }, .all = all, .n = n,
+		.r = seed + (unsigned)n * 977
+	};
+	struct fsp_meta_options o = fx_options();
+	int err = 0;
+
+	snprintf(w.f.db.path, sizeof(w.f.db.path), "%s", db);
+	o.busy_timeout_ns = 120 * FSP_NS_PER_SEC;
+	fx_open(&w.f, &o);
+	atomic_fetch_add(&all->ready, 1);
+	while (atomic_load(&all->ready) < PROCESSES)
+		sched_yield();
+	for (int i = 0; i < STEPS && !err; i++)
+		err = allowed(step(&w));
+	if (err)
+		print_error("a step failed: %s\n", strerror(-err));
+	fx_db_hang_up(&w.f.db);
+	fx_close(&w.f);
+	return err ? 1 : 0;
+}
+
+static void prepare(struct fx *f)
+{
+	char space[16];
+
+	fx_mkdirs(f, "a/t/r/d");
+	fx_mkdirs(f, "a/t/q");
+	fx_mkdirs(f, "a/u/r");
+	fx_mkdirs(f, "c/t/r");
+	fx_mkdirs(f, "c/t/q");
+	fx_mkdirs(f, "c/u/r");
+	fx_put(f, counter[0], 'a', 1);
+	assert_int_equal(fx_ln(f, counter[0], counter[1]), 0);
+	assert_int_equal(fx_ln(f, counter[0], counter[2]), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		snprintf(space, sizeof(space), "p%d.t.r", i);
+		fx_php_upload(f, space, "s/f", 'b', 3, 1500000000);
+	}
+}
+
+static unsigned seed(void)
+{
+	const char *s = getenv("TEST_SEED");
+
+	return s ? (unsigned)strtoul(s, NULL, 10) : 20260102;
+}
+
+static void test_race(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_meta_options o = fx_options();
+	struct shared *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE,
+	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid[PROCESSES];
+	int status;
+
+	assert_ptr_not_equal(all, MAP_FAILED);
+	print_message("seed %u\n", seed());
+	prepare(f);
+	fx_db_hang_up(&f->db);
+	fx_close(f);
+	for (int i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		assert_true(pid[i] >= 0);
+		if (pid[i] == 0)
+			_exit(race(f->db.path, all, i, seed()));
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	fx_open(f, &o);
+	fx_check(f);
+	fx_walk(f, "");
+	for (int i = 0; i < 3; i++) {
+		struct fsp_entry e = fx_get(f, counter[i]);
+
+		assert_int_equal(e.attr.size, 1 + atomic_load(&all->appended));
+		assert_int_equal(e.attr.nlink, 3);
+	}
+	assert_true(atomic_load(&all->appended) > 0);
+	assert_int_equal(atomic_load(&all->crowded), 0);
+	munmap(all, sizeof(*all));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { FX_TEST(test_race) };
+
+	return cmocka_run_group_tests_name("meta in races", tests, NULL, NULL);
+}
