@@ -186,6 +186,11 @@ struct fsp_flock {
 
 enum fsp_rename_flags { FSP_RENAME_NOREPLACE = 1, FSP_RENAME_EXCHANGE = 2 };
 
+/* For tests and status. trips: waits for an answer of the database. */
+struct fsp_meta_stats {
+	uint64_t reads, writes, retries, trips;
+};
+
 struct fsp_meta_ops {
 	int (*lookup)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	              const char *dir, const char *name, struct fsp_entry *out);
@@ -336,6 +341,8 @@ struct fsp_meta_ops {
 	int (*mount_each)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  int (*each)(void *arg, const struct fsp_mountinfo *i),
 	                  void *arg);
+	/* Since it was opened. */
+	void (*stats)(struct fsp_meta *m, struct fsp_meta_stats *out);
 	void (*close)(struct fsp_meta *m);
 };
 
@@ -460,10 +467,6 @@ void fsp_meta_maria_facts(const struct fsp_maria_options *o,
 int fsp_meta_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
                           void (*each)(void *arg, const char *what), void *arg);
 
-/* For tests and status. trips: waits for an answer of the database. */
-struct fsp_meta_stats {
-	uint64_t reads, writes, retries, trips;
-};
 void fsp_meta_stats(struct fsp_meta *m, struct fsp_meta_stats *out);
 
 /* The fault decorator, as fsp_objstore_fault(). Owns inner. */

@@ -126,6 +126,7 @@ struct fsp_obj_counts {
 	uint64_t put, get, head, del, list;
 };
 int fsp_objstore_count(struct fsp_objstore *inner, struct fsp_objstore **out);
+/* All 0 where it is no counter. */
 void fsp_objstore_counts(struct fsp_objstore *counter, struct fsp_obj_counts *out);
 
 /*

@@ -23,6 +23,7 @@ struct mount {
 	bool read_only;
 	const char *state;
 	char *health;                   /* what it says of itself, or NULL */
+	char *traffic;
 };
 
 struct kept {
@@ -52,6 +53,7 @@ static void status_free(struct status *s)
 		free(s->mounts[i].host);
 		free(s->mounts[i].path);
 		free(s->mounts[i].health);
+		free(s->mounts[i].traffic);
 	}
 	for (size_t i = 0; i < s->n_kept; i++) {
 		free(s->kept[i].id);
@@ -65,10 +67,10 @@ static void status_free(struct status *s)
 #define STATUS __attribute__((cleanup(status_free)))
 
 /* In fresh memory; NULL where the mount does not tell us. */
-static char *read_health(const char *path)
+static char *read_fact(const char *path, const char *name)
 {
 	char line[1024];
-	ssize_t n = getxattr(path, "user.filespace.health", line, sizeof(line));
+	ssize_t n = getxattr(path, name, line, sizeof(line));
 
 	return n > 0 ? strndup(line, (size_t)n) : NULL;
 }
@@ -83,7 +85,8 @@ static int add_mount(void *arg, const struct fsp_mountinfo *i)
 	s->mounts = m;
 	m += s->n_mounts++;
 	*m = (struct mount){ strdup(i->id), strdup(i->host), strdup(i->path),
-		             i->pid, i->started_us, i->read_only, "dead", NULL };
+		             i->pid, i->started_us, i->read_only, "dead", NULL,
+		             NULL };
 	if (!m->id || !m->host || !m->path)
 		return -ENOMEM;
 	if (strcmp(m->host, s->host) != 0)
@@ -108,6 +111,14 @@ static int add_kept(void *arg, const struct fsp_spool_info *i,
 	return k->id && k->path && k->data ? 0 : -ENOMEM;
 }
 
+static void read_facts(struct mount *m)
+{
+	if (strcmp(m->state, "alive") != 0)
+		return;
+	m->health = read_fact(m->path, "user.filespace.health");
+	m->traffic = read_fact(m->path, "user.filespace.traffic");
+}
+
 static int collect(struct fsp_admin *a, struct status *s)
 {
 	struct fsp_store *st = a->store;
@@ -125,8 +136,7 @@ static int collect(struct fsp_admin *a, struct status *s)
 	/* The room is shown where it is known; the rest does not need it. */
 	s->has_space = fsp_obj_space(st->objects, &a->ctx, &s->space) == 0;
 	for (size_t i = 0; i < s->n_mounts; i++)
-		if (strcmp(s->mounts[i].state, "alive") == 0)
-			s->mounts[i].health = read_health(s->mounts[i].path);
+		read_facts(&s->mounts[i]);
 	return err;
 }
 
@@ -189,6 +199,9 @@ static void print_health(const struct status *s, FILE *out)
 		line = fsp_text_visible(s->mounts[i].health);
 		fprintf(out, "Health     %s: %s\n", path ? path : "?",
 		        line ? line : "?");
+		if (s->mounts[i].traffic)
+			fprintf(out, "Traffic    %s: %s\n", path ? path : "?",
+			        s->mounts[i].traffic);
 	}
 }
 
@@ -274,6 +287,7 @@ static void json_mounts(const struct status *s, struct fsp_json *j)
 		fsp_json_bool(j, "read_only", m->read_only);
 		fsp_json_str(j, "state", m->state);
 		fsp_json_str(j, "health", m->health);
+		fsp_json_str(j, "traffic", m->traffic);
 		fsp_json_end_object(j);
 	}
 	fsp_json_end_list(j);

@@ -31,6 +31,11 @@ struct guarded {
 	}
 #include "fsp_meta_calls.h"
 
+static void g_stats(struct fsp_meta *m, struct fsp_meta_stats *out)
+{
+	fsp_meta_stats(((struct guarded *)m)->inner, out);
+}
+
 static void g_close(struct fsp_meta *m)
 {
 	struct guarded *g = (struct guarded *)m;
@@ -43,6 +48,7 @@ static void g_close(struct fsp_meta *m)
 static const struct fsp_meta_ops ops = {
 #define FSP_META_CALL(name, params, ...) .name = g_##name,
 #include "fsp_meta_calls.h"
+	.stats = g_stats,
 	.close = g_close,
 };
 

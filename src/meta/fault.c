@@ -37,6 +37,11 @@ static int strike(struct fsp_meta *m)
 	}
 #include "fsp_meta_calls.h"
 
+static void f_stats(struct fsp_meta *m, struct fsp_meta_stats *out)
+{
+	fsp_meta_stats(((struct fault *)m)->inner, out);
+}
+
 static void f_close(struct fsp_meta *m)
 {
 	struct fault *f = (struct fault *)m;
@@ -49,6 +54,7 @@ static void f_close(struct fsp_meta *m)
 static const struct fsp_meta_ops ops = {
 #define FSP_META_CALL(name, params, ...) .name = f_##name,
 #include "fsp_meta_calls.h"
+	.stats = f_stats,
 	.close = f_close,
 };
 

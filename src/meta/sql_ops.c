@@ -12,6 +12,18 @@ static void sql_close(struct fsp_meta *base)
 	free(m);
 }
 
+static void sql_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
+{
+	struct sql_meta *m = (struct sql_meta *)base;
+
+	*out = (struct fsp_meta_stats){
+		.reads = atomic_load(&m->reads),
+		.writes = atomic_load(&m->writes),
+		.retries = atomic_load(&m->retries),
+		.trips = atomic_load(&m->drv->trips),
+	};
+}
+
 static const struct fsp_meta_ops ops = {
 	.lookup = sql_lookup,
 	.getattr = sql_getattr,
@@ -50,6 +62,7 @@ static const struct fsp_meta_ops ops = {
 	.mount_each = sql_mount_each,
 	.changes = sql_changes,
 	.changes_purge = sql_changes_purge,
+	.stats = sql_stats,
 	.close = sql_close,
 };
 
@@ -75,15 +88,7 @@ struct sql_meta *sql_meta_of(struct fsp_meta *m)
 	return m->ops == &ops ? (struct sql_meta *)m : NULL;
 }
 
-void fsp_meta_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
+void fsp_meta_stats(struct fsp_meta *m, struct fsp_meta_stats *out)
 {
-	struct sql_meta *m = sql_meta_of(base);
-
-	*out = (struct fsp_meta_stats){ 0, 0, 0, 0 };
-	if (!m)
-		return;
-	out->reads = atomic_load(&m->reads);
-	out->writes = atomic_load(&m->writes);
-	out->retries = atomic_load(&m->retries);
-	out->trips = atomic_load(&m->drv->trips);
+	m->ops->stats(m, out);
 }

@@ -175,6 +175,9 @@ void fsp_objstore_counts(struct fsp_objstore *counter,
 {
 	struct count_store *c = counter_of(counter);
 
+	*out = (struct fsp_obj_counts){ 0 };
+	if (counter->ops != &count_ops)
+		return;
 	out->put = atomic_load(&c->put);
 	out->get = atomic_load(&c->get);
 	out->head = atomic_load(&c->head);

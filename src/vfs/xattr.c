@@ -128,6 +128,23 @@ static int health_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	                                     ? "; read-only" : "; writable");
 }
 
+/* What this mount has asked of its servers so far. */
+static int traffic_fact(struct fsp_vfs *v, struct fsp_buf *out)
+{
+	struct fsp_meta_stats m;
+	struct fsp_obj_counts o;
+
+	fsp_meta_stats(v->store->meta, &m);
+	fsp_objstore_counts(v->store->objects, &o);
+	fsp_buf_reset(out);
+	return fsp_buf_printf(out, "database %" PRIu64 " reads, %" PRIu64
+	                      " writes, %" PRIu64 " again, %" PRIu64
+	                      " round trips; objects %" PRIu64 " put, %" PRIu64
+	                      " get, %" PRIu64 " head, %" PRIu64 " del, %"
+	                      PRIu64 " list", m.reads, m.writes, m.retries,
+	                      m.trips, o.put, o.get, o.head, o.del, o.list);
+}
+
 static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                 const char *what, struct fsp_buf *out)
 {
@@ -142,6 +159,8 @@ static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 		return -ENODATA;
 	if (i == v->root && strcmp(what, "health") == 0)
 		return health_fact(v, ctx, out);
+	if (i == v->root && strcmp(what, "traffic") == 0)
+		return traffic_fact(v, out);
 	err = inode_path(v, i, &path);
 	if (err)
 		return err == -ESTALE ? -ENODATA : err;

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# What calls cost: no request to the object store where no content is asked
+# for, and few waits for the database.
+# TIMEOUT 60
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need getfattr attr
+S=$WORK/store
+M=$WORK/mnt
+R=$M/acct/table/rec
+fs_start fs "$S" "$M"
+mkdir -p "$R"
+for i in $(seq 200); do echo "content $i" >"$R/f$i"; done
+mkdir "$R/sub"
+fs_stop fs
+fs_start fs "$S" "$M"
+
+traffic() { getfattr --absolute-names --only-values -n user.filespace.traffic "$M"; }
+objects() { traffic | sed 's/.*; //'; }
+trips() { traffic | sed 's/.*, \([0-9]*\) round trips;.*/\1/'; }
+
+step "the kernel looks up the way once"
+stat "$R" >/dev/null
+before=$(objects)
+grep -qE '^objects [0-9]+ put, [0-9]+ get, [0-9]+ head, [0-9]+ del, [0-9]+ list$' <<<"$before" ||
+	fail "objects: $(traffic)"
+
+step "a cold listing with all attributes"
+n=$(trips)
+equal 202 "$(ls -l "$R" | wc -l)" "lines of ls -l"
+n=$(($(trips) - n))
+note "$n round trips for 201 entries"
+[ "$n" -le 4 ] || fail "$n round trips: $(traffic)"
+equal "$before" "$(objects)" "requests after listing"
+
+step "what changes no content asks for no object"
+stat "$R/f1" >/dev/null
+mv "$R/f1" "$R/sub/g1"
+chmod 600 "$R/f2"
+touch -d 2020-01-01 "$R/f3"
+ln "$R/f4" "$R/link"
+rm "$R/f5" "$R/link"
+mkdir "$R/d" && rmdir "$R/d"
+mv "$R/sub" "$R/moved"
+equal "$before" "$(objects)" "requests after changes"
+
+step "content that is read or written does"
+cat "$R/f6" >/dev/null
+[ "$before" != "$(objects)" ] || fail "nothing was counted"
+"$CTL" -s "$S" status | grep -q "^Traffic    $M: database [0-9]* reads," ||
+	fail "status: $("$CTL" -s "$S" status)"
+fs_stop fs
+check_store "$S"
