@@ -145,7 +145,7 @@ static int commit_all(struct txn *t, const struct fsp_commit *c,
 {
 	struct node n = l->v[0].node;
 	int64_t step_us = step_time(c, l);
-	int err = c->object ? sql_put_object(t, c->object) : 0;
+	int err = c->object ? sql_note_object(t, c->object) : 0;
 
 	sql_apply(t, c->mask | FSP_SET_MTIME, &c->attr, &n);
 	if (!err)

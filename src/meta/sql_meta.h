@@ -498,6 +498,8 @@ int64_t sql_created_at(int64_t mtime_ns);       /* as the column has it */
 /* ---- sql_object.c */
 
 int sql_put_object(struct txn *t, const struct fsp_object *o);
+/* The same with a commit: it may be known. */
+int sql_note_object(struct txn *t, const struct fsp_object *o);
 
 /* ---- sql_ino.c */
 

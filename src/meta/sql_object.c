@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "sql_meta.h"
 
+#define DAY_US (24 * 3600 * FSP_US_PER_SEC)
 #define PAGE 65536      /* keys read in one transaction */
 
 #define OBJECT_COLS \
@@ -48,6 +50,29 @@ int sql_put_object(struct txn *t, const struct fsp_object *o)
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
 	               o->sha256, o->sha1, (int64_t)o->size,
 	               (int64_t)o->stored, o->format, o->verified_us);
+}
+
+/*
+ * Not where it is known already and verified of late: what everybody stores,
+ * as empty files are, would be one row for which all commits queue up.
+ */
+int sql_note_object(struct txn *t, const struct fsp_object *o)
+{
+	int64_t late = o->verified_us - DAY_US;
+	int64_t size = (int64_t)o->size, stored = (int64_t)o->stored;
+
+	if (!o->verified_us)
+		return 0;
+	return sql_run(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	               " size, stored, format, verified_us)"
+	               " SELECT ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) q"
+	               " WHERE NOT EXISTS (SELECT 1 FROM {object} o WHERE"
+	               " o.object_key = ? AND o.sha256 = ? AND o.sha1 = ? AND"
+	               " o.size = ? AND o.stored = ? AND o.format = ? AND"
+	               " o.verified_us > ?)", "tttiititttiiti", o->key,
+	               o->sha256, o->sha1, size, stored, o->format,
+	               o->verified_us, o->key, o->sha256, o->sha1, size,
+	               stored, o->format, late > 0 ? late : (int64_t)0);
 }
 
 struct wanted {

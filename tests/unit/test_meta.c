@@ -784,6 +784,41 @@ static int add_row_path(void *arg, int64_t row, const char *path)
 	return 0;
 }
 
+static int64_t commit_verified(struct fx *f, const char *path, int64_t at_us)
+{
+	struct fsp_entry e = fx_get(f, path);
+	struct fsp_object o = fx_object('e', 9), got;
+	struct fsp_commit c = {
+		.ref = { e.attr.ino, path }, .owner = "mount1", .object = &o
+	};
+
+	o.verified_us = at_us;
+	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &c, &e), 0);
+	assert_int_equal(f->m->ops->object_get(f->m, &f->ctx, o.key, &got), 0);
+	return got.verified_us;
+}
+
+/* Content that many have is not written again by each of them. */
+static void test_known_object(void **state)
+{
+	const int64_t day = 24 * 3600 * FSP_US_PER_SEC, t = 1000 * day;
+	struct fx *f = *state;
+	struct fsp_object o = fx_object('e', 9);
+
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 10);
+	fx_put(f, "a/t/r/g", '1', 10);
+	fx_put(f, "a/t/r/h", '1', 10);
+	fx_put(f, "a/t/r/i", '1', 10);
+	assert_int_equal(commit_verified(f, "a/t/r/f", t), t);
+	assert_int_equal(commit_verified(f, "a/t/r/g", t + day - 1), t);
+	assert_int_equal(commit_verified(f, "a/t/r/h", t + day), t + day);
+	/* found damaged, and whole again */
+	o.verified_us = 0;
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
+	assert_int_equal(commit_verified(f, "a/t/r/i", 7), 7);
+}
+
 static void test_objects(void **state)
 {
 	char rows[200] = "";
@@ -1025,7 +1060,7 @@ int main(void)
 		FX_TEST(test_links), FX_TEST(test_rename_file),
 		FX_TEST(test_rename_dirs), FX_TEST(test_rename_over_dirs),
 		FX_TEST(test_rename_limit), FX_TEST(test_exchange),
-		FX_TEST(test_objects), FX_TEST(test_mounts),
+		FX_TEST(test_objects), FX_TEST(test_known_object), FX_TEST(test_mounts),
 		FX_TEST(test_times), FX_TEST(test_numbers),
 		FX_TEST(test_stats_and_sync), FX_TEST(test_deadline),
 		FX_TEST(test_undone), FX_TEST(test_fault),
