@@ -282,8 +282,8 @@ int maria_refuse_rights(struct maria_up *u)
 		"DROP TABLE IF EXISTS fsp_try, fsp_tried",
 		"CREATE TABLE fsp_try (id INT PRIMARY KEY) ENGINE=InnoDB",
 		"ALTER TABLE fsp_try ADD COLUMN c INT, ADD INDEX (c)",
-		"CREATE TRIGGER fsp_try AFTER INSERT ON fsp_try FOR EACH ROW"
-		" DELETE FROM fsp_tried",
+		("CREATE TRIGGER fsp_try AFTER INSERT ON fsp_try FOR EACH ROW"
+		 " DELETE FROM fsp_tried"),
 		"LOCK TABLES fsp_try WRITE", "UNLOCK TABLES",
 		"RENAME TABLE fsp_try TO fsp_tried",
 		"DROP TRIGGER fsp_try", "INSERT INTO fsp_tried VALUES (1, 1)",

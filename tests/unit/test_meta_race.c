@@ -263,7 +263,7 @@ static int race(const char *db, struct shared *all, int n, unsigned seed)
 
 static void prepare(struct fx *f)
 {
-	char space[16];
+	char space[24];
 
 	fx_mkdirs(f, "a/t/r/d");
 	fx_mkdirs(f, "a/t/q");
