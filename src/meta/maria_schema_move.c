@@ -34,20 +34,18 @@ static int make_log(struct maria_move *m)
  */
 static int make_trigger(struct maria_move *m, const struct maria_trigger *t)
 {
-	bool plan = maria_up_plans(m->up);
 	int err = maria_up_note(m->up, "waits for the end of the transactions "
-	                        "that use %s\nDELIMITER //", m->t->name);
+	                        "that use %s:", m->t->name);
 
 	if (!err)
 		err = maria_up_lock(m->up, "CREATE TRIGGER %s%s AFTER %s ON %s"
 		                    " FOR EACH ROW\nBEGIN\n"
 		                    "  DECLARE CONTINUE HANDLER FOR"
 		                    " SQLEXCEPTION BEGIN END;\n"
-		                    "  INSERT INTO %s VALUES %s;\nEND%s",
+		                    "  INSERT INTO %s VALUES %s;\nEND",
 		                    m->trigger, t->suffix,
 		                    t->event, m->t->name, m->log,
-		                    t->notes, plan ? " //\nDELIMITER "
-		                    : "");
+		                    t->notes);
 	return err;
 }
 

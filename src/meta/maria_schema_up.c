@@ -101,13 +101,24 @@ static int failed(struct maria_up *u, int err)
 	return err;
 }
 
+/* Clients end a statement at a semicolon, which a trigger holds. */
+static int show(FILE *out, const char *sql)
+{
+	bool trigger = strncmp(sql, "CREATE", 6) == 0 &&
+		strstr(sql, "TRIGGER") && strchr(sql, ';');
+	int n = trigger ? fprintf(out, "DELIMITER //\n%s //\nDELIMITER ;\n",
+	                          sql) : fprintf(out, "%s;\n", sql);
+
+	return n < 0 ? -EIO : 1;
+}
+
 /* 1: it was only shown. */
 static int show_or_pass(struct maria_up *u, const char *sql)
 {
 	if (!sql)
 		return -ENOMEM;
 	if (u->job->what == FSP_SCHEMA_PLAN)
-		return fprintf(u->job->sql, "%s;\n", sql) < 0 ? -EIO : 1;
+		return show(u->job->sql, sql);
 	if (maria_up_plans(u))
 		return 1;
 	return u->before ? u->before(u->before_arg, sql) : 0;

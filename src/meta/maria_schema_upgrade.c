@@ -95,7 +95,7 @@ static int make_journal(struct maria_up *u)
 	int err = 0;
 
 	for (int i = 0; !err && maria_journal_triggers[i].name; i++)
-		err = maria_up_do(u, "%s", maria_journal_triggers[i].sql);
+		err = maria_up_lock(u, "%s", maria_journal_triggers[i].sql);
 	return err ? err : maria_up_do(u, "%s", maria_journal_row);
 }
 

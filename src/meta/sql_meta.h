@@ -520,8 +520,8 @@ struct move {
 #define MOVE __attribute__((cleanup(sql_move_free)))
 
 void sql_move_free(struct move *mv);
-/* How many entries are below a directory. */
-int sql_count_below(struct txn *t, const char *path, int64_t *n);
+/* How many entries are below a directory; beyond max only that it is more. */
+int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n);
 /* Adopts an entry with everything below it; takes e. */
 int sql_take(struct txn *t, struct ent *e, struct move *mv);
 /* Ends all its names and rows ... */

@@ -22,30 +22,36 @@ void sql_move_free(struct move *mv)
 	sql_ents_free(&mv->l);
 }
 
+/* No further than there is any need: what is more is too much. */
 #define COUNT_NAMES(where) \
-	"SELECT COUNT(*) FROM {name} n WHERE n.live = 1 AND " where
+	"SELECT COUNT(*) FROM (SELECT n.id FROM {name} n WHERE n.live = 1 AND " \
+	where " LIMIT ?) x"
 #define COUNT_ROWS(where) \
-	"SELECT COUNT(*) FROM {file} f WHERE " where " AND " PHP_LIVE("f.")
+	"SELECT COUNT(*) FROM (SELECT f.id FROM {file} f WHERE " where " AND " \
+	PHP_LIVE("f.") " LIMIT ?) x"
 
-static int count_names(struct txn *t, const struct tree *tree, int64_t *n)
+static int count_names(struct txn *t, const struct tree *tree, int64_t max,
+                       int64_t *n)
 {
 	int64_t here, below;
 	int err = sql_number(t, &here, COUNT_NAMES("n.space_key = ? AND"
-	                     " n.dir_key = ?"), "tt", tree->k.space,
-	                     tree->k.dir);
+	                     " n.dir_key = ?"), "tti", tree->k.space,
+	                     tree->k.dir, max);
 
 	if (!err && sql_tree_spaces(tree))
 		err = sql_number(t, &below, COUNT_NAMES("n.space_key >= ? AND"
-		                 " n.space_key < ?"), "tt", tree->lo, tree->hi);
+		                 " n.space_key < ?"), "tti", tree->lo, tree->hi,
+		                 max);
 	else if (!err)
 		err = sql_number(t, &below, COUNT_NAMES("n.space_key = ? AND"
-		                 " n.dir_key >= ? AND n.dir_key < ?"), "ttt",
-		                 tree->k.space, tree->lo, tree->hi);
+		                 " n.dir_key >= ? AND n.dir_key < ?"), "ttti",
+		                 tree->k.space, tree->lo, tree->hi, max);
 	*n = err ? 0 : here + below;
 	return err;
 }
 
-static int count_rows(struct txn *t, const struct tree *tree, int64_t *n)
+static int count_rows(struct txn *t, const struct tree *tree, int64_t max,
+                      int64_t *n)
 {
 	int64_t here = 0, below = 0;
 	int err;
@@ -53,26 +59,28 @@ static int count_rows(struct txn *t, const struct tree *tree, int64_t *n)
 	if (!sql_tree_spaces(tree))
 		return sql_number(t, n, COUNT_ROWS("{eq f.space_key} AND"
 		                  " {from f.file_key} AND {below f.file_key}"),
-		                  "ttt", tree->k.space, tree->lo, tree->hi);
-	err = sql_number(t, &here, COUNT_ROWS("{eq f.space_key}"), "t",
-	                 tree->k.space);
+		                  "ttti", tree->k.space, tree->lo, tree->hi,
+		                  max);
+	err = sql_number(t, &here, COUNT_ROWS("{eq f.space_key}"), "ti",
+	                 tree->k.space, max);
 	if (!err)
 		err = sql_number(t, &below, COUNT_ROWS("f.space_key >= ? AND"
-		                 " f.space_key < ?"), "tt", tree->lo, tree->hi);
+		                 " f.space_key < ?"), "tti", tree->lo, tree->hi,
+		                 max);
 	*n = here + below;
 	return err;
 }
 
-int sql_count_below(struct txn *t, const char *path, int64_t *n)
+int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n)
 {
 	struct tree tree TREE = { .depth = 0 };
 	int64_t names = 0, rows = 0;
 	int err = sql_tree(path, &tree);
 
 	if (!err)
-		err = count_names(t, &tree, &names);
+		err = count_names(t, &tree, max, &names);
 	if (!err)
-		err = count_rows(t, &tree, &rows);
+		err = count_rows(t, &tree, max, &rows);
 	*n = names + rows;
 	return err;
 }

@@ -20,15 +20,15 @@ static bool is_inside(const char *path, const char *dir)
 
 static int check_rows(struct txn *t, const struct ent *e)
 {
-	int64_t n;
+	int64_t max = (int64_t)t->m->opt.rename_max_rows, n;
 	int err;
 
 	if (!sql_is_dir(e))
 		return 0;
-	err = sql_count_below(t, e->key.path, &n);
+	err = sql_count_below(t, e->key.path, max + 1, &n);
 	if (err)
 		return err;
-	return (uint64_t)n > t->m->opt.rename_max_rows ? -EXDEV : 0;
+	return n > max ? -EXDEV : 0;
 }
 
 /* Whether what is at the target may be replaced by from. */

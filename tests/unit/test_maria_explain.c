@@ -1,0 +1,602 @@
+/* SERVERS mariadb */
+/*
+ * Every statement that a call of meta makes on a large store is a search in an
+ * index: they are caught on their way to the server, with their parameters,
+ * and EXPLAIN tells how the server goes about them.
+ */
+#define FX_MARIA
+#include "meta_fixture.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+
+#include "fsp_cleanup.h"
+
+#define FEW 5000                /* rows that may be looked through */
+#define EACH 3                  /* parameters that are tried of each text */
+
+/* ---- catching */
+
+struct prepared {
+	MYSQL_STMT *st;
+	char *sql;
+};
+
+struct caught {
+	char *text;             /* with its ? */
+	char *sql[EACH];
+	int n, explained;
+};
+
+static struct prepared *prepared;
+static size_t n_prepared;
+static struct caught *caught;
+static size_t n_caught;
+static bool watching;
+
+static void *real(const char *name)
+{
+	void *p = dlsym(RTLD_NEXT, name);
+
+	if (!p)
+		abort();
+	return p;
+}
+
+static bool is_statement(const char *sql)
+{
+	return strncmp(sql, "SELECT", 6) == 0 || strncmp(sql, "WITH", 4) == 0 ||
+		strncmp(sql, "UPDATE", 6) == 0 ||
+		strncmp(sql, "DELETE", 6) == 0 ||
+		(strncmp(sql, "INSERT", 6) == 0 && strstr(sql, "SELECT"));
+}
+
+/* Takes sql over. */
+static void catch(const char *text, char *sql)
+{
+	struct caught *c = NULL;
+
+	for (size_t i = 0; !c && i < n_caught; i++)
+		if (strcmp(caught[i].text, text) == 0)
+			c = &caught[i];
+	if (!c) {
+		caught = realloc(caught, (n_caught + 1) * sizeof(*caught));
+		c = &caught[n_caught++];
+		*c = (struct caught){ .text = strdup(text) };
+	}
+	if (c->n < EACH)
+		c->sql[c->n++] = sql;
+	else
+		free(sql);
+}
+
+static void add_param(struct fsp_buf *b, const MYSQL_BIND *p)
+{
+	if (p->buffer_type == MYSQL_TYPE_NULL) {
+		fsp_buf_adds(b, "NULL");
+	} else if (p->buffer_type == MYSQL_TYPE_LONGLONG) {
+		fsp_buf_printf(b, "%lld", *(const long long *)p->buffer);
+	} else {
+		/* as bytes, which is what they are to the server */
+		if (*p->length == 0)
+			fsp_buf_adds(b, "''");
+		else
+			fsp_buf_adds(b, "0x");
+		for (unsigned long i = 0; i < *p->length; i++)
+			fsp_buf_printf(b, "%02x",
+			               ((const unsigned char *)p->buffer)[i]);
+	}
+}
+
+static void catch_execution(MYSQL_STMT *st)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	const char *sql = NULL;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < n_prepared; i++)
+		if (prepared[i].st == st)
+			sql = prepared[i].sql;
+	if (!sql || !is_statement(sql))
+		return;
+	for (const char *c = sql; *c; c++) {
+		if (*c == '?')
+			add_param(&b, &st->params[n++]);
+		else
+			fsp_buf_addc(&b, *c);
+	}
+	catch(sql, fsp_buf_steal(&b));
+}
+
+/* The library's, with somebody who listens. */
+int mysql_stmt_prepare_start(int *ret, MYSQL_STMT *st, const char *sql,
+                             unsigned long len)
+{
+	int (*f)(int *, MYSQL_STMT *, const char *, unsigned long);
+	size_t i = 0;
+
+	*(void **)&f = real(__func__);
+	while (i < n_prepared && prepared[i].st != st)
+		i++;
+	if (i == n_prepared) {
+		prepared = realloc(prepared, (n_prepared + 1) *
+		                   sizeof(*prepared));
+		prepared[n_prepared++] = (struct prepared){ .st = st };
+	}
+	free(prepared[i].sql);
+	prepared[i].sql = strndup(sql, len);
+	return f(ret, st, sql, len);
+}
+
+int mysql_stmt_execute_start(int *ret, MYSQL_STMT *st)
+{
+	int (*f)(int *, MYSQL_STMT *);
+
+	*(void **)&f = real(__func__);
+	if (watching)
+		catch_execution(st);
+	return f(ret, st);
+}
+
+int mysql_real_query_start(int *ret, MYSQL *my, const char *sql,
+                           unsigned long len)
+{
+	int (*f)(int *, MYSQL *, const char *, unsigned long);
+
+	*(void **)&f = real(__func__);
+	if (watching && is_statement(sql))
+		catch(sql, strndup(sql, len));
+	return f(ret, my, sql, len);
+}
+
+/* ---- explaining */
+
+/*
+ * What may read more than it gives, in order and by an index: no index tells
+ * what was valid at a time, so rows are looked through until a page is full.
+ */
+static bool may_look_through(const char *sql)
+{
+	return strstr(sql, "COALESCE(f.since_us, f.stored_at") != NULL;
+}
+
+static int bad;
+
+static const char *cell(MYSQL_ROW row, int i)
+{
+	return row[i] ? row[i] : "";
+}
+
+/* id select_type table type possible_keys key key_len ref rows Extra */
+static void judge(const char *sql, MYSQL_ROW row)
+{
+	long long rows = strtoll(cell(row, 8), NULL, 10);
+	bool scan = strcmp(cell(row, 3), "ALL") == 0 ||
+		strcmp(cell(row, 3), "index") == 0;
+	bool sort = strstr(cell(row, 9), "Using filesort") ||
+		strstr(cell(row, 9), "Using temporary");
+
+	if (getenv("VERBOSE"))
+		printf("  %s %s %s %s %lld %s\n", cell(row, 2), cell(row, 3),
+		       cell(row, 5), cell(row, 7), rows, cell(row, 9));
+	if (rows <= FEW || !(scan || sort))
+		return;
+	bad++;
+	print_error("%s: %s %s, key %s, %lld rows, %s\n  %s\n", scan ? "scan" :
+	            "sort", cell(row, 2), cell(row, 3), cell(row, 5), rows,
+	            cell(row, 9), sql);
+}
+
+static long long reads_of(MYSQL *my)
+{
+	MYSQL_RES *res;
+	MYSQL_ROW row;
+	long long n = 0;
+
+	if (mysql_query(my, "SHOW SESSION STATUS WHERE Variable_name LIKE"
+	                    " 'Handler\\_read%' OR Variable_name ="
+	                    " 'Handler_icp_attempts'"))
+		fail_msg("%s", mysql_error(my));
+	res = mysql_store_result(my);
+	while ((row = mysql_fetch_row(res)))
+		n += strtoll(row[1], NULL, 10);
+	mysql_free_result(res);
+	return n;
+}
+
+/* What EXPLAIN does not know: where in a range reading begins and ends. */
+static void count_reads(MYSQL *my, const char *sql)
+{
+	MYSQL_RES *res;
+	long long rows, start = reads_of(my), reads = reads_of(my);
+	long long asking = reads - start;
+
+	if (mysql_query(my, sql))
+		fail_msg("%s: %s", sql, mysql_error(my));
+	res = mysql_store_result(my);
+	rows = (long long)mysql_num_rows(res);
+	mysql_free_result(res);
+	reads = reads_of(my) - reads - asking;
+	if (getenv("VERBOSE"))
+		printf("  = %lld reads for %lld rows\n", reads, rows);
+	if (reads <= FEW + 50 * rows || may_look_through(sql))
+		return;
+	bad++;
+	print_error("%lld reads for %lld rows:\n  %s\n", reads, rows, sql);
+}
+
+static void explain_one(MYSQL *my, const char *sql)
+{
+	FSP_FREE char *plain = strdup(sql);
+	FSP_FREE char *explain = NULL;
+	char *lock = strstr(plain, " FOR UPDATE");
+	MYSQL_RES *res;
+	MYSQL_ROW row;
+
+	if (lock)
+		*lock = '\0';
+	explain = fsp_strf("EXPLAIN %s", plain);
+	if (getenv("VERBOSE"))
+		printf("%s\n", plain);
+	if (mysql_query(my, explain))
+		fail_msg("%s: %s", explain, mysql_error(my));
+	res = mysql_store_result(my);
+	assert_non_null(res);
+	while ((row = mysql_fetch_row(res)))
+		judge(sql, row);
+	mysql_free_result(res);
+	if (strncmp(plain, "SELECT", 6) == 0)
+		count_reads(my, plain);
+}
+
+static MYSQL *explainer;
+
+/* What came since the last time. */
+static void explain(const char *what)
+{
+	int before = bad;
+
+	watching = false;
+	for (size_t i = 0; i < n_caught; i++)
+		for (; caught[i].explained < caught[i].n;
+		     caught[i].explained++)
+			explain_one(explainer,
+			            caught[i].sql[caught[i].explained]);
+	if (bad != before)
+		print_error("in: %s\n", what);
+	watching = true;
+}
+
+/* ---- a large store */
+
+static const char *const fill[] = {
+	/* PHP's: an account of many spaces, and a space of many files */
+	"INSERT INTO filespace_file (file_key, space_key, data_hash,"
+	" created_at, size_original, size_storage) SELECT 'doc.pdf',"
+	" CONCAT('big.contact.', seq), SHA1(seq), 1431080000 + seq, seq, seq"
+	" FROM seq_1_to_200000",
+	"INSERT INTO filespace_file (file_key, space_key, data_hash,"
+	" created_at, deleted_at, size_original, size_storage) SELECT"
+	" CONCAT('d', seq % 200, '/f', seq), 'big.project.deep', SHA1(seq),"
+	" 1431080000 + seq, IF(seq % 4, 0, 1431990000), seq, seq FROM"
+	" seq_1_to_60000",
+	"INSERT INTO filespace (space_key, created_at, name) SELECT"
+	" CONCAT('big.contact.', seq), 1431080000, seq FROM seq_1_to_200000",
+	/* ours: a directory of many files, each with an older version */
+	"INSERT INTO filespace_file (id, file_key, space_key, data_hash,"
+	" created_at, deleted_at, size_original, size_storage, ino, mode, uid,"
+	" gid, mtime_ns, stored_at, since_us, closed_us) SELECT 1000000 + seq,"
+	" CONCAT('x/f', seq), 'own.t.r', SHA2(seq, 256), 1431080000,"
+	" 1431090000, 5, 5, 5000 + seq, 420, 0, 0, 1431080000000000000,"
+	" 1431080000000000, 1431080000000000, 1431090000000000 FROM"
+	" seq_1_to_40000",
+	"INSERT INTO filespace_file (id, file_key, space_key, data_hash,"
+	" created_at, size_original, size_storage, ino, mode, uid, gid,"
+	" mtime_ns, stored_at, since_us, pred_id) SELECT 2000000 + seq,"
+	" CONCAT('x/f', seq), 'own.t.r', SHA2(-seq, 256), 1431090000, 6, 6,"
+	" 5000 + seq, 420, 0, 0, 1431090000000000000, 1431090000000000,"
+	" 1431090000000000, 1000000 + seq FROM seq_1_to_40000",
+	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, file_id,"
+	" since_us) SELECT 'own.t.r', 'x', CONCAT('f', seq), 1, 5000 + seq,"
+	" 2000000 + seq, 1431080000000000 FROM seq_1_to_40000",
+	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, since_us)"
+	" SELECT CONCAT('own.t.', seq), '', 'only', 1, 200000 + seq, 1 FROM"
+	" seq_1_to_160000",
+	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, since_us)"
+	" VALUES ('', '', 'own', 1, 4000, 1), ('own', '', 't', 1, 4001, 1),"
+	" ('own.t', '', 'r', 1, 4002, 1), ('own.t.r', '', 'x', 1, 4003, 1)",
+	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
+	" mtime_ns, ctime_ns) SELECT 5000 + seq, 33188, 0, 0, 1, 0, 1, 1, 1"
+	" FROM seq_1_to_40000",
+	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
+	" mtime_ns, ctime_ns) SELECT 200000 + seq, 16877, 0, 0, 1, 0, 1, 1, 1"
+	" FROM seq_1_to_160000",
+	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
+	" mtime_ns, ctime_ns) SELECT seq, 16877, 0, 0, 1, 0, 1, 1, 1 FROM"
+	" seq_4000_to_4003",
+	"INSERT INTO fsp_object SELECT SHA2(-seq, 256), SHA2(-seq, 256),"
+	" SHA1(-seq), 6, 6, 'bzip2', 1 FROM seq_1_to_40000",
+	"INSERT INTO fsp_xattr SELECT 5000 + seq, 'user.a', '6162' FROM"
+	" seq_1_to_20000",
+	"INSERT INTO fsp_lock (ino, kind, mount, owner, type, first_byte,"
+	" last_byte, pid) SELECT 5000 + seq, 0, MD5(seq % 20), seq, 1, 0, 9, 1"
+	" FROM seq_1_to_20000",
+	"UPDATE fsp_info SET value = '1000000' WHERE name = 'next_ino'",
+	"ANALYZE TABLE filespace_file, filespace, fsp_name, fsp_node,"
+	" fsp_object, fsp_xattr, fsp_lock",
+};
+
+static int setup(void **state)
+{
+	struct fx *f = calloc(1, sizeof(*f));
+	struct fsp_meta_options o = fx_options();
+
+	/* versions that come quickly give way, which needs an index, too */
+	o.thin_ns = 60 * FSP_NS_PER_SEC;
+	o.thin_versions = 2;
+	*state = f;
+	fx_dir(f, false);
+	fx_open(f, &o);
+	for (size_t i = 0; i < sizeof(fill) / sizeof(*fill); i++)
+		fx_db_run(&f->db, fill[i]);
+	explainer = maria_other(f->db.path, "binary");
+	maria_do(explainer, "SET sql_mode = 'PIPES_AS_CONCAT,"
+	                    "NO_BACKSLASH_ESCAPES'");
+	watching = true;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fx *f = *state;
+
+	watching = false;
+	mysql_close(explainer);
+	fx_close(f);
+	fx_db_drop(&f->db);
+	free(f);
+	return 0;
+}
+
+/* ---- the calls */
+
+static int count_name(void *arg, const char *name, const struct fsp_entry *e)
+{
+	(void)name;
+	(void)e;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_past(void *arg, const char *name, enum fsp_past kind)
+{
+	(void)name;
+	(void)kind;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_version(void *arg, const struct fsp_version *v)
+{
+	(void)v;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_word(void *arg, const char *word)
+{
+	(void)word;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_row(void *arg, int64_t row, const char *path)
+{
+	(void)row;
+	(void)path;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_mount(void *arg, const struct fsp_mountinfo *i)
+{
+	(void)i;
+	++*(int *)arg;
+	return 0;
+}
+
+#define THEN 1431085000000000LL         /* between the versions of ours */
+
+static void test_read(void **state)
+{
+	static const char *const paths[] = {
+		"big", "big/contact", "big/contact/77", "big/contact/77/doc.pdf",
+		"big/contact/77/none", "big/none", "big/project/deep/d7",
+		"big/project/deep/d7/f7", "big/project/deep/d7/f8", "own/t/r/x",
+		"own/t/r/x/f9", "own/t/r/x/none", "none/none/none/none",
+	};
+	struct fx *f = *state;
+	struct fsp_entry e;
+	char *where;
+	int64_t at;
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		int err = fx_look(f, paths[i], &e);
+		struct fsp_ref ref = { e.attr.ino, paths[i] };
+		FX_PLACE(p, paths[i]);
+
+		explain(paths[i]);
+		if (!err)
+			assert_int_equal(fsp_meta_getattr(f->m, &f->ctx, &ref,
+			                                  &e), 0);
+		explain("getattr");
+		/* any answer will do: what is asked counts */
+		(void)fsp_meta_history(f->m, &f->ctx, paths[i], count_version,
+		                       &n);
+		explain("history");
+		(void)fsp_meta_lookup_at(f->m, &f->ctx, p.dir, p.name, THEN,
+		                         &e);
+		explain("lookup_at");
+		where = NULL;
+		(void)fsp_meta_dir_ended(f->m, &f->ctx, paths[i], &at, &where);
+		free(where);
+		explain("dir_ended");
+		where = NULL;
+		if (!err)
+			(void)fsp_meta_path_at(f->m, &f->ctx, &ref, THEN,
+			                       &where);
+		free(where);
+		explain("path_at");
+	}
+}
+
+static void test_list(void **state)
+{
+	static const char *const dirs[] = {
+		"", "big", "big/contact", "big/contact/9", "big/project/deep",
+		"big/project/deep/d9", "own", "own/t", "own/t/r", "own/t/r/x"
+	};
+	struct fx *f = *state;
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		int n = 0;
+
+		assert_int_equal(fsp_meta_list(f->m, &f->ctx, dirs[i],
+		                               count_name, &n), 0);
+		assert_true(n > 0);
+		explain(dirs[i]);
+		(void)fsp_meta_list_at(f->m, &f->ctx, dirs[i], THEN, count_name,
+		                       &n);
+		explain("list_at");
+		assert_int_equal(fsp_meta_past_names(f->m, &f->ctx, dirs[i],
+		                                     count_past, &n), 0);
+		explain("past_names");
+	}
+}
+
+static void test_change(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_attr a = { .mode = 0600, .mtime_ns = 5 };
+	struct fsp_entry e;
+	struct fsp_ref ref;
+
+	fx_put(f, "big/contact/123/new", 'a', 7);
+	explain("create in PHP's space");
+	fx_put(f, "big/contact/124/doc.pdf", 'b', 7);
+	explain("over PHP's file");
+	fx_put(f, "own/t/r/x/g", 'c', 7);
+	fx_put(f, "own/t/r/x/g", 'd', 7);
+	fx_put(f, "own/t/r/x/g", 'e', 7);
+	fx_put(f, "own/t/r/x/g", 'f', 7);
+	explain("create, and commit again");
+	fx_put(f, "own/t/r/x/f77", 'f', 7);
+	explain("commit");
+	e = fx_get(f, "own/t/r/x/f78");
+	ref = (struct fsp_ref){ e.attr.ino, "own/t/r/x/f78" };
+	assert_int_equal(fsp_meta_setattr(f->m, &f->ctx, &ref, FSP_SET_MODE |
+	                                  FSP_SET_MTIME, &a, &e), 0);
+	explain("setattr");
+	assert_int_equal(fx_ln(f, "own/t/r/x/f79", "own/t/r/y"), 0);
+	explain("link");
+	assert_int_equal(fx_mv(f, "own/t/r/x/f80", "own/t/r/x/f81", 0, NULL),
+	                 0);
+	explain("rename");
+	assert_int_equal(fx_mv(f, "big/contact/125/doc.pdf",
+	                       "big/contact/125/two.pdf", 0, NULL), 0);
+	explain("rename of PHP's");
+	assert_int_equal(fx_rm(f, "own/t/r/x/f82", false), 0);
+	assert_int_equal(fx_rm(f, "big/contact/126/doc.pdf", false), 0);
+	explain("remove");
+	fx_mkdir(f, "big/contact/500000");
+	fx_mkdir(f, "big/contact/500000/d");
+	fx_put(f, "big/contact/500000/d/f", 'a', 1);
+	assert_int_equal(fx_mv(f, "big/contact/500000", "big/contact/500001",
+	                       0, NULL), 0);
+	explain("mkdir, rename of a directory");
+	assert_int_equal(fx_rm(f, "big/contact/500001/d/f", false), 0);
+	assert_int_equal(fx_rm(f, "big/contact/500001/d", true), 0);
+	assert_int_equal(fx_rm(f, "big/contact/500001", true), 0);
+	explain("rmdir");
+	assert_int_equal(fx_rm(f, "big", true), -ENOTEMPTY);
+	assert_int_equal(fx_rm(f, "own/t/r/x", true), -ENOTEMPTY);
+	explain("rmdir of what is large");
+	assert_int_equal(fx_mv(f, "big", "small", 0, NULL), -EXDEV);
+	assert_int_equal(fx_mv(f, "own/t/r/x", "own/t/r/z", 0, NULL), -EXDEV);
+	explain("rename of what is too large");
+}
+
+static void test_rest(void **state)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct fx *f = *state;
+	struct fsp_entry e = fx_get(f, "own/t/r/x/f90");
+	struct fsp_ref ref = { e.attr.ino, "own/t/r/x/f90" };
+	struct fsp_flock l = {
+		.ino = e.attr.ino, .type = F_WRLCK, .end = 100, .owner = 3,
+		.mount = "0123456789abcdef0123456789abcdef",
+	};
+	struct fsp_flock c;
+	struct fsp_object o = fx_object('7', 5);
+	struct fsp_mountinfo i = {
+		.id = l.mount, .host = "h", .path = "/p", .pid = 1,
+		.spool = "/s", .started_us = 1,
+	};
+	int n = 0;
+
+	assert_int_equal(fsp_meta_mount_add(f->m, &f->ctx, &i), 0);
+	assert_int_equal(fsp_meta_mount_each(f->m, &f->ctx, count_mount, &n),
+	                 0);
+	explain("mounts");
+	assert_int_equal(fsp_meta_xattr_set(f->m, &f->ctx, &ref, "user.b", "x",
+	                                    1, 0), 0);
+	assert_int_equal(fsp_meta_xattr_get(f->m, &f->ctx, ref.ino, "user.b",
+	                                    &b), 0);
+	assert_int_equal(fsp_meta_xattr_list(f->m, &f->ctx, ref.ino,
+	                                     count_word, &n), 0);
+	assert_int_equal(fsp_meta_xattr_remove(f->m, &f->ctx, &ref, "user.b"),
+	                 0);
+	explain("extended attributes");
+	l.ino = 900000;
+	assert_int_equal(fsp_meta_lock_set(f->m, &f->ctx, &l, &c), 0);
+	assert_int_equal(fsp_meta_lock_get(f->m, &f->ctx, &l, &c), 0);
+	l.type = F_UNLCK;
+	assert_int_equal(fsp_meta_lock_set(f->m, &f->ctx, &l, &c), 0);
+	explain("locks");
+	assert_int_equal(fsp_meta_object_put(f->m, &f->ctx, &o), 0);
+	assert_int_equal(fsp_meta_object_get(f->m, &f->ctx, o.key, &o), 0);
+	assert_int_equal(fsp_meta_object_find(f->m, &f->ctx, o.sha256, o.sha1,
+	                                      5, &o), 0);
+	assert_int_equal(fsp_meta_object_rows(f->m, &f->ctx, o.key, count_row,
+	                                      &n), 0);
+	explain("objects");
+	assert_int_equal(fsp_meta_info_set(f->m, &f->ctx, "a", "b"), 0);
+	assert_int_equal(fsp_meta_info_get(f->m, &f->ctx, "a", &b), 0);
+	assert_int_equal(fsp_meta_sync(f->m, &f->ctx), 0);
+	explain("facts");
+	assert_int_equal(fx_new(f, "own/t/r/x/pending", S_IFREG | 0644, &e), 0);
+	assert_int_equal(fsp_meta_mount_remove(f->m, &f->ctx, l.mount), 0);
+	explain("a mount goes");
+}
+
+static void test_all(void **state)
+{
+	test_read(state);
+	test_list(state);
+	test_change(state);
+	test_rest(state);
+	printf("%zu statements\n", n_caught);
+	assert_true(n_caught > 60);
+	assert_int_equal(bad, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_all, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
