@@ -242,8 +242,9 @@ int maria_schema_session(struct maria_up *u)
 
 	if (err || u->job->what != FSP_SCHEMA_UPGRADE)
 		return err;
+	/* One that was killed holds it till its last statement has ended. */
 	err = maria_up_number(u, &got, "SELECT GET_LOCK(CONCAT('fsp_schema_',"
-	                      " LEFT(SHA1(DATABASE()), 32)), 0)");
+	                      " LEFT(SHA1(DATABASE()), 32)), 5)");
 	if (err || got == 1)
 		return err;
 	return maria_up_fail(u, -EBUSY, "another upgrade of this database is "

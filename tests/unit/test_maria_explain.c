@@ -1,4 +1,5 @@
 /* SERVERS mariadb */
+/* TIMEOUT 300 */
 /*
  * Every statement that a call of meta makes on a large store is a search in an
  * index: they are caught on their way to the server, with their parameters,

@@ -1,4 +1,5 @@
 /* SERVERS mariadb */
+/* TIMEOUT 300 */
 /* The tables on MariaDB: making them, and making them of PHP's. */
 #include <errno.h>
 #include <inttypes.h>
