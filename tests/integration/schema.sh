@@ -7,6 +7,7 @@
 need php php
 out=$(srv_needs_of mariadb 2>&1) || skip "${out#servers: }"
 FSP_OWNER=$$ srv_start mariadb "$WORK/db" || fail "no server"
+# shellcheck disable=SC1091 # made by the line above
 . "$WORK/db/env"
 export FILESPACEFS_MYSQL_USER=fsp FILESPACEFS_MYSQL_PASSWORD=$FSP_TEST_MYSQL_PASSWORD
 S=$WORK/store
