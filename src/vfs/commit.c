@@ -152,7 +152,7 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	/* It is the digest of this very content and goes on with appends. */
 	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
 		fsp_steal(f->digest) : NULL;
-	f->dirty = false;
+	f->dirty = f->untouched = false;
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	file_set_base_locked(f, &e->content);
@@ -294,7 +294,7 @@ static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	*stub = f->pending;
 	if (f->spool && f->size)
 		*data = fsp_steal(f->spool);
-	f->dirty = false;
+	f->dirty = f->untouched = false;
 	f->writes++;
 	f->torn = f->failed;
 	f->mask = 0;

@@ -54,6 +54,7 @@ static ssize_t share(struct fsp_vfs *v, struct file *f,
 	f->base_valid = off + len;
 	f->size = off + len;
 	f->dirty = true;
+	f->untouched = false;
 	f->writes++;
 	f->mtime_ns = fsp_now_ns();
 	f->attr.ctime_ns = f->mtime_ns;

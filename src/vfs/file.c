@@ -302,6 +302,7 @@ static void digest_write_locked(struct file *f, const void *buf, size_t len,
 static void touched_locked(struct file *f)
 {
 	f->dirty = true;
+	f->untouched = false;
 	f->writes++;
 	f->mtime_ns = fsp_now_ns();
 	f->attr.ctime_ns = f->mtime_ns;
@@ -325,6 +326,7 @@ static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 	if (err) {
 		f->torn = err;
 		f->dirty = true;
+		f->untouched = false;
 		digest_drop_locked(f);
 	}
 	return err;

@@ -94,6 +94,21 @@ static void wake(struct fsp_vfs *v)
 	fsp_cond_broadcast(&v->lock_wake);
 }
 
+/*
+ * What somebody here wrote without a lock goes over what is live now, as NFS
+ * writes back before it locks.
+ */
+static int catch_up(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                    struct fresh *fresh)
+{
+	int err = file_revalidate(h->v, h->inode, h->file, ctx, fresh);
+
+	if (err || !fresh->behind)
+		return err;
+	err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
+	return err ? err : file_revalidate(h->v, h->inode, h->file, ctx, fresh);
+}
+
 /* Whoever holds the lock sees what was committed before. */
 static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
@@ -103,11 +118,35 @@ static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
 
 	if (h->inode->kind != INODE_LIVE)
 		return 0;
-	err = file_revalidate(v, h->inode, h->file, ctx, &fresh);
+	err = catch_up(h, ctx, &fresh);
 	if (!err && fresh.stale && v->options.stale)
 		v->options.stale(v->options.arg, h->inode->ino, false);
 	/* An unlinked file has no rows to look at: nobody else can have it. */
 	return err == -ESTALE ? 0 : err;
+}
+
+/*
+ * Once, and shows what others have committed. -EAGAIN: somebody has it. Nobody
+ * works under a lock without having seen that: on an error it is given up.
+ */
+static int take(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                const struct fsp_lock_request *r)
+{
+	struct fsp_lock_request undo = *r;
+	int err = try_lock(h, ctx, r), undone;
+
+	if (err || r->type == F_UNLCK)
+		return err;
+	err = look_again(h, ctx);
+	if (!err)
+		return 0;
+	undo.type = F_UNLCK;
+	undone = try_lock(h, ctx, &undo);
+	if (undone)
+		fsp_error("inode %llu: a lock stays: %s",
+		          (unsigned long long)h->inode->ino,
+		          strerror(-undone));
+	return err;
 }
 
 static void pages_gone(void *arg)
@@ -136,11 +175,9 @@ static void finish(struct fsp_lock_wait *w, int err)
 static int try_wait(struct fsp_lock_wait *w)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
-	int err;
 
 	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	err = try_lock(w->handle, &ctx, &w->request);
-	return err ? err : look_again(w->handle, &ctx);
+	return take(w->handle, &ctx, &w->request);
 }
 
 /* Takes a waiter out of the list, where `from` says it may be. */
@@ -319,11 +356,9 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
-		err = try_lock(h, ctx, r);
+		err = take(h, ctx, r);
 	if (!err && r->type == F_UNLCK)
 		wake(h->v);
-	else if (!err)
-		err = look_again(h, ctx);
 	/* Waiting is the lock thread's. */
 	if (err == -EAGAIN && r->wait) {
 		err = queue(h->v, wait);

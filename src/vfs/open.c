@@ -91,6 +91,16 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
 }
 
 /*
+ * Made here, and another mount has written it before anybody did here: that is
+ * its content, and what emptied it came before. Attributes that wait for a
+ * commit need one.
+ */
+static bool takes_first_locked(const struct file *f, const struct fsp_entry *e)
+{
+	return f->untouched && !f->busy && !f->mask && e->content.row;
+}
+
+/*
  * A clean file takes the version that is live now; a dirty one goes on with
  * what it has. false: the file has changed here since `writes` was read, and
  * the entry may be of before that.
@@ -103,10 +113,16 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 
 	*out = (struct fresh){ .keep = true };
 	FSP_GUARD(&f->lock);
-	if (f->dirty)
+	if (f->dirty && !takes_first_locked(f, e)) {
+		out->behind = e->content.row != f->over_row;
 		return true;
+	}
 	if (f->writes != writes)
 		return false;
+	if (f->dirty) {
+		f->dirty = f->untouched = false;
+		merge_reset_locked(f);
+	}
 	old_size = f->size;
 	/* Whoever asked before must not take it back. */
 	if (e->content.row != f->base.row ||
@@ -285,13 +301,16 @@ static void pages_unknown(struct fsp_handle *h)
 
 static int truncate_on_open(struct fsp_handle *h)
 {
+	bool untouched;
 	int err;
 
 	pages_unknown(h);
 	FSP_GUARD(&h->file->lock);
 	file_wait_locked(h->file);
+	untouched = h->file->untouched;
 	/* Of an empty file only the times change. */
 	err = file_truncate_locked(h->file, 0);
+	h->file->untouched = untouched;
 	if (!err)
 		pages_resized(h->v, h->file, 0);
 	return err;
@@ -377,7 +396,7 @@ static int open_created(struct fsp_vfs *v, struct inode *i, int flags,
 		return err;
 	fsp_lock(&f->lock);
 	f->pending = true;
-	f->dirty = true;
+	f->dirty = f->untouched = true;
 	f->writes++;
 	if (flags & O_TRUNC)
 		f->base_limit = 0;

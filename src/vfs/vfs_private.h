@@ -93,6 +93,7 @@ struct file {
 	bool busy;                      /* a commit reads it: nobody writes */
 	bool dirty;                     /* differs from the live row */
 	bool pending;                   /* the name has never had a content */
+	bool untouched;                 /* dirty only because it was made here */
 	int failed;                     /* -errno of the last commit, until an
 	                                   fsync succeeds */
 	int torn;                       /* -errno of a write that failed: what
@@ -287,6 +288,8 @@ uint64_t content_tag(const struct fsp_content *c);
 struct fresh {
 	bool keep;              /* the kernel's pages still hold */
 	bool stale;             /* its attributes do not, and it is to be told */
+	bool behind;            /* another version is live than the one that
+	                           was written over here */
 };
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);

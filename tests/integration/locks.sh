@@ -51,6 +51,74 @@ for m in "$A" "$B" "$A" "$B"; do php "$WORK/count.php" "$m/x/y/z/count" & pids+=
 for p in "${pids[@]}"; do wait "$p" || fail "a counter failed"; done
 equal 160 "$(cat "$A/x/y/z/count")" "the counter"
 
+step "a lock shows what others have committed, whatever the file was here before"
+cat >"$WORK/shows.py" <<'PY'
+import fcntl, os, sys
+a, b = sys.argv[1:]
+
+def there(name, data, flags=os.O_WRONLY | os.O_CREAT):
+    """Written and closed on the other mount."""
+    fd = os.open(f"{b}/{name}", flags)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.write(fd, data)
+    os.close(fd)
+
+def expect(what, want, fd):
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    got = os.pread(fd, 100, 0)
+    size = os.fstat(fd).st_size
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    if got != want or size != len(want):
+        sys.exit(f"{what}: {got!r} of {size} bytes, not {want!r}")
+
+# Made here, written there: what is there is the content, not nothing.
+fd = os.open(f"{a}/made", os.O_RDWR | os.O_CREAT)
+there("made", b"17")
+expect("made here", b"17", fd)
+os.pwrite(fd, b"18", 0)
+os.close(fd)
+assert open(f"{b}/made", "rb").read() == b"18"
+
+fd = os.open(f"{a}/emptied", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+more = os.open(f"{a}/emptied", os.O_RDWR | os.O_TRUNC)
+there("emptied", b"17")
+expect("made and emptied here", b"17", fd)
+os.close(fd)
+os.close(more)
+assert open(f"{b}/emptied", "rb").read() == b"17"
+
+# So does an open, without a lock.
+fd = os.open(f"{a}/opened", os.O_RDWR | os.O_CREAT)
+there("opened", b"seen")
+assert open(f"{a}/opened", "rb").read() == b"seen"
+os.close(fd)
+assert open(f"{b}/opened", "rb").read() == b"seen"
+
+# Changed in mode meanwhile: both stay.
+fd = os.open(f"{a}/mode", os.O_RDWR | os.O_CREAT, 0o644)
+os.fchmod(fd, 0o640)
+there("mode", b"17")
+expect("made here, with a mode", b"17", fd)
+os.close(fd)
+assert os.stat(f"{b}/mode").st_mode & 0o777 == 0o640
+
+# Emptied here after that: the emptying counts.
+fd = os.open(f"{a}/cut", os.O_RDWR | os.O_CREAT)
+there("cut", b"17")
+os.ftruncate(fd, 0)
+expect("cut here", b"", fd)
+os.close(fd)
+
+# Written here without a lock: over what is there.
+there("both", b"0123456789")
+fd = os.open(f"{a}/both", os.O_RDWR)
+os.pwrite(fd, b"ab", 2)
+there("both", b"xyz")
+expect("written on both", b"xyab456789", fd)
+os.close(fd)
+PY
+python3 "$WORK/shows.py" "$A/x/y/z" "$B/x/y/z" || fail "a lock that shows what was before"
+
 step "a lock on one mount is seen on the other, waited for, and interruptible"
 mkfifo "$WORK/hold"
 flock "$A/$F" -c "echo locked >$WORK/held; cat $WORK/hold" &

@@ -124,12 +124,19 @@ fs_start() { # fs_start NAME SOURCE MOUNTPOINT [OPTION...]
 mounted() { ls "$1" >/dev/null 2>&1 && grep -qF " $1 " /proc/self/mountinfo; }
 fs_ready() { mounted "$2" || gone "$1"; }
 
+# Programs that look at all mounts of the machine (Galera's rsync transfer runs
+# lsof) hold each for a moment, so busy is a fault only when it lasts.
 unmount() { # unmount MOUNTPOINT
-	if [ "$(id -u)" = 0 ]; then
-		umount "$1"
-	else
-		fusermount3 -u "$1"
-	fi
+	local umount=(umount) left=50
+	[ "$(id -u)" = 0 ] || umount=(fusermount3 -u)
+	until "${umount[@]}" "$1" 2>"$WORK/umount.err"; do
+		left=$((left - 1))
+		if [ "$left" = 0 ] || ! grep -q busy "$WORK/umount.err"; then
+			cat "$WORK/umount.err" >&2
+			return 1
+		fi
+		sleep 0.1
+	done
 }
 
 fs_stop() { # fs_stop NAME
