@@ -109,6 +109,11 @@ struct fsp_commit {
 	const struct fsp_object *object;
 	int64_t collapse_row;           /* 0, or what the same open file has
 	                                   committed before: see thin_ns */
+	/*
+	 * started_us of the owner's lease under which locks were held while
+	 * this was written; 0: none was. -ENOLCK when that lease is lost.
+	 */
+	int64_t fence;
 	uint32_t mask;                  /* attributes to set as well */
 	struct fsp_attr attr;           /* mtime_ns always counts */
 };
@@ -150,10 +155,15 @@ struct fsp_account {
 
 struct fsp_mountinfo {
 	const char *id, *host, *path;
-	int64_t pid, started_us;
+	int64_t pid, started_us;        /* started_us also names its lease: a
+	                                   new one after the loss of one */
 	bool read_only;
 	const char *spool;              /* whose lock says that it lives; ""
 	                                   where that is not known */
+	int64_t lease_us;               /* until when its locks are its own, by
+	                                   the database's clock; or: */
+#define FSP_LEASE_TAKEN 0               /* they were taken from it */
+#define FSP_LEASE_NONE (-1)             /* it has had none */
 };
 
 /* What another mount, PHP or somebody's SQL has changed. */
@@ -328,6 +338,20 @@ struct fsp_meta_ops {
 	/* Also removes the pending names and the locks that the mount left. */
 	int (*mount_remove)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                    const char *id);
+	/*
+	 * The mount's locks are its own for lease_ns from now. -ENOLCK: they
+	 * were taken from it, or it was removed; it goes on by mount_add() with
+	 * another started_us.
+	 */
+	int (*lease_renew)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                   const char *mount, int64_t started_us,
+	                   int64_t lease_ns);
+	/*
+	 * Removes all locks of a mount whose lease has ended. -EAGAIN: it has
+	 * not, or is another one than the caller saw.
+	 */
+	int (*lease_revoke)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                    const char *mount, int64_t lease_us);
 	/*
 	 * What others have changed since the last call with this feed (*feed
 	 * NULL: begins one, and everything may have changed). Each change is

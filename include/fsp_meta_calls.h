@@ -82,6 +82,11 @@ FSP_META_CALL(info_set, (FSP_META_ARGS, const char *name, const char *value),
               name, value)
 FSP_META_CALL(mount_add, (FSP_META_ARGS, const struct fsp_mountinfo *i), i)
 FSP_META_CALL(mount_remove, (FSP_META_ARGS, const char *id), id)
+FSP_META_CALL(lease_renew, (FSP_META_ARGS, const char *mount,
+                            int64_t started_us, int64_t lease_ns),
+              mount, started_us, lease_ns)
+FSP_META_CALL(lease_revoke, (FSP_META_ARGS, const char *mount,
+                             int64_t lease_us), mount, lease_us)
 FSP_META_CALL(mount_each, (FSP_META_ARGS,
                            int (*each)(void *arg,
                                        const struct fsp_mountinfo *i),

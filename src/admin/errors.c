@@ -35,6 +35,9 @@ static const struct {
 	{ ENOMEM, "out of memory; free some and try again" },
 	{ EPROTO, "the store was written by a newer version of this program; "
 	          "upgrade the program" },
+	{ ENOLCK, "the lock under which it was written was lost, since the "
+	          "database could not be reached for longer than mount.lease; "
+	          "read the file again and repeat the change" },
 	{ EAGAIN, "it was changed at the same time; try again" },
 	{ ESTALE, "it was removed or replaced at the same time; try again" },
 	{ EBUSY, "it is in use; try again later" },

@@ -296,6 +296,12 @@ const struct fsp_param fsp_params[] = {
 	        "How many calls are served at once."),
 	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,
 	         "How long one call may take before it returns an error."),
+	DURATION("mount", "lease", "30s", 2 * MS_SECOND, MS_HOUR,
+	         "How long the locks of this mount stay its own when it has no "
+	         "contact to the database. After that others may have them, "
+	         "and what was written under one cannot be committed any more. "
+	         "A dead host's locks are free after this time and a half. It "
+	         "should be the same on all hosts."),
 	INTEGER("mount", "rename_max_rows", "100000", 1, 100000000, "rows",
 	        "How many rows the rename of a directory may touch. A larger one "
 	        "fails with EXDEV before anything is changed, and mv copies "

@@ -166,8 +166,13 @@ static int commit(struct txn *t, void *arg)
 	struct commit *a = arg;
 	struct ents names ENTS = { .n = 0 };
 	struct ent *at;
-	int err = sql_resolve_all(t, &a->c->ref, &names);
+	int err;
 
+	if (a->c->fence)
+		sql_want(t, a->c->owner);
+	err = sql_resolve_all(t, &a->c->ref, &names);
+	if (!err && a->c->fence)
+		err = sql_lease_holds(t, a->c->owner, a->c->fence);
 	if (err)
 		return err;
 	if (!sql_is_file(&names.v[0]))

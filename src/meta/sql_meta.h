@@ -616,6 +616,12 @@ int sql_changes(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 struct fsp_feed **feed, fsp_meta_change each, void *arg);
 int sql_changes_purge(struct fsp_meta *m, const struct fsp_ctx *ctx,
                       struct fsp_feed *f);
+int sql_lease_renew(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                    const char *mount, int64_t started_us, int64_t lease_ns);
+int sql_lease_revoke(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     const char *mount, int64_t lease_us);
+/* -ENOLCK when not. The mount's shard, sql_want(mount), is claimed. */
+int sql_lease_holds(struct txn *t, const char *mount, int64_t started_us);
 int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    int (*each)(void *arg, const struct fsp_mountinfo *i),
                    void *arg);

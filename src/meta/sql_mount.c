@@ -7,8 +7,10 @@
 static int add(struct txn *t, void *arg)
 {
 	const struct fsp_mountinfo *i = arg;
-	int err = sql_claim_ino(t, 0);
+	int err;
 
+	sql_want(t, i->id);
+	err = sql_claim_ino(t, 0);
 	return err ? err : sql_run(t, "REPLACE INTO {mount} (id, host, pid, path,"
 	               " started_us, read_only, spool)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "ttitiit", i->id,
@@ -23,7 +25,9 @@ int sql_mount_add(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 	if (!i->id || !*i->id || !i->host || !i->path)
 		return -EINVAL;
-	if (strlen(i->id) <= FSP_MOUNT_ID)
+	/* Again: after a lost lease, while others read it. */
+	if (strlen(i->id) <= FSP_MOUNT_ID &&
+	    strcmp(((struct sql_meta *)m)->origin, i->id) != 0)
 		strcpy(((struct sql_meta *)m)->origin, i->id);
 	return sql_txn(m, ctx, SQL_WRITE, add, &copy);
 }
@@ -48,8 +52,10 @@ static int forget(struct txn *t, void *arg)
 	const char *id = arg;
 	struct ents names ENTS = { .n = 0 };
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = sql_claim_ino(t, 0);
+	int err;
 
+	sql_want(t, id);
+	err = sql_claim_ino(t, 0);
 	if (err)
 		return err;
 	err = sql_start(t, &s, NAMES_SQL("n.owner = ? AND n.live = 1 AND"
@@ -126,6 +132,7 @@ static int add_mount(struct mounts *l, struct sqlstmt *s)
 		.pid = sql_int_or(s, 2, 0),
 		.started_us = sql_int_or(s, 4, 0),
 		.read_only = sql_int_or(s, 5, 0) != 0,
+		.lease_us = sql_int_or(s, 7, FSP_LEASE_NONE),
 	};
 	return i->id && i->host && i->path && i->spool ? 0 : -ENOMEM;
 }
@@ -138,7 +145,8 @@ static int read_mounts(struct txn *t, void *arg)
 
 	mounts_free(l);
 	err = sql_start(t, &s, "SELECT m.id, m.host, m.pid, m.path,"
-	                " m.started_us, m.read_only, m.spool FROM {mount} m"
+	                " m.started_us, m.read_only, m.spool,"
+	                " m.lease_us FROM {mount} m"
 	                " ORDER BY m.started_us, m.id", "");
 	if (err)
 		return err;

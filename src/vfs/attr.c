@@ -165,8 +165,10 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 static int truncate_handle(struct fsp_handle *h, uint64_t size)
 {
-	int err;
+	int err = lease_fence(h);
 
+	if (err)
+		return err;
 	FSP_GUARD(&h->file->lock);
 	file_wait_locked(h->file);
 	err = file_truncate_locked(h->file, size);

@@ -114,6 +114,7 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.base_row = f->over_row;
 	c.collapse_row = f->session_row;
 	c.require_base = o && f->base_limit != 0;
+	c.fence = f->fence;
 	fsp_unlock(&f->lock);
 	c.ref.ino = i->ino;
 	c.ref.path = path;
@@ -153,6 +154,7 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
 		fsp_steal(f->digest) : NULL;
 	f->dirty = f->untouched = false;
+	f->fence = 0;
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	file_set_base_locked(f, &e->content);
@@ -297,6 +299,7 @@ static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	f->dirty = f->untouched = false;
 	f->writes++;
 	f->torn = f->failed;
+	f->fence = 0;
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);

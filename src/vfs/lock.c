@@ -39,7 +39,10 @@ static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
 struct liveness {
 	const char *id;
 	char host[256];
+	struct fsp_vfs *v;
 	bool dead;
+	bool overdue;
+	int64_t lease_us;
 };
 
 static int judge(void *arg, const struct fsp_mountinfo *i)
@@ -48,28 +51,80 @@ static int judge(void *arg, const struct fsp_mountinfo *i)
 
 	if (strcmp(i->id, l->id) != 0)
 		return 0;
-	/* Of another host only its own word counts. */
+	/* Of another host only its lease tells. */
 	l->dead = strcmp(i->host, l->host) == 0 &&
 		!fsp_spool_alive(i->spool, i->id);
+	l->overdue = !l->dead && lease_overdue(l->v, i);
+	l->lease_us = i->lease_us;
 	return 1;
 }
 
-/* What a mount held that has died is nobody's: its spool is not locked. */
+/* Its locks are taken from a mount that has not been heard of for too long. */
+static bool take_locks(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   const char *mount, int64_t lease_us)
+{
+	int err = fsp_meta_lease_revoke(v->store->meta, ctx, mount, lease_us);
+
+	if (!err)
+		fsp_warn("mount %s has not renewed its lease: its locks are "
+		         "free", mount);
+	else if (err != -EAGAIN)
+		fsp_warn("the locks of mount %s, which does not renew its "
+		         "lease, stay: %s", mount, strerror(-err));
+	return !err;
+}
+
+/* What a mount held that has died is nobody's: its spool is not locked, or its
+ * lease has ended. */
 static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        const char *mount)
 {
-	struct liveness l = { .id = mount };
+	struct liveness l = { .id = mount, .v = v };
 	int err;
 
 	if (strcmp(mount, v->id) == 0 ||
 	    gethostname(l.host, sizeof(l.host) - 1))
 		return false;
-	if (fsp_meta_mount_each(v->store->meta, ctx, judge, &l) != 1 || !l.dead)
+	if (fsp_meta_mount_each(v->store->meta, ctx, judge, &l) != 1)
+		return false;
+	if (l.overdue)
+		return take_locks(v, ctx, mount, l.lease_us);
+	if (!l.dead)
 		return false;
 	err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
 	if (err)
 		fsp_warn("a dead mount's locks stay: %s", strerror(-err));
 	return !err;
+}
+
+/* It has nothing any more that the end of this handle could give up. */
+static void forget_owner(struct fsp_handle *h, uint64_t owner)
+{
+	FSP_GUARD(&h->file->lock);
+	for (size_t n = 0; n < h->n_owners; n++)
+		if (h->owners[n] == owner)
+			h->owners[n--] = h->owners[--h->n_owners];
+}
+
+/* A part of what an owner has may be given up: the rest counts as locked. */
+static void leased(struct fsp_handle *h, const struct fsp_lock_request *r,
+                   int64_t lease)
+{
+	bool none;
+
+	if (r->type != F_UNLCK) {
+		lease_took(h, lease);
+		return;
+	}
+	if (r->kind == FSP_LOCK_POSIX && !r->start && r->end == INT64_MAX)
+		forget_owner(h, r->owner);
+	fsp_lock(&h->file->lock);
+	if (r->kind == FSP_LOCK_FLOCK)
+		h->flocked = false;
+	none = !h->flocked && !h->n_owners;
+	fsp_unlock(&h->file->lock);
+	if (none)
+		lease_gave(h);
 }
 
 /* Once; -EAGAIN: somebody has it. */
@@ -78,12 +133,21 @@ static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 {
 	struct fsp_vfs *v = h->v;
 	struct fsp_flock l, conflict;
-	int err;
+	int64_t lease = 0;
+	int err = 0;
 
 	fill(h, r, &l);
+	if (r->type != F_UNLCK)
+		err = lease_ensure(h, ctx, r->kind, &lease);
+	if (err)
+		return err;
 	err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
 	if (err == -EAGAIN && clear_dead(v, ctx, conflict.mount))
 		err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
+	if (err == -EHOSTDOWN || err == -ETIMEDOUT)
+		lease_trouble(v);
+	if (!err)
+		leased(h, r, lease);
 	return err;
 }
 
@@ -323,15 +387,6 @@ static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 	return 0;
 }
 
-/* It has nothing any more that the end of this handle could give up. */
-static void forget_owner(struct fsp_handle *h, uint64_t owner)
-{
-	FSP_GUARD(&h->file->lock);
-	for (size_t n = 0; n < h->n_owners; n++)
-		if (h->owners[n] == owner)
-			h->owners[n--] = h->owners[--h->n_owners];
-}
-
 void handle_unlock(struct fsp_handle *h)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
@@ -340,6 +395,7 @@ void handle_unlock(struct fsp_handle *h)
 	while (h->n_owners)
 		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[0]);
 	fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_FLOCK, h->id);
+	lease_gave(h);
 }
 
 void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,

@@ -523,9 +523,14 @@ ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
                       const void *buf, size_t len, uint64_t off, bool append)
 {
+	int err;
+
 	(void)ctx;      /* the spool is local and waits for nothing */
 	if (!writable(h->flags))
 		return -EBADF;
+	err = lease_fence(h);
+	if (err)
+		return err;
 	pages_unknown(h);
 	return file_write(h->v, h->inode, h->file, buf, len, off, append);
 }
@@ -533,9 +538,13 @@ ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
 int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len)
 {
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	int err;
 
 	if (!writable(h->flags))
 		return -EBADF;
+	err = lease_fence(h);
+	if (err)
+		return err;
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
 	case 0:
 		/* Nothing can be reserved in an object store. */

@@ -80,21 +80,27 @@ static int open_dirs(struct fsp_vfs *v, char **error)
 	return err ? fail(error, err, "cache", cache) : 0;
 }
 
-static int add_mount(struct fsp_vfs *v, char **error)
+int mount_register(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   int64_t lease)
 {
-	struct fsp_ctx ctx = fsp_ctx_background();
 	char host[256] = "";
 	struct fsp_mountinfo info = {
 		.id = v->id, .host = host, .path = v->options.mountpoint,
-		.spool = v->spool_dir,
-		.pid = getpid(), .started_us = v->started_us,
+		.spool = v->spool_dir, .pid = getpid(), .started_us = lease,
 	};
+
+	gethostname(host, sizeof(host) - 1);
+	return fsp_meta_mount_add(v->store->meta, ctx, &info);
+}
+
+static int add_mount(struct fsp_vfs *v, char **error)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
 	int err;
 
 	if (v->store->read_only)
 		return 0;
-	gethostname(host, sizeof(host) - 1);
-	err = fsp_meta_mount_add(v->store->meta, &ctx, &info);
+	err = mount_register(v, &ctx, lease_now(v));
 	return err ? fail(error, err, "cannot register the mount of",
 	                  v->options.mountpoint) : 0;
 }
@@ -109,6 +115,7 @@ static void random_id(char out[FSP_MOUNT_ID + 1])
 
 static void vfs_free(struct fsp_vfs *v)
 {
+	lease_end(v);
 	retry_end(v);
 	fsp_cond_destroy(&v->feed_wake);
 	fsp_mutex_destroy(&v->feed_lock);
@@ -143,6 +150,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	err = inode_table_init(v);
 	if (!err)
 		err = retry_init(v);
+	if (!err)
+		err = lease_init(v);
 	if (!err)
 		err = pages_init(v);
 	if (!err)
@@ -185,6 +194,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 		file_settle(v, i);
 		inode_unref(v, i);
 	}
+	lease_stop(v);
 	if (!v->store->read_only) {
 		err = fsp_meta_mount_remove(v->store->meta, &ctx, v->id);
 		if (err)

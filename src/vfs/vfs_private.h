@@ -116,6 +116,8 @@ struct file {
 	struct fsp_attr attr;
 	int64_t mtime_ns;
 	bool posix_locked;              /* fcntl locks were taken here */
+	int64_t fence;                  /* the lease under which some of what is
+	                                   dirty was written; 0: under none */
 	uint64_t writes;                /* changes so far, to see new ones */
 };
 
@@ -128,6 +130,7 @@ struct fsp_handle {
 	bool commits;                   /* its close does: it writes, or it
 	                                   made or emptied the file */
 	bool flocked;                   /* a flock was taken with it */
+	_Atomic int64_t lease;          /* under which it has locks; 0: none */
 	uint64_t *owners;               /* of fcntl locks taken through it */
 	size_t n_owners;
 };
@@ -161,6 +164,8 @@ struct fsp_vfs {
 	pthread_t lock_thread;
 	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
+
+	struct lease *leases;           /* of the locks */
 
 	struct fsp_cond stales_wake;    /* with lock */
 	struct fsp_cond stales_done;    /* with lock: an entry was served */
@@ -331,6 +336,31 @@ void pages_refresh(struct fsp_vfs *v, struct inode *i, struct file *f);
 void handle_unlock(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
+
+/*
+ * lease.c: the locks of a mount are its own while its lease is renewed.
+ * DESIGN.md, "Leases".
+ */
+int lease_init(struct fsp_vfs *v);
+void lease_stop(struct fsp_vfs *v);     /* it is not renewed any more */
+void lease_end(struct fsp_vfs *v);
+/* The present one's name: fsp_mountinfo.started_us. */
+int64_t lease_now(struct fsp_vfs *v);
+/* Before a lock is asked for: the lease lasts, under *lease. -ENOLCK: others of
+ * this handle's locks are lost. */
+int lease_ensure(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                 enum fsp_lock_kind kind, int64_t *lease);
+void lease_took(struct fsp_handle *h, int64_t lease);
+void lease_gave(struct fsp_handle *h);  /* it has no locks any more */
+/* Before content is changed: -ENOLCK when the handle's locks are lost. */
+int lease_fence(struct fsp_handle *h);
+/* The database did not answer: nobody could renew. */
+void lease_trouble(struct fsp_vfs *v);
+/* Has a mount been seen with this lease for too long? */
+bool lease_overdue(struct fsp_vfs *v, const struct fsp_mountinfo *i);
+/* vfs.c: tells the others of this mount, whose lease has that name. */
+int mount_register(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   int64_t lease);
 
 /*
  * retry.c: an open that was answered with -ESTALE is tried once more by the

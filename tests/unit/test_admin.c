@@ -1134,11 +1134,11 @@ static void test_status(void **state)
 	(void)state;
 	gethostname(host, sizeof(host) - 1);
 	fake.mounts[0] = (struct fsp_mountinfo){ "aa", host, "/mnt/a", 11,
-	                                         T2015 * SEC, false, "" };
+	                                         T2015 * SEC, false, "", 0 };
 	fake.mounts[1] = (struct fsp_mountinfo){ "bb", host, "/mnt/b", 12,
-	                                         T2015 * SEC, true, "" };
+	                                         T2015 * SEC, true, "", 0 };
 	fake.mounts[2] = (struct fsp_mountinfo){ "cc", "no.such.host", "/mnt/c",
-	                                         13, T2015 * SEC, false, "" };
+	                                         13, T2015 * SEC, false, "", 0 };
 	fake.n_mounts = 3;
 	assert_int_equal(fsp_spool_open(spool, "aa", &alive), 0);
 	assert_int_equal(fsp_mkdirs(kept, 0700), 0);

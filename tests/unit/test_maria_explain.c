@@ -565,6 +565,10 @@ static void test_rest(void **state)
 	assert_int_equal(fsp_meta_lock_get(f->m, &f->ctx, &l, &c), 0);
 	l.type = F_UNLCK;
 	assert_int_equal(fsp_meta_lock_set(f->m, &f->ctx, &l, &c), 0);
+	assert_int_equal(fsp_meta_lease_renew(f->m, &f->ctx, l.mount, 1,
+	                                      -FSP_NS_PER_SEC), 0);
+	assert_int_equal(fsp_meta_lease_revoke(f->m, &f->ctx, l.mount,
+		fx_number(f, "SELECT lease_us FROM fsp_mount")), 0);
 	explain("locks");
 	assert_int_equal(fsp_meta_object_put(f->m, &f->ctx, &o), 0);
 	assert_int_equal(fsp_meta_object_get(f->m, &f->ctx, o.key, &o), 0);

@@ -881,8 +881,10 @@ static int count_mounts(void *arg, const struct fsp_mountinfo *i)
 static void test_mounts(void **state)
 {
 	struct fx *f = *state;
-	struct fsp_mountinfo a = { "mount1", "h", "/mnt", 1, 2, false, "" };
-	struct fsp_mountinfo b = { "m2", "h", "/mnt2", 1, 2, true, "" };
+	struct fsp_mountinfo a = { "mount1", "h", "/mnt", 1, 2, false, "",
+	                           0 };
+	struct fsp_mountinfo b = { "m2", "h", "/mnt2", 1, 2, true, "",
+	                           0 };
 	struct fsp_entry e, d;
 	int n = 0;
 
