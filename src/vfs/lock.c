@@ -312,8 +312,10 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 {
 	int err = 0;
 
-	*wait = (struct fsp_lock_wait){ .handle = h, .request = *r,
-	                                .done = done, .arg = arg };
+	wait->handle = h;
+	wait->request = *r;
+	wait->done = done;
+	wait->arg = arg;
 	if (r->type != F_WRLCK)
 		commit_before(h, ctx);
 	if (r->type != F_UNLCK)
