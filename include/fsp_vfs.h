@@ -113,7 +113,8 @@ int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx);
  * A lock that has to be waited for holds no thread: done() is called once,
  * from any thread, maybe before this returns. fsp_vfs_lock_cancel() ends the
  * wait with -EINTR, also one that begins only after it; *wait is all zero at
- * first, and valid until done() was called.
+ * first, and valid until done() was called. Owners of fcntl locks of this mount
+ * that wait for each other: -EDEADLK to the last of them.
  */
 struct fsp_lock_wait;
 struct fsp_lock_request {
@@ -145,6 +146,7 @@ struct fsp_lock_wait {
 	void (*done)(void *arg, int err);
 	void *arg;
 	struct fsp_pages_wait pages;
+	uint64_t blocker;               /* owner here who is in the way, or 0 */
 	bool cancelled;
 };
 

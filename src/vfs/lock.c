@@ -17,6 +17,7 @@
 /* How often another mount's lock is asked for: at first, and at the most. */
 #define POLL_MIN_NS (2 * 1000 * 1000LL)
 #define POLL_MAX_NS (100 * 1000 * 1000LL)
+#define CHAIN_MAX 100   /* owners that wait for each other, in a deadlock */
 
 static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
                  struct fsp_flock *l)
@@ -72,9 +73,9 @@ static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	return !err;
 }
 
-/* Once; -EAGAIN: somebody has it. */
+/* Once; -EAGAIN: *blocker has it, 0 for another mount's. */
 static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                    const struct fsp_lock_request *r)
+                    const struct fsp_lock_request *r, uint64_t *blocker)
 {
 	struct fsp_vfs *v = h->v;
 	struct fsp_flock l, conflict;
@@ -84,7 +85,32 @@ static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
 	if (err == -EAGAIN && clear_dead(v, ctx, conflict.mount))
 		err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
+	*blocker = err == -EAGAIN && strcmp(conflict.mount, v->id) == 0 ?
+		conflict.owner : 0;
 	return err;
+}
+
+/*
+ * Does whoever is in the way of w wait for w's owner, through others perhaps?
+ * Only waits of this mount are known, and as in the kernel flock has none.
+ */
+static bool is_deadlock_locked(struct fsp_vfs *v, const struct fsp_lock_wait *w)
+{
+	uint64_t owner = w->blocker;
+	unsigned steps = 0;
+
+	fsp_assert_held(&v->lock_lock);
+	if (w->request.kind != FSP_LOCK_POSIX)
+		return false;
+	while (owner && owner != w->request.owner && steps++ < CHAIN_MAX) {
+		const struct fsp_lock_wait *p = v->waits;
+
+		while (p && (p->request.kind != FSP_LOCK_POSIX ||
+		             p->request.owner != owner))
+			p = p->next;
+		owner = p ? p->blocker : 0;
+	}
+	return owner && owner == w->request.owner;
 }
 
 static void wake(struct fsp_vfs *v)
@@ -139,7 +165,7 @@ static int try_wait(struct fsp_lock_wait *w)
 	int err;
 
 	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	err = try_lock(w->handle, &ctx, &w->request);
+	err = try_lock(w->handle, &ctx, &w->request, &w->blocker);
 	return err ? err : look_again(w->handle, &ctx);
 }
 
@@ -183,6 +209,8 @@ static unsigned serve_round(struct fsp_vfs *v)
 		fsp_unlock(&v->lock_lock);
 		err = cancelled ? -EINTR : try_wait(w);
 		fsp_lock(&v->lock_lock);
+		if (err == -EAGAIN && is_deadlock_locked(v, w))
+			err = -EDEADLK;
 		if (err == -EAGAIN) {
 			put_back(v, w, skip++);
 			continue;
@@ -244,6 +272,8 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 	int err;
 
 	FSP_GUARD(&v->lock_lock);
+	if (is_deadlock_locked(v, w))
+		return -EDEADLK;
 	err = wake_thread_locked(v);
 	if (!err)
 		put_back(v, w, SIZE_MAX);
@@ -321,7 +351,7 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
-		err = try_lock(h, ctx, r);
+		err = try_lock(h, ctx, r, &wait->blocker);
 	if (!err && r->type == F_UNLCK)
 		wake(h->v);
 	else if (!err)
@@ -370,6 +400,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 {
 	struct fsp_lock_request all = { .kind = kind, .owner = owner,
 	                                .type = F_UNLCK, .end = INT64_MAX };
+	uint64_t blocker;
 	bool locked;
 	int err;
 
@@ -378,7 +409,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	fsp_unlock(&h->file->lock);
 	if (!locked)
 		return;
-	err = try_lock(h, ctx, &all);
+	err = try_lock(h, ctx, &all, &blocker);
 	if (kind == FSP_LOCK_POSIX)
 		forget_owner(h, owner);
 	if (err)

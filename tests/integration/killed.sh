@@ -83,6 +83,7 @@ for _ in range(8):
 n = len(rang)
 os.fsync(fd)                            # raises where the call fails
 os.close(fd)
+signal.setitimer(signal.ITIMER_REAL, 0)
 assert len(rang) > n, "no signal came"
 PY
 python3 "$WORK/alarm.py" "$A/x/y/z/alarm" || fail "an alarm ended it"
