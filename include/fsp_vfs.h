@@ -112,7 +112,9 @@ int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx);
  *
  * A lock that has to be waited for holds no thread: done() is called once,
  * from any thread, maybe before this returns. fsp_vfs_lock_cancel() ends the
- * wait with -EINTR; *wait is valid until done() was called.
+ * wait with -EINTR, also one that begins only after it; *wait is all zero at
+ * first, and valid until done() was called. Owners of fcntl locks of this mount
+ * that wait for each other: -EDEADLK to the last of them.
  */
 struct fsp_lock_wait;
 struct fsp_lock_request {
@@ -144,6 +146,7 @@ struct fsp_lock_wait {
 	void (*done)(void *arg, int err);
 	void *arg;
 	struct fsp_pages_wait pages;
+	uint64_t blocker;               /* owner here who is in the way, or 0 */
 	bool cancelled;
 };
 
@@ -158,7 +161,9 @@ int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
                      const char *name, const void *value, size_t len,
                      int flags);
 
-/* The last descriptor is gone; ends the handle. */
+/* One more fsp_vfs_release() will come, from a call on the handle. */
+void fsp_vfs_hold(struct fsp_handle *h);
+/* The last descriptor is gone; the last of all releases ends the handle. */
 void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx);
 /*
  * Makes the target share the source's stored content; -EOPNOTSUPP where bytes

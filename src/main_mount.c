@@ -340,6 +340,18 @@ static int serve(struct args *a, struct fsp_store *s, struct fsp_fuse *f)
 	return err ? 1 : 0;
 }
 
+/*
+ * A second mount of a store over its own would hide nothing but the first one's
+ * open files; mount -a, run again, is not to pile them up.
+ */
+static bool is_mounted(const char *mountpoint, const char *source)
+{
+	FSP_FREE char *at = NULL, *what = NULL;
+
+	return fsp_mounts_find(mountpoint, &what, &at, NULL) == 0 &&
+	       strcmp(at, mountpoint) == 0 && strcmp(what, source) == 0;
+}
+
 /* What mountinfo shows: where filespacectl finds the store again. */
 static char *source_name(const struct args *a, const struct fsp_config *c)
 {
@@ -386,9 +398,16 @@ static int mount_store(struct args *a, struct fsp_store *s)
 		.arg = a,
 	};
 	struct fsp_fuse *f;
-	int err = source ? fsp_fuse_mount(&o, &f, &error) : -ENOMEM;
+	int err = source ? 0 : -ENOMEM;
 	int rc;
 
+	if (!err && is_mounted(a->mountpoint, source)) {
+		err = -EBUSY;
+		error = fsp_strf("%s is mounted on %s already", source,
+		                 a->mountpoint);
+	}
+	if (!err)
+		err = fsp_fuse_mount(&o, &f, &error);
 	if (err)
 		return say(error, err);
 	rc = serve(a, s, f);

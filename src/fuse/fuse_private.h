@@ -6,9 +6,39 @@
 
 #include "fsp_ctx.h"
 #include "fsp_fuse.h"
+#include "fsp_lock.h"
 #include "fsp_vfs.h"
 
+/* calls.c: the requests that are being served. */
+struct fuse_calls {
+	struct fsp_mutex lock;
+	struct fsp_cond wake;
+	struct fuse_call *first;
+	_Atomic(uint64_t) ids;
+	pthread_t thread;
+	bool asleep, stop;
+};
+
+/* One of them, in the memory of who serves it; all zero before it begins. */
+struct fuse_call {
+	struct fuse_call *next, **link;
+	struct fuse_calls *calls;
+	fuse_req_t req;
+	struct fsp_ctx ctx;
+	struct fsp_handle *handle;      /* held, or NULL */
+	uint64_t id;
+	int64_t began_ns, look_ns;
+	atomic_bool killed;             /* the caller was */
+	bool goes_on;                   /* though the caller was killed */
+	bool answered;                  /* under calls->lock */
+	bool any_signal;                /* on_killed() at any signal */
+	/* Told that it was killed, under calls->lock; may be NULL. */
+	void (*on_killed)(void *arg);
+	void *arg;
+};
+
 struct fsp_fuse {
+	struct fuse_calls calls;
 	struct fsp_fuse_options o;
 	struct fuse_session *se;
 	struct fsp_vfs *vfs;
@@ -24,6 +54,26 @@ static inline struct fsp_fuse *fuse_of(fuse_req_t req)
 
 /* Who asks, and until when. */
 struct fsp_ctx fuse_ctx(fuse_req_t req);
+
+int fuse_calls_begin(struct fuse_calls *c);
+void fuse_calls_end(struct fuse_calls *c);
+/*
+ * A request that gives up when its caller is killed; the context lives as long
+ * as the call, which ends with fuse_call_end(), after the answer.
+ */
+struct fsp_ctx *fuse_call_begin(struct fuse_call *call, fuse_req_t req);
+/*
+ * One that goes on then: EINTR may have been the answer, and req be gone, at
+ * any time from here on. h (may be NULL) is held until the end.
+ */
+struct fsp_ctx *fuse_call_begin_on(struct fuse_call *call, fuse_req_t req,
+                                   struct fsp_handle *h);
+bool fuse_call_claim(struct fuse_call *call);   /* may we answer? */
+void fuse_call_err(struct fuse_call *call, int err);    /* where we may */
+void fuse_call_end(struct fuse_call *call);
+
+/* It ends with the function. */
+#define FUSE_CALL __attribute__((cleanup(fuse_call_end)))
 
 void fuse_attr(const struct fsp_fuse *f, const struct fsp_attr *a,
                struct stat *st);

@@ -89,10 +89,11 @@ static void reply_entry(fuse_req_t req, int err, const struct fsp_attr *a)
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fsp_fuse *f = fuse_of(req);
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fuse_entry_param none = { 0 };
 	struct fsp_attr a;
-	int err = fsp_vfs_lookup(f->vfs, &ctx, parent, name, &a);
+	int err = fsp_vfs_lookup(f->vfs, ctx, parent, name, &a);
 
 	if (err == -ENOENT && f->o.negative_ns) {
 		none.entry_timeout = seconds(f->o.negative_ns);
@@ -131,11 +132,12 @@ static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a)
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_attr a;
 
 	(void)fi;
-	reply_attr(req, fsp_vfs_getattr(fuse_of(req)->vfs, &ctx, ino, &a), &a);
+	reply_attr(req, fsp_vfs_getattr(fuse_of(req)->vfs, ctx, ino, &a), &a);
 }
 
 static int64_t from_timespec(const struct timespec *t)
@@ -195,38 +197,55 @@ static int set_owner(const struct fsp_fuse *f, const struct stat *st,
 	return 0;
 }
 
+/*
+ * What umask= does not show stays as it is stored: the kernel clears setuid by
+ * setting the mode that it was shown, and so does chmod g+w.
+ */
+static int keep_masked(const struct fsp_fuse *f, const struct fsp_ctx *ctx,
+                       fuse_ino_t ino, uint32_t *mode)
+{
+	uint32_t hidden = f->o.ids.umask;
+	struct fsp_attr now;
+	int err = fsp_vfs_getattr(f->vfs, ctx, ino, &now);
+
+	if (!err)
+		*mode = (*mode & ~hidden) | (now.mode & hidden);
+	return err;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
                        int to_set, struct fuse_file_info *fi)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
-	struct fsp_handle *h = NULL;
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_fuse *f = fuse_of(req);
+	struct fsp_handle *h = fi ? (struct fsp_handle *)(uintptr_t)fi->fh : NULL;
+	struct fsp_ctx *ctx = fuse_call_begin_on(&call, req, h);
 	struct fsp_attr a = {
 		.mode = st->st_mode & 07777, .uid = st->st_uid,
 		.gid = st->st_gid, .size = (uint64_t)st->st_size,
 	};
 	struct fsp_attr out;
 	uint32_t mask = set_times(st, to_set, &a);
-	int err = set_owner(fuse_of(req), st, to_set, &mask);
+	int err = set_owner(f, st, to_set, &mask);
 
-	if (err) {
-		fuse_reply_err(req, -err);
-		return;
-	}
-	if (fi)
-		h = (struct fsp_handle *)(uintptr_t)fi->fh;
 	if (to_set & FUSE_SET_ATTR_MODE)
 		mask |= FSP_SET_MODE;
 	if (to_set & FUSE_SET_ATTR_SIZE)
 		mask |= FSP_SET_SIZE;
-	err = fsp_vfs_setattr(fuse_of(req)->vfs, &ctx, ino, h, mask, &a, &out);
-	reply_attr(req, err, &out);
+	if (!err && (mask & FSP_SET_MODE) && f->o.ids.umask)
+		err = keep_masked(f, ctx, ino, &a.mode);
+	if (!err)
+		err = fsp_vfs_setattr(f->vfs, ctx, ino, h, mask, &a, &out);
+	if (fuse_call_claim(&call))
+		reply_attr(req, err, &out);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	char *target;
-	int err = fsp_vfs_readlink(fuse_of(req)->vfs, &ctx, ino, &target);
+	int err = fsp_vfs_readlink(fuse_of(req)->vfs, ctx, ino, &target);
 
 	if (err) {
 		fuse_reply_err(req, -err);
@@ -239,9 +258,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
                  uint32_t mode, uint64_t rdev, const char *target)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_attr a;
-	int err = fsp_vfs_make(fuse_of(req)->vfs, &ctx, parent, name, mode, rdev,
+	int err = fsp_vfs_make(fuse_of(req)->vfs, ctx, parent, name, mode, rdev,
 	                       target, &a);
 
 	reply_entry(req, err, &a);
@@ -268,26 +288,29 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
                     const char *name)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_attr a;
-	int err = fsp_vfs_link(fuse_of(req)->vfs, &ctx, ino, parent, name, &a);
+	int err = fsp_vfs_link(fuse_of(req)->vfs, ctx, ino, parent, name, &a);
 
 	reply_entry(req, err, &a);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, &ctx, parent, name,
+	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, ctx, parent, name,
 	                                    false));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, &ctx, parent, name,
+	fuse_reply_err(req, -fsp_vfs_remove(fuse_of(req)->vfs, ctx, parent, name,
 	                                    true));
 }
 
@@ -295,7 +318,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
                       fuse_ino_t newparent, const char *newname,
                       unsigned int flags)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	uint32_t f = 0;
 
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
@@ -306,17 +330,18 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		f |= FSP_RENAME_NOREPLACE;
 	if (flags & RENAME_EXCHANGE)
 		f |= FSP_RENAME_EXCHANGE;
-	fuse_reply_err(req, -fsp_vfs_rename(fuse_of(req)->vfs, &ctx, parent, name,
+	fuse_reply_err(req, -fsp_vfs_rename(fuse_of(req)->vfs, ctx, parent, name,
 	                                    newparent, newname, f));
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096,
 	                      .f_namemax = 255 };
 	struct fsp_fsstat s;
-	int err = fsp_vfs_statfs(fuse_of(req)->vfs, &ctx, &s);
+	int err = fsp_vfs_statfs(fuse_of(req)->vfs, ctx, &s);
 
 	(void)ino;
 	if (err) {

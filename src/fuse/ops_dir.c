@@ -11,9 +11,10 @@ static struct fsp_dirhandle *dir_of(struct fuse_file_info *fi)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_dirhandle *h;
-	int err = fsp_vfs_opendir(fuse_of(req)->vfs, &ctx, ino, &h);
+	int err = fsp_vfs_opendir(fuse_of(req)->vfs, ctx, ino, &h);
 
 	if (err) {
 		fuse_reply_err(req, -err);
@@ -46,7 +47,8 @@ static size_t add_entry(fuse_req_t req, char *buf, size_t left, bool plus,
 static int fill(fuse_req_t req, struct fsp_dirhandle *h, char *buf, size_t size,
                 uint64_t pos, bool plus, size_t *used)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_vfs *vfs = fuse_of(req)->vfs;
 
 	for (*used = 0;; pos++) {
@@ -54,7 +56,7 @@ static int fill(fuse_req_t req, struct fsp_dirhandle *h, char *buf, size_t size,
 		struct fsp_attr a;
 		const char *name;
 		size_t n;
-		int err = fsp_vfs_readdir(h, &ctx, pos, &counted, &name, &a);
+		int err = fsp_vfs_readdir(h, ctx, pos, &counted, &name, &a);
 
 		if (err)
 			return err == -ENOENT || *used ? 0 : err;
@@ -108,10 +110,11 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
                  struct fuse_file_info *fi)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
 	(void)ino;
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req, -fsp_vfs_fsyncdir(fuse_of(req)->vfs, &ctx));
+	fuse_reply_err(req, -fsp_vfs_fsyncdir(fuse_of(req)->vfs, ctx));
 }

@@ -7,9 +7,9 @@
 #include <sys/file.h>
 
 struct pending {
+	struct fuse_call call;
 	struct fsp_lock_wait wait;
 	struct fsp_vfs *vfs;
-	fuse_req_t req;
 };
 
 static struct fsp_handle *handle_of(struct fuse_file_info *fi)
@@ -17,11 +17,10 @@ static struct fsp_handle *handle_of(struct fuse_file_info *fi)
 	return (struct fsp_handle *)(uintptr_t)fi->fh;
 }
 
-static void on_interrupt(fuse_req_t req, void *data)
+static void give_up(void *arg)
 {
-	struct pending *p = data;
+	struct pending *p = arg;
 
-	(void)req;
 	fsp_vfs_lock_cancel(p->vfs, &p->wait);
 }
 
@@ -29,27 +28,28 @@ static void on_done(void *arg, int err)
 {
 	struct pending *p = arg;
 
-	/* Waits for an interrupt that is being told us just now. */
-	fuse_req_interrupt_func(p->req, NULL, NULL);
-	fuse_reply_err(p->req, -err);
+	fuse_call_err(&p->call, err);
+	fuse_call_end(&p->call);
 	free(p);
 }
 
 static void lock(fuse_req_t req, struct fuse_file_info *fi,
                  const struct fsp_lock_request *r)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
 	struct pending *p = calloc(1, sizeof(*p));
+	struct fsp_ctx *ctx;
 
 	if (!p) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	p->req = req;
 	p->vfs = fuse_of(req)->vfs;
-	if (r->wait)
-		fuse_req_interrupt_func(req, on_interrupt, p);
-	fsp_vfs_lock(handle_of(fi), &ctx, r, on_done, p, &p->wait);
+	p->call.on_killed = give_up;
+	p->call.arg = p;
+	/* The system call begins again where its caller wants that. */
+	p->call.any_signal = r->wait;
+	ctx = fuse_call_begin_on(&p->call, req, handle_of(fi));
+	fsp_vfs_lock(handle_of(fi), ctx, r, on_done, p, &p->wait);
 }
 
 static struct fsp_lock_request posix_request(const struct flock *l,
@@ -69,11 +69,12 @@ static struct fsp_lock_request posix_request(const struct flock *l,
 void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
               struct flock *l)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_lock_request r = posix_request(l, fi->lock_owner, false);
 	struct fsp_lock_request in_way;
 	struct flock out = *l;
-	int err = fsp_vfs_lock_test(handle_of(fi), &ctx, &r, &in_way);
+	int err = fsp_vfs_lock_test(handle_of(fi), ctx, &r, &in_way);
 
 	(void)ino;
 	if (err) {

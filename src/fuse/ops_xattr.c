@@ -22,34 +22,38 @@ static void reply_value(fuse_req_t req, int err, const struct fsp_buf *b,
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	reply_value(req, fsp_vfs_getxattr(fuse_of(req)->vfs, &ctx, ino, name, &b),
+	reply_value(req, fsp_vfs_getxattr(fuse_of(req)->vfs, ctx, ino, name, &b),
 	            &b, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	reply_value(req, fsp_vfs_listxattr(fuse_of(req)->vfs, &ctx, ino, &b), &b,
+	reply_value(req, fsp_vfs_listxattr(fuse_of(req)->vfs, ctx, ino, &b), &b,
 	            size);
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
                  const char *value, size_t size, int flags)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	fuse_reply_err(req, -fsp_vfs_setxattr(fuse_of(req)->vfs, &ctx, ino, name,
+	fuse_reply_err(req, -fsp_vfs_setxattr(fuse_of(req)->vfs, ctx, ino, name,
 	                                      value, size, flags));
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	struct fsp_ctx ctx = fuse_ctx(req);
+	FUSE_CALL struct fuse_call call = { 0 };
+	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 
-	fuse_reply_err(req, -fsp_vfs_setxattr(fuse_of(req)->vfs, &ctx, ino, name,
+	fuse_reply_err(req, -fsp_vfs_setxattr(fuse_of(req)->vfs, ctx, ino, name,
 	                                      NULL, 0, 0));
 }

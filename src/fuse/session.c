@@ -67,6 +67,7 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
                    char **error)
 {
 	struct fsp_fuse *f = calloc(1, sizeof(*f));
+	int err;
 
 	if (!f)
 		return -ENOMEM;
@@ -83,6 +84,13 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
 		fuse_session_destroy(f->se);
 		free(f);
 		return -EIO;
+	}
+	err = fuse_calls_begin(&f->calls);
+	if (err) {
+		fuse_session_unmount(f->se);
+		fuse_session_destroy(f->se);
+		free(f);
+		return err;
 	}
 	f->mounted = true;
 	*out = f;
@@ -139,6 +147,8 @@ void fsp_fuse_end(struct fsp_fuse *f)
 		return;
 	if (f->mounted)
 		fuse_session_unmount(f->se);
+	/* Waits for locks were answered when the vfs ended. */
+	fuse_calls_end(&f->calls);
 	fuse_session_destroy(f->se);
 	free(f);
 }

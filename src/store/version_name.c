@@ -101,7 +101,7 @@ static int fraction(const char **s, int64_t *us)
 	int64_t unit = 100000;
 
 	*us = 0;
-	if (**s != '.')
+	if (**s != '.' && **s != ',')
 		return 0;
 	(*s)++;
 	if (!digits(*s, 1))
@@ -136,11 +136,15 @@ static int parse_date(const char **s, char sep, struct tm *tm)
 
 static int parse_clock(const char **s, char sep, struct tm *tm, int64_t *frac)
 {
-	if (field(s, 2, 0, 23, &tm->tm_hour) || (sep && skip(s, sep)) ||
-	    field(s, 2, 0, 59, &tm->tm_min))
-		return -EINVAL;
 	*frac = 0;
-	if (!**s || strchr("Z+-", **s))        /* seconds may be left out */
+	if (field(s, 2, 0, 23, &tm->tm_hour))
+		return -EINVAL;
+	/* Seconds, and minutes too, may be left out. */
+	if (!**s || strchr("Z+-", **s))
+		return 0;
+	if ((sep && skip(s, sep)) || field(s, 2, 0, 59, &tm->tm_min))
+		return -EINVAL;
+	if (!**s || strchr("Z+-", **s))
 		return 0;
 	if ((sep && skip(s, sep)) || field(s, 2, 0, 60, &tm->tm_sec))
 		return -EINVAL;

@@ -224,9 +224,12 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
                 enum commit_kind kind)
 {
+	struct fsp_ctx on = *ctx;
 	struct file *f;
 	int err = file_get(v, i, false, &f);
 
+	/* It is everybody's who has the file, and goes on without its caller. */
+	on.cancelled = NULL;
 	if (err || !f)
 		return err;
 	fsp_lock(&f->lock);
@@ -243,7 +246,7 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 	fsp_unlock(&f->lock);
 
 	if (!err)
-		err = commit_busy(v, i, f, ctx, kind);
+		err = commit_busy(v, i, f, &on, kind);
 
 	fsp_lock(&f->lock);
 	f->busy = false;

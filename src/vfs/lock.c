@@ -17,6 +17,7 @@
 /* How often another mount's lock is asked for: at first, and at the most. */
 #define POLL_MIN_NS (2 * 1000 * 1000LL)
 #define POLL_MAX_NS (100 * 1000 * 1000LL)
+#define CHAIN_MAX 100   /* owners that wait for each other, in a deadlock */
 
 static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
                  struct fsp_flock *l)
@@ -127,9 +128,9 @@ static void leased(struct fsp_handle *h, const struct fsp_lock_request *r,
 		lease_gave(h);
 }
 
-/* Once; -EAGAIN: somebody has it. */
+/* Once; -EAGAIN: *blocker has it, 0 for another mount's. */
 static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                    const struct fsp_lock_request *r)
+                    const struct fsp_lock_request *r, uint64_t *blocker)
 {
 	struct fsp_vfs *v = h->v;
 	struct fsp_flock l, conflict;
@@ -148,7 +149,32 @@ static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 		lease_trouble(v);
 	if (!err)
 		leased(h, r, lease);
+	*blocker = err == -EAGAIN && strcmp(conflict.mount, v->id) == 0 ?
+		conflict.owner : 0;
 	return err;
+}
+
+/*
+ * Does whoever is in the way of w wait for w's owner, through others perhaps?
+ * Only waits of this mount are known, and as in the kernel flock has none.
+ */
+static bool is_deadlock_locked(struct fsp_vfs *v, const struct fsp_lock_wait *w)
+{
+	uint64_t owner = w->blocker;
+	unsigned steps = 0;
+
+	fsp_assert_held(&v->lock_lock);
+	if (w->request.kind != FSP_LOCK_POSIX)
+		return false;
+	while (owner && owner != w->request.owner && steps++ < CHAIN_MAX) {
+		const struct fsp_lock_wait *p = v->waits;
+
+		while (p && (p->request.kind != FSP_LOCK_POSIX ||
+		             p->request.owner != owner))
+			p = p->next;
+		owner = p ? p->blocker : 0;
+	}
+	return owner && owner == w->request.owner;
 }
 
 static void wake(struct fsp_vfs *v)
@@ -194,10 +220,11 @@ static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
  * works under a lock without having seen that: on an error it is given up.
  */
 static int take(struct fsp_handle *h, const struct fsp_ctx *ctx,
-                const struct fsp_lock_request *r)
+                const struct fsp_lock_request *r, uint64_t *blocker)
 {
 	struct fsp_lock_request undo = *r;
-	int err = try_lock(h, ctx, r), undone;
+	uint64_t nobody;
+	int err = try_lock(h, ctx, r, blocker), undone;
 
 	if (err || r->type == F_UNLCK)
 		return err;
@@ -205,7 +232,7 @@ static int take(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (!err)
 		return 0;
 	undo.type = F_UNLCK;
-	undone = try_lock(h, ctx, &undo);
+	undone = try_lock(h, ctx, &undo, &nobody);
 	if (undone)
 		fsp_error("inode %llu: a lock stays: %s",
 		          (unsigned long long)h->inode->ino,
@@ -241,7 +268,7 @@ static int try_wait(struct fsp_lock_wait *w)
 	struct fsp_ctx ctx = fsp_ctx_background();
 
 	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	return take(w->handle, &ctx, &w->request);
+	return take(w->handle, &ctx, &w->request, &w->blocker);
 }
 
 /* Takes a waiter out of the list, where `from` says it may be. */
@@ -284,6 +311,8 @@ static unsigned serve_round(struct fsp_vfs *v)
 		fsp_unlock(&v->lock_lock);
 		err = cancelled ? -EINTR : try_wait(w);
 		fsp_lock(&v->lock_lock);
+		if (err == -EAGAIN && is_deadlock_locked(v, w))
+			err = -EDEADLK;
 		if (err == -EAGAIN) {
 			put_back(v, w, skip++);
 			continue;
@@ -345,6 +374,8 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 	int err;
 
 	FSP_GUARD(&v->lock_lock);
+	if (is_deadlock_locked(v, w))
+		return -EDEADLK;
 	err = wake_thread_locked(v);
 	if (!err)
 		put_back(v, w, SIZE_MAX);
@@ -405,14 +436,16 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 {
 	int err = 0;
 
-	*wait = (struct fsp_lock_wait){ .handle = h, .request = *r,
-	                                .done = done, .arg = arg };
+	wait->handle = h;
+	wait->request = *r;
+	wait->done = done;
+	wait->arg = arg;
 	if (r->type != F_WRLCK)
 		commit_before(h, ctx);
 	if (r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
-		err = take(h, ctx, r);
+		err = take(h, ctx, r, &wait->blocker);
 	if (!err && r->type == F_UNLCK)
 		wake(h->v);
 	/* Waiting is the lock thread's. */
@@ -459,6 +492,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 {
 	struct fsp_lock_request all = { .kind = kind, .owner = owner,
 	                                .type = F_UNLCK, .end = INT64_MAX };
+	uint64_t blocker;
 	bool locked;
 	int err;
 
@@ -467,7 +501,7 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	fsp_unlock(&h->file->lock);
 	if (!locked)
 		return;
-	err = try_lock(h, ctx, &all);
+	err = try_lock(h, ctx, &all, &blocker);
 	if (kind == FSP_LOCK_POSIX)
 		forget_owner(h, owner);
 	if (err)

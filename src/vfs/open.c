@@ -257,6 +257,7 @@ static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
 	fsp_lock(&v->lock);
 	h->id = ++v->handle_ids;
 	fsp_unlock(&v->lock);
+	atomic_init(&h->refs, 1);
 	h->v = v;
 	h->inode = i;
 	h->file = f;
@@ -577,12 +578,19 @@ int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
 		err : fsp_meta_sync(h->v->store->meta, ctx);
 }
 
+void fsp_vfs_hold(struct fsp_handle *h)
+{
+	atomic_fetch_add(&h->refs, 1);
+}
+
 void fsp_vfs_release(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
 	struct fsp_vfs *v = h->v;
 	struct inode *i = h->inode;
 
 	(void)ctx;      /* nobody waits for a release */
+	if (atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
 	handle_end(h);
 	inode_unref(v, i);
 }

@@ -78,6 +78,20 @@ int versions_root(struct fsp_vfs *v, struct inode *dir, struct fsp_attr *out)
 	                        NULL);
 }
 
+/*
+ * Of a directory's mode, owner and times only the last are kept. A time that is
+ * later than what is shown came with a later change.
+ */
+static void not_after(struct fsp_attr *a, int64_t at_us)
+{
+	int64_t at_ns = at_us > INT64_MAX / 1000 ? INT64_MAX : at_us * 1000;
+
+	if (a->mtime_ns > at_ns)
+		a->mtime_ns = at_ns;
+	if (a->ctime_ns > at_ns)
+		a->ctime_ns = at_ns;
+}
+
 /* The live directory that a .versions belongs to, for one in any depth. */
 static int shadowed(struct fsp_vfs *v, struct inode *i, char **path,
                     struct fsp_attr *attr)
@@ -190,6 +204,7 @@ struct past_list {
 	struct fsp_vfs *v;
 	const struct fsp_ctx *ctx;
 	uint64_t parent;
+	int64_t at_us;
 	struct fsp_attr now;
 	fsp_meta_each each;
 	void *arg;
@@ -204,6 +219,8 @@ static int past_entry(const struct past_list *p, const char *name,
 		err = restrict_to_living(p->v, p->ctx, e->attr.ino, &e->attr);
 		restrict_to(&e->attr, &p->now);
 	}
+	if (S_ISDIR(e->attr.mode))
+		not_after(&e->attr, p->at_us);
 	/* A symlink's number leads to its target: content.row is free there. */
 	if (!S_ISREG(e->attr.mode))
 		e->content.row = (int64_t)e->attr.ino;
@@ -225,6 +242,7 @@ static int list_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      struct inode *i, fsp_meta_each each, void *arg)
 {
 	struct past_list p = { .v = v, .ctx = ctx, .parent = i->ino,
+	                       .at_us = i->past->at_us,
 	                       .each = each, .arg = arg };
 	FSP_FREE char *dir = NULL;
 	int err = shadowed(v, i, &dir, &p.now);
@@ -335,6 +353,7 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	p->at_us = at;
 	*out = e.attr;
 	restrict_to(out, dir_attr);
+	not_after(out, at);
 	/* It may be made and removed again: another time, another inode. */
 	out->ino = past_ino(i->ino ^ (uint64_t)at << 2, INODE_PAST, name);
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
@@ -367,6 +386,9 @@ static int lookup_time(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return err;
 	}
 	shadow_dir(out, &attr, past_ino(i->ino, INODE_PAST, name));
+	/* For cp -a to bring back, as the files' bits to write are. */
+	out->mode = attr.mode;
+	not_after(out, at);
 	return inode_enter_past(v, i, name, INODE_PAST, out, p);
 }
 
@@ -433,7 +455,8 @@ static int lookup_version(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 static int lookup_past(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *i, const char *name, struct fsp_attr *out)
 {
-	struct past_list p = { .v = v, .ctx = ctx, .parent = i->ino };
+	struct past_list p = { .v = v, .ctx = ctx, .parent = i->ino,
+	                       .at_us = i->past->at_us };
 	FSP_FREE char *dir = NULL;
 	struct fsp_entry e;
 	int err = shadowed(v, i, &dir, &p.now);

@@ -125,6 +125,7 @@ struct fsp_handle {
 	struct fsp_vfs *v;
 	struct inode *inode;
 	struct file *file;
+	atomic_uint refs;               /* its descriptors and calls on it */
 	int flags;                      /* open(2) */
 	uint64_t id;                    /* never used again: owner of its flock */
 	bool commits;                   /* its close does: it writes, or it

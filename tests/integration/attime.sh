@@ -19,6 +19,7 @@ R=$M/A/T/R
 mkdir -p "$R/dir"
 echo one >"$R/dir/file"
 chmod 640 "$R/dir/file"
+chmod 2750 "$R/dir"
 sleep 1.1
 now=$(date +%s)
 sleep 1.1
@@ -40,4 +41,10 @@ must_say "No such file" ls "$R/.versions/@nonsense"
 cp -a "$R/.versions/@$now/dir" "$R/dir"
 equal one "$(cat "$R/dir/file")" "restored"
 equal 640 "$(stat -c %a "$R/dir/file")" "its mode"
+[ "$(stat -c %Y "$R/.versions/@$now/dir")" -le "$now" ] ||
+	fail "the directory's mtime is of a later change"
+cp -a "$R/renamed/.versions/@$now" "$R/whole"
+equal one "$(cat "$R/whole/file")" "restored from its own .versions"
+equal 2750 "$(stat -c %a "$R/whole")" "the directory's mode"
+[ "$(stat -c %Y "$R/whole")" -le "$now" ] || fail "the directory's mtime"
 fs_stop one

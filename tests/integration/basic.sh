@@ -249,6 +249,8 @@ step "the daemon goes into the background by itself, and umount ends it"
 "$FILESPACEFS" "$S" "$M"
 mounted "$M" || fail "not usable when the command returns"
 equal ab "$(cat "$R/moved")" "content through the daemon"
+must_say "is mounted on $M already" "$FILESPACEFS" "$S" "$M"
+equal 1 "$(grep -cF " $M " /proc/self/mountinfo)" "mounts, as after mount -a twice"
 pid=$("$CTL" -s "$S" --json status | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*' | head -n 1)
 echo "$pid" >>"$WORK/pids"
 unmount "$M"

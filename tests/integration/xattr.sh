@@ -102,5 +102,18 @@ if [ "$(id -u)" = 0 ]; then
 	fs_stop three
 	fs_start four "$WORK/store" "$A"
 	equal "1000:1001 644" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is stored"
+	printf x >"$A/$R/setuid"
+	chmod 4777 "$A/$R/setuid"
 	fs_stop four
+	fs_start five "$WORK/store" "$A" -o umask=027,allow_other
+	equal 4750 "$(stat -c %a "$A/$R/setuid")" "setuid, as it is shown"
+	chown 65534 "$A/$R/setuid"              # the kernel clears it
+	equal 750 "$(stat -c %a "$A/$R/setuid")" "cleared"
+	chmod 700 "$A/$R/squashed"
+	equal 700 "$(stat -c %a "$A/$R/squashed")" "changed under umask="
+	fs_stop five
+	fs_start six "$WORK/store" "$A"
+	equal 777 "$(stat -c %a "$A/$R/setuid")" "cleared, and what umask= hides is as before"
+	equal 704 "$(stat -c %a "$A/$R/squashed")" "changed where it was shown"
+	fs_stop six
 fi

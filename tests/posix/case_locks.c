@@ -241,10 +241,7 @@ static void waiting(void)
 	reap("flock after the close", a);
 }
 
-/*
- * Each waits for what the other holds. Where nobody is told, a signal ends the
- * wait of the first.
- */
+/* Each waits for what the other holds; the signal is for one that is not told. */
 static int second(void)
 {
 	int fd = open("f", O_RDWR);
@@ -270,6 +267,50 @@ static void deadlock(void)
 	OK(set(fd, F_SETLKW, F_WRLCK, 1, 1));
 	OK(close(fd));
 	reap("the second", pid);
+}
+
+/* Three in a ring, over two files. */
+static int ring_second(void)
+{
+	int f = open("f", O_RDWR), g = open("g", O_RDWR);
+
+	if (set(g, F_SETLK, F_WRLCK, 0, 0))
+		return errno;
+	return set(f, F_SETLKW, F_WRLCK, 5, 1) ? errno : 0;
+}
+
+static int ring_third(void)
+{
+	int f = open("f", O_RDWR);
+
+	if (set(f, F_SETLK, F_WRLCK, 5, 1))
+		return errno;
+	return set(f, F_SETLKW, F_WRLCK, 0, 1) ? errno : 0;
+}
+
+static void deadlock_ring(void)
+{
+	pid_t a, b;
+	int f, g;
+
+	file("f", "x");
+	file("g", "x");
+	f = open("f", O_RDWR);
+	g = open("g", O_RDWR);
+	OK(set(f, F_SETLK, F_WRLCK, 0, 1));
+	a = spawn(ring_second);
+	pause_ms(200);
+	b = spawn(ring_third);
+	pause_ms(300);
+	wake_after(900);
+	OK(set(g, F_SETLKW, F_WRLCK, 7, 1));
+	/* No deadlock: nobody who is in the way waits for us. */
+	OK(set(f, F_SETLK, F_UNLCK, 0, 1));
+	reap("the third", b);
+	reap("the second", a);
+	OK(set(g, F_SETLKW, F_WRLCK, 7, 1));
+	OK(close(f));
+	OK(close(g));
 }
 
 /* Four processes add a line each, a hundred times, under a lock. */
@@ -319,6 +360,7 @@ const struct posix_case cases_locks[] = {
 	{ "ofd_locks", descriptions, 0 },
 	{ "lock_waiting", waiting, 0 },
 	{ "lock_deadlock", deadlock, 0 },
+	{ "lock_deadlock_ring", deadlock_ring, 0 },
 	{ "lock_contended", contended, AT_ALL },
 	{ NULL, NULL, 0 },
 };

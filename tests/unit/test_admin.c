@@ -539,6 +539,7 @@ static void test_times(void **state)
 		"2015-05-08T12:13:20+02", "2015-05-07T23:43:20-10:30",
 		"2015-05-08T12:13:20.0+02:00", "20150508T101320Z",
 		"20150508T121320+0200", "20150508T051320-05:00",
+		"2015-05-08T10:13:20,0Z", "20150508T101320,000",
 		"@GMT-2015.05.08-10.13.20", "1431080000", "1431080000.0",
 	};
 	static const char *const wrong[] = {
@@ -547,6 +548,7 @@ static void test_times(void **state)
 		"2015-05-08T10:13:20+02:0", "2015-05-08T10:13:20+02:00Z",
 		"2015-05-08T10:13:20Z+02:00", "2015-05-08+02:00",
 		"2015-05-08T10:13:20 CEST", "@GMT-2015.05.08-10.13.20+02:00",
+		"2015-05-08T10:13:20,", "2015-05-08T",
 		"2015-02-30", "2015-05-08T25:00", "yesterday", "1431080000+02",
 	};
 	int64_t us;
@@ -562,6 +564,10 @@ static void test_times(void **state)
 			fail_msg("understood: %s", wrong[i]);
 	assert_int_equal(fsp_time_parse("2015-05-08T12:13+02:00", &us), 0);
 	assert_int_equal(us, (T2015 - 20) * SEC);
+	assert_int_equal(fsp_time_parse("2015-05-08T10Z", &us), 0);
+	assert_int_equal(us, (T2015 - 20 - 13 * 60) * SEC);
+	assert_int_equal(fsp_time_parse("20150508T12+0200", &us), 0);
+	assert_int_equal(us, (T2015 - 20 - 13 * 60) * SEC);
 }
 
 static void test_mount_options(void **state)
