@@ -46,6 +46,8 @@ struct fsp_vfs_options {
 /* The store stays the caller's and must outlive the vfs. */
 int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
                  struct fsp_vfs **out, char **error);
+/* From now on the options' functions may be called for what others change. */
+void fsp_vfs_ready(struct fsp_vfs *v);
 /* Commits what is still open and dirty, keeps what cannot be committed. */
 void fsp_vfs_close(struct fsp_vfs *v);
 

@@ -378,6 +378,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
 	conn->max_write = 1024 * 1024;
 	conn->time_gran = 1;
+	fsp_vfs_ready(f->vfs);
 	if (f->o.ready)
 		f->o.ready(f->o.arg);
 }

@@ -511,7 +511,6 @@ int news_begin(struct fsp_vfs *v)
 {
 	const struct fsp_config *c = v->store->config;
 	struct news *w = calloc(1, sizeof(*w));
-	int err;
 
 	if (!w)
 		return -ENOMEM;
@@ -524,9 +523,22 @@ int news_begin(struct fsp_vfs *v)
 	if (fsp_config_ns(c, "mount", "entry_timeout") &&
 	    fsp_config_ns(c, "mount", "attr_timeout"))
 		w->keep_ns = fsp_config_ns(c, "mount", "cache_time");
-	err = pthread_create(&w->thread, NULL, news_thread, v);
+	return 0;
+}
+
+void fsp_vfs_ready(struct fsp_vfs *v)
+{
+	struct news *w = v->news;
+	int err = pthread_create(&w->thread, NULL, news_thread, v);
+
 	w->runs = !err;
-	return -err;
+	if (!err)
+		return;
+	fsp_warn("changes made elsewhere are not looked for: %s",
+	         strerror(err));
+	FSP_GUARD(&w->lock);
+	w->result = -err;
+	w->done = UINT64_MAX;
 }
 
 void news_end(struct fsp_vfs *v)
