@@ -136,7 +136,7 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e)
 		err = sql_put_name(t, &e->key, from->ino, row, from->owner,
 		                   t->now_us);
 	if (!err)
-		err = sql_run(t, "UPDATE {node} SET nlink = nlink + 1,"
+		err = sql_later(t, "UPDATE {node} SET nlink = nlink + 1,"
 		              " ctime_ns = ? WHERE ino = ?", "ii", t->now_ns,
 		              (int64_t)from->ino);
 	if (!err)

@@ -73,6 +73,10 @@ void sql_end(struct sqlstmt **s);
 
 /* All of a statement without rows. */
 int sql_run(struct txn *t, const char *text, const char *types, ...);
+/* The same, but it may wait for what follows, and so may its error. */
+int sql_later(struct txn *t, const char *text, const char *types, ...);
+/* Ends the waiting; then the last insert's number in *id, where not NULL. */
+int sql_now(struct txn *t, int64_t *id);
 /* The integer of the only row; NULL and no row give 0. */
 int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
                ...);

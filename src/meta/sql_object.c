@@ -45,7 +45,7 @@ int sql_put_object(struct txn *t, const struct fsp_object *o)
 {
 	if (!o->verified_us)
 		return 0;               /* nothing that is known for sure */
-	return sql_run(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	return sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
 	               " size, stored, format, verified_us)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
 	               o->sha256, o->sha1, (int64_t)o->size,
