@@ -238,6 +238,9 @@ struct ent {
 	struct row row;                 /* the live row */
 	int64_t locked;                 /* the last of its live rows, when they
 	                                 * were locked; 0: not yet */
+	bool alone;                     /* then there was no other one */
+	int64_t oldest;                 /* of its rows that PHP wrote and nobody
+	                                 * has adopted; 0: none */
 };
 #define ENT __attribute__((cleanup(sql_ent_free)))
 

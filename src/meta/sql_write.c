@@ -63,7 +63,7 @@ int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
 static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 {
 	int64_t newest = INT64_MIN;
-	int err;
+	int err, n = 0;
 
 	while ((err = sql_next(s)) == 1) {
 		int64_t id = sql_int_or(s, 0, 0);
@@ -75,7 +75,9 @@ static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 			newest = created;
 			*best = id;
 		}
+		n++;
 	}
+	e->alone = n == 1;
 	return err;
 }
 
@@ -103,6 +105,8 @@ int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
 
 	if (err || (!alone && !e->locked))
 		return err;
+	if (e->alone && e->locked == keep)
+		return 0;
 	return sql_later(t, "UPDATE {file}{by_key} SET deleted_at = ?,"
 	               " closed_us = CASE WHEN COALESCE(since_us, stored_at, 0)"
 	               " > ? THEN COALESCE(since_us, stored_at, 0) ELSE ? END"

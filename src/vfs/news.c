@@ -17,6 +17,8 @@
 #include "fsp_path.h"
 
 #define INTERVAL_NS FSP_NS_PER_SEC
+#define BUSY_NS (FSP_NS_PER_SEC / 5)    /* while others change things */
+#define CALM_NS (5 * FSP_NS_PER_SEC)    /* after the last of it */
 /* For so long what is kept may be a little old, and nobody speaks up. */
 #define GRACE_NS (3 * FSP_NS_PER_SEC)
 #define DROPS 2                 /* an answer may have been on its way */
@@ -46,6 +48,7 @@ struct news {
 	struct fsp_feed *feed;          /* the thread's */
 	struct notes again;             /* those of the last time */
 	unsigned drops;                 /* to come */
+	int64_t busy_until_ns;
 	int64_t keep_ns;                /* 0: nothing is kept at all */
 	atomic_int_fast64_t good_until;
 	pthread_t thread;
@@ -406,6 +409,7 @@ static void digest(struct fsp_vfs *v, struct notes *n)
 	struct news *w = v->news;
 
 	if (n->first || n->all) {
+		w->busy_until_ns = fsp_mono_ns() + CALM_NS;
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
 		follow_moves_locked(v, n);
@@ -474,7 +478,7 @@ static void *news_thread(void *arg)
 
 	FSP_GUARD(&w->lock);
 	while (!w->stop) {
-		int64_t next = fsp_mono_ns() + INTERVAL_NS;
+		int64_t now = fsp_mono_ns(), next;
 		uint64_t round = w->asked;
 
 		fsp_unlock(&w->lock);
@@ -484,6 +488,7 @@ static void *news_thread(void *arg)
 		fsp_cond_broadcast(&w->wake);
 		if (w->result == -ENOTSUP)
 			break;          /* nobody writes that down */
+		next = now + (now < w->busy_until_ns ? BUSY_NS : INTERVAL_NS);
 		while (!w->stop && w->asked == round &&
 		       fsp_cond_wait(&w->wake, &w->lock, next) == 0)
 			;
