@@ -41,6 +41,9 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
 void fsp_fuse_stale(void *arg, uint64_t ino, bool pages);
 /* For fsp_vfs_options.renamed. */
 void fsp_fuse_renamed(void *arg, uint64_t dir, const char *name);
+/* For those of aged and listing. */
+void fsp_fuse_aged(void *arg, uint64_t dir, const char *name);
+void fsp_fuse_listing(void *arg, uint64_t dir);
 /* Serves until unmounted or told to end by a signal: 0 or -errno. */
 int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs);
 /* Unmounts where it is still mounted, and frees. */

@@ -18,7 +18,7 @@
 struct fsp_vfs;
 struct fsp_store;
 struct fsp_handle;
-struct fsp_dirhandle;
+struct fsp_dirlist;
 
 struct fsp_vfs_options {
 	const char *mountpoint;         /* for the list of mounts */
@@ -32,12 +32,22 @@ struct fsp_vfs_options {
 	/* The entry `name` of the directory is not what the kernel knows. From
 	 * a thread of its own. May be NULL. */
 	void (*renamed)(void *arg, uint64_t dir, const char *name);
+	/*
+	 * Others have changed something: the entry is to be looked up before it
+	 * is used again; the directory's listing and attributes have to go. Both
+	 * after what the kernel does in that directory just now. From a thread
+	 * of its own. May be NULL.
+	 */
+	void (*aged)(void *arg, uint64_t dir, const char *name);
+	void (*listing)(void *arg, uint64_t dir);
 	void *arg;
 };
 
 /* The store stays the caller's and must outlive the vfs. */
 int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
                  struct fsp_vfs **out, char **error);
+/* From now on the options' functions may be called for what others change. */
+void fsp_vfs_ready(struct fsp_vfs *v);
 /* Commits what is still open and dirty, keeps what cannot be committed. */
 void fsp_vfs_close(struct fsp_vfs *v);
 
@@ -173,19 +183,34 @@ ssize_t fsp_vfs_copy_range(struct fsp_handle *in, uint64_t off_in,
                            struct fsp_handle *out, uint64_t off_out,
                            uint64_t len, const struct fsp_ctx *ctx);
 
-int fsp_vfs_opendir(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
-                    struct fsp_dirhandle **out);
 /*
- * The entry at position pos (0 = "."), as of the last time position 0 was
- * asked for. *counted: asks for a look-up to be counted, and says whether it
- * was (never for . and .., nor for what has gone meanwhile). -ENOENT: there
- * are no more. *name lives until the next call with position 0 or
- * releasedir. One thread at a time.
+ * A directory as it was at one time, for those who read on in it: entries with
+ * rising positions that depend on their names alone, so that any later listing
+ * goes on where an earlier one was left. after 0: from the beginning, and fresh.
  */
-int fsp_vfs_readdir(struct fsp_dirhandle *h, const struct fsp_ctx *ctx,
-                    uint64_t pos, bool *counted, const char **name,
-                    struct fsp_attr *attr);
-void fsp_vfs_releasedir(struct fsp_dirhandle *h);
+int fsp_vfs_list(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
+                 uint64_t after, struct fsp_dirlist **out);
+/*
+ * The next entry behind *after, which becomes its position. *counted: asks for
+ * a look-up to be counted, and says whether it was (never for . and .., nor for
+ * what has gone meanwhile). -ENOENT: there are no more. *name lives as long as
+ * the list. One thread at a time.
+ */
+int fsp_vfs_list_next(struct fsp_dirlist *l, const struct fsp_ctx *ctx,
+                      uint64_t *after, bool *counted, const char **name,
+                      struct fsp_attr *attr);
+/* It was read to its end: may it be kept until listing() says otherwise? */
+bool fsp_vfs_list_keep(struct fsp_dirlist *l);
+void fsp_vfs_list_end(struct fsp_dirlist *l);
+
+/*
+ * How long what was asked for after fsp_vfs_news() may be kept: until it is
+ * called out of date, and at most that many ns. 0: nobody would tell.
+ */
+uint64_t fsp_vfs_news(struct fsp_vfs *v);
+int64_t fsp_vfs_keep_ns(struct fsp_vfs *v, uint64_t ino, uint64_t news);
+/* May whole directories be kept, now and most of the time? */
+bool fsp_vfs_vouches(struct fsp_vfs *v);
 int fsp_vfs_fsyncdir(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 
 struct fsp_fsstat {

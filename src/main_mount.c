@@ -327,6 +327,8 @@ static int serve(struct args *a, struct fsp_store *s, struct fsp_fuse *f)
 	struct fsp_vfs_options o = { .mountpoint = a->mountpoint,
 	                             .stale = fsp_fuse_stale,
 	                             .renamed = fsp_fuse_renamed,
+	                             .aged = fsp_fuse_aged,
+	                             .listing = fsp_fuse_listing,
 	                             .arg = f };
 	struct fsp_vfs *vfs;
 	int err = fsp_vfs_open(s, &o, &vfs, &error);

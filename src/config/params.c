@@ -240,6 +240,13 @@ const struct fsp_param fsp_params[] = {
 	DURATION("mount", "negative_timeout", "0", 0, MS_DAY,
 	         "How long the kernel may answer from its cache that a name "
 	         "does not exist."),
+	DURATION("mount", "cache_time", "60s", 0, MS_HOUR,
+	         "How long the kernel may keep names, attributes and listings "
+	         "while the journal of changes says that nobody else has "
+	         "touched them, which is read once a second. What the journal "
+	         "does not tell (SQL by hand that is committed late) shows "
+	         "after twice that time. 0, or 0 in one of the time-outs above: "
+	         "only those hold, and every listing is read anew."),
 	CHOICE("mount", "allow_other", "auto", "auto|yes|no",
 	       "Whether other users may use the mount, as the files' modes "
 	       "allow. auto means yes when root mounts. An ordinary user needs "

@@ -43,6 +43,8 @@ struct fsp_fuse {
 	struct fuse_session *se;
 	struct fsp_vfs *vfs;
 	bool mounted;
+	bool no_opendir;                /* the kernel can do without */
+	bool expires;                   /* and mark entries as old */
 };
 
 extern const struct fuse_lowlevel_ops fsp_fuse_ops;
@@ -84,7 +86,6 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                 struct fuse_file_info *fi);
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                     struct fuse_file_info *fi);
-void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
                  struct fuse_file_info *fi);
 
@@ -121,7 +122,8 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
               struct flock *l, int sleep);
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
 
+/* news: fsp_vfs_news() before it was asked for. */
 void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
-                struct fuse_entry_param *e);
+                uint64_t news, struct fuse_entry_param *e);
 
 #endif

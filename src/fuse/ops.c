@@ -61,18 +61,26 @@ static double seconds(int64_t ns)
 	return (double)ns / (double)FSP_NS_PER_SEC;
 }
 
-void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
-                struct fuse_entry_param *e)
+static int64_t longer(int64_t a, int64_t b)
 {
+	return a > b ? a : b;
+}
+
+void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
+                uint64_t news, struct fuse_entry_param *e)
+{
+	int64_t keep = fsp_vfs_keep_ns(f->vfs, a->ino, news);
+
 	memset(e, 0, sizeof(*e));
 	e->ino = a->ino;
-	e->attr_timeout = seconds(f->o.attr_ns);
-	e->entry_timeout = seconds(f->o.entry_ns);
+	e->attr_timeout = seconds(longer(keep, f->o.attr_ns));
+	e->entry_timeout = seconds(longer(keep, f->o.entry_ns));
 	fuse_attr(f, a, &e->attr);
 }
 
 /* Answers with an entry that a look-up was counted for. */
-static void reply_entry(fuse_req_t req, int err, const struct fsp_attr *a)
+static void reply_entry(fuse_req_t req, int err, const struct fsp_attr *a,
+                        uint64_t news)
 {
 	struct fsp_fuse *f = fuse_of(req);
 	struct fuse_entry_param e;
@@ -81,7 +89,7 @@ static void reply_entry(fuse_req_t req, int err, const struct fsp_attr *a)
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fuse_entry(f, a, &e);
+	fuse_entry(f, a, news, &e);
 	if (fuse_reply_entry(req, &e))
 		fsp_vfs_forget(f->vfs, a->ino, 1);
 }
@@ -92,6 +100,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	FUSE_CALL struct fuse_call call = { 0 };
 	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fuse_entry_param none = { 0 };
+	uint64_t news = fsp_vfs_news(f->vfs);
 	struct fsp_attr a;
 	int err = fsp_vfs_lookup(f->vfs, ctx, parent, name, &a);
 
@@ -100,7 +109,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_entry(req, &none);
 		return;
 	}
-	reply_entry(req, err, &a);
+	reply_entry(req, err, &a, news);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -118,26 +127,31 @@ static void op_forget_multi(fuse_req_t req, size_t count,
 	fuse_reply_none(req);
 }
 
-static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a)
+static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a,
+                       uint64_t news)
 {
+	const struct fsp_fuse *f = fuse_of(req);
 	struct stat st;
 
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fuse_attr(fuse_of(req), a, &st);
-	fuse_reply_attr(req, &st, seconds(fuse_of(req)->o.attr_ns));
+	fuse_attr(f, a, &st);
+	fuse_reply_attr(req, &st, seconds(longer(
+		fsp_vfs_keep_ns(f->vfs, a->ino, news), f->o.attr_ns)));
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	FUSE_CALL struct fuse_call call = { 0 };
 	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
+	uint64_t news = fsp_vfs_news(fuse_of(req)->vfs);
 	struct fsp_attr a;
+	int err = fsp_vfs_getattr(fuse_of(req)->vfs, ctx, ino, &a);
 
 	(void)fi;
-	reply_attr(req, fsp_vfs_getattr(fuse_of(req)->vfs, ctx, ino, &a), &a);
+	reply_attr(req, err, &a, news);
 }
 
 static int64_t from_timespec(const struct timespec *t)
@@ -224,6 +238,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 		.mode = st->st_mode & 07777, .uid = st->st_uid,
 		.gid = st->st_gid, .size = (uint64_t)st->st_size,
 	};
+	uint64_t news = fsp_vfs_news(f->vfs);
 	struct fsp_attr out;
 	uint32_t mask = set_times(st, to_set, &a);
 	int err = set_owner(f, st, to_set, &mask);
@@ -237,7 +252,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st,
 	if (!err)
 		err = fsp_vfs_setattr(f->vfs, ctx, ino, h, mask, &a, &out);
 	if (fuse_call_claim(&call))
-		reply_attr(req, err, &out);
+		reply_attr(req, err, &out, news);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -260,11 +275,12 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
 {
 	FUSE_CALL struct fuse_call call = { 0 };
 	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
+	uint64_t news = fsp_vfs_news(fuse_of(req)->vfs);
 	struct fsp_attr a;
 	int err = fsp_vfs_make(fuse_of(req)->vfs, ctx, parent, name, mode, rdev,
 	                       target, &a);
 
-	reply_entry(req, err, &a);
+	reply_entry(req, err, &a, news);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name,
@@ -290,10 +306,11 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent,
 {
 	FUSE_CALL struct fuse_call call = { 0 };
 	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
+	uint64_t news = fsp_vfs_news(fuse_of(req)->vfs);
 	struct fsp_attr a;
 	int err = fsp_vfs_link(fuse_of(req)->vfs, ctx, ino, parent, name, &a);
 
-	reply_entry(req, err, &a);
+	reply_entry(req, err, &a, news);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -374,7 +391,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS |
 		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
 		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO);
+		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+		 FUSE_CAP_EXPIRE_ONLY);
+	f->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
+	f->expires = conn->capable & FUSE_CAP_EXPIRE_ONLY;
 	if (f->o.read_only)
 		conn->want &= ~(unsigned)(FUSE_CAP_POSIX_LOCKS |
 		                          FUSE_CAP_FLOCK_LOCKS);
@@ -383,6 +403,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
 	conn->max_write = 1024 * 1024;
 	conn->time_gran = 1;
+	fsp_vfs_ready(f->vfs);
 	if (f->o.ready)
 		f->o.ready(f->o.arg);
 }
@@ -408,7 +429,6 @@ const struct fuse_lowlevel_ops fsp_fuse_ops = {
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
-	.releasedir = op_releasedir,
 	.fsyncdir = op_fsyncdir,
 	.open = op_open,
 	.create = op_create,

@@ -82,6 +82,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	FUSE_CALL struct fuse_call call = { 0 };
 	struct fsp_ctx *ctx = fuse_call_begin(&call, req);
 	struct fsp_opened o = { 0 };
+	uint64_t news = fsp_vfs_news(f->vfs);
 	struct fuse_entry_param e;
 	struct fsp_attr a;
 	int err = fsp_vfs_create(f->vfs, ctx, parent, name, mode, fi->flags, &a,
@@ -92,7 +93,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	set_handle(fi, &o);
-	fuse_entry(f, &a, &e);
+	fuse_entry(f, &a, news, &e);
 	if (fuse_reply_create(req, &e, fi)) {
 		fsp_vfs_release(o.handle, ctx);
 		fsp_vfs_forget(f->vfs, a.ino, 1);

@@ -121,6 +121,33 @@ void fsp_fuse_renamed(void *arg, uint64_t dir, const char *name)
 		         strerror(-err));
 }
 
+/* Whether it has the entry or not: it takes the directory's lock for it. */
+static int age(struct fsp_fuse *f, uint64_t dir, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (f->expires)
+		return fuse_lowlevel_notify_expire_entry(f->se, dir, name, len,
+		                                         FUSE_LL_EXPIRE_ONLY);
+	return fuse_lowlevel_notify_inval_entry(f->se, dir, name, len);
+}
+
+void fsp_fuse_aged(void *arg, uint64_t dir, const char *name)
+{
+	int err = age(arg, dir, name);
+
+	if (err && err != -ENOENT && err != -ENOTDIR && err != -ENODEV)
+		fsp_warn("the kernel did not take that \"%s\" is old: %s", name,
+		         strerror(-err));
+}
+
+void fsp_fuse_listing(void *arg, uint64_t dir)
+{
+	/* No entry: who reads in there has come to the end of it. */
+	(void)age(arg, dir, ".");
+	fsp_fuse_stale(arg, dir, true);
+}
+
 int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
 {
 	struct fuse_loop_config *cfg = fuse_loop_cfg_create();

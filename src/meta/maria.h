@@ -40,6 +40,12 @@ MYSQL *maria_handle(struct maria_link *l);
 /* One statement in text, its rows dropped. */
 int maria_run(struct maria_link *l, const struct fsp_ctx *ctx,
               const char *sql);
+/*
+ * Several statements in one text, without rows; the first that fails ends it.
+ * *done: how many did not; *last_id: as it was, where none gave a number.
+ */
+int maria_run_all(struct maria_link *l, const struct fsp_ctx *ctx,
+                  const char *sql, int64_t *last_id, unsigned *done);
 /* Its rows to each (fields NULL where they are); non-zero stops. */
 int maria_rows(struct maria_link *l, const struct fsp_ctx *ctx,
                const char *sql,

@@ -139,7 +139,8 @@ static int dial(struct maria_link *l, const struct fsp_maria_options *o,
 	MYSQL *done = NULL;
 	int status = mysql_real_connect_start(
 		&done, l->my, h->host, o->user, o->password, o->database,
-		h->host ? h->port : 0, h->socket, CLIENT_REMEMBER_OPTIONS);
+		h->host ? h->port : 0, h->socket,
+		CLIENT_REMEMBER_OPTIONS | CLIENT_MULTI_STATEMENTS);
 
 	while (status)
 		status = mysql_real_connect_cont(&done, l->my,

@@ -170,6 +170,30 @@ int maria_run(struct maria_link *l, const struct fsp_ctx *ctx, const char *sql)
 	return maria_rows(l, ctx, sql, NULL, NULL);
 }
 
+int maria_run_all(struct maria_link *l, const struct fsp_ctx *ctx,
+                  const char *sql, int64_t *last_id, unsigned *done)
+{
+	int err = query(l, ctx, sql), rc = 0;
+
+	for (*done = 0; !err;) {
+		int64_t id = (int64_t)mysql_insert_id(l->my);
+		int status;
+
+		++*done;
+		if (id)
+			*last_id = id;
+		if (!mysql_more_results(l->my))
+			return 0;
+		status = mysql_next_result_start(&rc, l->my);
+		while (status)
+			status = mysql_next_result_cont(&rc, l->my,
+			                                maria_wait(l, status));
+		if (rc > 0)
+			err = failed_text(l, sql);
+	}
+	return err;
+}
+
 struct number {
 	int64_t *v;
 	int err;

@@ -30,6 +30,7 @@ static void conn_free(struct maria_conn *c)
 {
 	maria_close(c->l);              /* the server forgets statements */
 	maria_forget_stmts(c);
+	maria_later_free(c);
 	free(c);
 }
 
@@ -223,6 +224,7 @@ void maria_drop(struct maria_conn *c)
 	maria_close(c->l);
 	c->l = NULL;
 	maria_forget_stmts(c);
+	maria_later_free(c);
 	c->placeless = true;
 	unreserve(p);
 }
@@ -341,6 +343,8 @@ static const struct sqldrv_ops ops = {
 	.get_text = maria_get_text,
 	.rewind = maria_rewind,
 	.end = maria_end,
+	.later = maria_later,
+	.now = maria_now,
 	.last_id = pool_last_id,
 	.close = pool_close,
 };

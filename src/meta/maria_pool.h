@@ -16,6 +16,7 @@
 #define MARIA_STMTS 400         /* of a connection; the server's limit, for
                                    all clients, is 16,382 by default */
 #define MARIA_DOMAINS 8
+#define MARIA_QUEUE 65536       /* bytes of statements that wait, about */
 #define MARIA_TOKEN 33          /* with its NUL */
 
 struct maria_value {
@@ -67,6 +68,9 @@ struct maria_conn {
 	int64_t born_ns;
 	struct maria_stmt *bucket[MARIA_BUCKETS];
 	int stmts;
+	struct maria_later *texts;      /* of statements that waited */
+	struct fsp_buf queue;           /* those that wait */
+	unsigned queued;
 	struct maria_conn *next;
 };
 
@@ -193,6 +197,18 @@ void maria_rewind(struct sqlstmt *s);
 void maria_end(struct sqlstmt *s);
 /* Forgets the statements; the connection is closed already. */
 void maria_forget_stmts(struct maria_conn *c);
+
+/* ---- maria_later.c */
+
+int maria_later(struct sqlconn *conn, const char *text,
+                const struct sql_value *v, int n);
+int maria_now(struct sqlconn *conn);
+/* Runs what waits, and COMMIT. *sent: COMMIT was, or may have been, come to. */
+int maria_now_commit(struct maria_conn *c, const struct fsp_ctx *ctx,
+                     bool *sent);
+/* What waits is not wanted any more. */
+void maria_later_drop(struct maria_conn *c);
+void maria_later_free(struct maria_conn *c);
 
 /* ---- maria_result.c */
 

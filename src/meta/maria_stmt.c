@@ -275,6 +275,12 @@ static int execute(struct maria_stmt *s)
 
 	if (c->l->failed)
 		return maria_conn_errno(c, c->l->failed);
+	if (c->queue.len) {
+		int err = maria_now(&c->base);
+
+		if (err)
+			return err;
+	}
 	c->l->ctx = c->ctx;
 	for (int i = 0; i < s->x.physical; i++)
 		set_param(&s->param[i], &s->value[s->x.param[i]]);

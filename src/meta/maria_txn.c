@@ -252,6 +252,7 @@ void maria_rollback(struct sqlconn *conn)
 	struct maria_conn *c = (struct maria_conn *)conn;
 	struct fsp_ctx ctx = { .deadline_ns = fsp_mono_ns() + ROLLBACK_NS };
 
+	maria_later_drop(c);
 	if (!c->begun || c->kind == SQL_ONE || c->l->failed)
 		return;
 	c->begun = false;
@@ -360,17 +361,18 @@ static int resolve(struct maria_conn *c)
 static int commit_write(struct maria_conn *c)
 {
 	struct fsp_ctx ctx = *c->ctx;
+	bool sent = false;
 	int err = 0;
 
 	if (c->wrote && !c->token[0])
 		err = write_token(c);
-	if (err) {
+	ctx.cancelled = NULL;           /* it ends soon, one way or another */
+	if (!err)
+		err = maria_now_commit(c, &ctx, &sent);
+	if (!sent) {
 		maria_rollback(&c->base);
 		return err;
 	}
-	atomic_fetch_add(&c->base.drv->trips, 1);
-	ctx.cancelled = NULL;           /* it ends soon, one way or another */
-	err = maria_run(c->l, &ctx, "COMMIT");
 	c->begun = false;
 	if (!err) {
 		maria_gtid_note(c);

@@ -94,7 +94,7 @@ static int link_rows(struct txn *t, const struct past *p, int64_t before)
 
 		if (before > pred && before < r->id)
 			pred = before;
-		err = sql_run(t, "UPDATE {file} SET stored_at = ?,"
+		err = sql_later(t, "UPDATE {file} SET stored_at = ?,"
 		              " since_us = ?, closed_us = ?,"
 		              " pred_id = COALESCE(pred_id, ?) WHERE id = ?",
 		              "iizzi", r->stored_us, r->since_us,
@@ -114,7 +114,7 @@ static int adopt_rows(struct txn *t, const struct key *k, uint64_t ino,
 	if (!err)
 		err = link_rows(t, &p, before);
 	if (!err)
-		err = sql_run(t, "UPDATE {file} SET ino = ? WHERE"
+		err = sql_later(t, "UPDATE {file} SET ino = ? WHERE"
 		              " {eq space_key} AND {eq file_key} AND"
 		              " ino IS NULL", "itt", (int64_t)ino, k->space,
 		              k->file);
@@ -138,7 +138,7 @@ int sql_adopt_past(struct txn *t, const struct key *k)
 /* The live row says what its inode says. */
 static int dress_row(struct txn *t, const struct ent *e)
 {
-	return sql_run(t, "UPDATE {file} SET mode = ?, uid = ?, gid = ?"
+	return sql_later(t, "UPDATE {file} SET mode = ?, uid = ?, gid = ?"
 	               " WHERE id = ?", "iiii",
 	               (int64_t)(e->node.mode & 07777), (int64_t)e->node.uid,
 	               (int64_t)e->node.gid, e->row.id);
@@ -166,7 +166,7 @@ static int put_or_link_node(struct txn *t, const struct ent *e)
 		return err;
 	if (!there)
 		return sql_put_node(t, e->ino, &e->node, NULL);
-	return sql_run(t, "UPDATE {node} SET nlink = nlink + 1 WHERE ino = ?",
+	return sql_later(t, "UPDATE {node} SET nlink = nlink + 1 WHERE ino = ?",
 	               "i", (int64_t)e->ino);
 }
 
@@ -175,7 +175,7 @@ static int put_ent_name(struct txn *t, struct ent *e, int64_t since)
 	int err = sql_put_name(t, &e->key, e->ino, e->file_id, NULL, since);
 
 	if (!err)
-		e->name_id = t->c->drv->ops->last_id(t->c);
+		err = sql_now(t, &e->name_id);
 	e->how = BY_NAME;
 	return err;
 }
@@ -233,10 +233,10 @@ static int settle(struct txn *t, struct ent *e)
 	int err = adopt_rows(t, &e->key, e->ino, e->file_id, &since);
 
 	if (!err)
-		err = sql_run(t, "UPDATE {name} SET file_id = ?, owner = NULL"
+		err = sql_later(t, "UPDATE {name} SET file_id = ?, owner = NULL"
 		              " WHERE id = ?", "ii", e->row.id, e->name_id);
 	if (!err)
-		err = sql_run(t, "UPDATE {node} SET mtime_ns = ?,"
+		err = sql_later(t, "UPDATE {node} SET mtime_ns = ?,"
 		              " ctime_ns = ? WHERE ino = ?", "iii",
 		              e->node.mtime_ns, e->node.ctime_ns,
 		              (int64_t)e->ino);
@@ -270,7 +270,7 @@ int sql_adopt(struct txn *t, struct ent *e)
 int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
                  int64_t *copy)
 {
-	int err = sql_run(t, "INSERT INTO {file} (file_key, space_key,"
+	int err = sql_later(t, "INSERT INTO {file} (file_key, space_key,"
 	                  " data_hash, created_at, deleted_at, size_original,"
 	                  " size_storage, ino, mode, uid, gid, mtime_ns,"
 	                  " stored_at, since_us, pred_id)"
@@ -282,8 +282,8 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
 	                  " FROM {file} f WHERE f.id = ?", "ttiii", k->file,
 	                  k->space, t->now_us, t->now_us, id);
 
-	*copy = err ? 0 : t->c->drv->ops->last_id(t->c);
-	return err;
+	*copy = 0;
+	return err ? err : sql_now(t, copy);
 }
 
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)

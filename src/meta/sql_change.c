@@ -41,7 +41,7 @@ void fsp_feed_free(struct fsp_feed *f)
 
 int sql_changed(struct txn *t, const struct key *k, uint64_t ino, bool named)
 {
-	return sql_run(t, "INSERT INTO {change} (at_us, origin, space_key,"
+	return sql_later(t, "INSERT INTO {change} (at_us, origin, space_key,"
 	               " dir_key, name, ino, named)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "ittttzz", t->now_us,
 	               t->m->origin, k->space, k->dir,

@@ -79,7 +79,7 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 
 	if (err)
 		return err;
-	err = sql_run(t, "INSERT INTO {file} (file_key, space_key,"
+	err = sql_later(t, "INSERT INTO {file} (file_key, space_key,"
 	              " data_hash, created_at, deleted_at, size_original,"
 	              " size_storage, ino, mode, uid, gid, mtime_ns,"
 	              " stored_at, since_us, pred_id)"
@@ -89,9 +89,10 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	              (int64_t)e->ino, (int64_t)(n->mode & 07777),
 	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, stored_us,
 	              since_us, e->has_row ? e->row.id : (int64_t)0);
+	if (!err)
+		err = sql_now(t, &e->row.id);
 	if (err)
 		return err;
-	e->row.id = t->c->drv->ops->last_id(t->c);
 	e->has_row = true;
 	e->row.size = o->size;
 	memcpy(e->row.hash, o->key, sizeof(e->row.hash));
@@ -120,7 +121,7 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
 	if (!err)
 		err = insert_row(t, o, e, since, stored);
 	if (!err)
-		err = sql_run(t, "UPDATE {name} SET file_id = ?, owner = NULL"
+		err = sql_later(t, "UPDATE {name} SET file_id = ?, owner = NULL"
 		              " WHERE id = ?", "ii", e->row.id, e->name_id);
 	return err ? err : sql_space_for(t, &e->key, false);
 }
@@ -136,7 +137,7 @@ static int64_t step_time(const struct fsp_commit *c, const struct ents *l)
 
 static int keep_name(struct txn *t, const struct ent *e)
 {
-	return sql_run(t, "UPDATE {name} SET owner = NULL WHERE id = ?", "i",
+	return sql_later(t, "UPDATE {name} SET owner = NULL WHERE id = ?", "i",
 	               e->name_id);
 }
 

@@ -65,7 +65,7 @@ static int create(struct txn *t, void *arg)
 		return err;
 	new_node(t, a->what, &parent.node, &e.node);
 	e.ino = a->ino;
-	if (file)
+	if (file && e.oldest)
 		err = sql_adopt_past(t, &e.key);
 	if (!err)
 		err = sql_put_node(t, a->ino, &e.node, a->what->target);
@@ -128,7 +128,7 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e)
 	int64_t row = 0;
 	int err = 0;
 
-	if (sql_is_file(from))
+	if (sql_is_file(from) && e->oldest)
 		err = sql_adopt_past(t, &e->key);
 	if (!err && from->has_row)
 		err = sql_copy_row(t, from->row.id, &e->key, &row);
@@ -136,7 +136,7 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e)
 		err = sql_put_name(t, &e->key, from->ino, row, from->owner,
 		                   t->now_us);
 	if (!err)
-		err = sql_run(t, "UPDATE {node} SET nlink = nlink + 1,"
+		err = sql_later(t, "UPDATE {node} SET nlink = nlink + 1,"
 		              " ctime_ns = ? WHERE ino = ?", "ii", t->now_ns,
 		              (int64_t)from->ino);
 	if (!err)

@@ -57,7 +57,6 @@ static const char above_record[] = HEAD "(" FILES_IN("{eq b.space_key}") " OR "
 	")";
 
 struct found {
-	uint64_t oldest;
 	bool below;             /* rows may make it a directory */
 	bool shown, taken;      /* one does, and it has another number */
 	struct implied at;
@@ -130,7 +129,7 @@ static int read_find(struct txn *t, struct ent *e, struct found *f)
 	if (err != 1)
 		return err ? err : -EIO;
 	err = sql_read_found(s, e);
-	f->oldest = (uint64_t)sql_int_or(s, COL_OLDEST, 0);
+	e->oldest = sql_int_or(s, COL_OLDEST, 0);
 	f->taken = sql_int_or(s, COL_TAKEN, 0) != 0;
 	f->below = sql_int_or(s, COL_BELOW, 0) != 0;
 	return err ? err : read_shown(s, file, f);
@@ -180,14 +179,14 @@ static int judge(struct txn *t, struct ent *e, struct found *f)
 	if (!e->has_row)
 		return -ENOENT;
 	e->how = BY_ROW;
-	e->ino = f->oldest ? FSP_INO_ROW + f->oldest : e->row.ino;
+	e->ino = e->oldest ? FSP_INO_ROW + (uint64_t)e->oldest : e->row.ino;
 	sql_node_file(t->m, &e->row, &e->node);
 	return 0;
 }
 
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
 {
-	struct found f = { .oldest = 0 };
+	struct found f = { .below = false };
 	int err;
 
 	*e = (struct ent){ .how = BY_ROW };

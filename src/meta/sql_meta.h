@@ -73,6 +73,10 @@ void sql_end(struct sqlstmt **s);
 
 /* All of a statement without rows. */
 int sql_run(struct txn *t, const char *text, const char *types, ...);
+/* The same, but it may wait for what follows, and so may its error. */
+int sql_later(struct txn *t, const char *text, const char *types, ...);
+/* Ends the waiting; then the last insert's number in *id, where not NULL. */
+int sql_now(struct txn *t, int64_t *id);
 /* The integer of the only row; NULL and no row give 0. */
 int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
                ...);
@@ -234,6 +238,9 @@ struct ent {
 	struct row row;                 /* the live row */
 	int64_t locked;                 /* the last of its live rows, when they
 	                                 * were locked; 0: not yet */
+	bool alone;                     /* then there was no other one */
+	int64_t oldest;                 /* of its rows that PHP wrote and nobody
+	                                 * has adopted; 0: none */
 };
 #define ENT __attribute__((cleanup(sql_ent_free)))
 

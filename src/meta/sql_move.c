@@ -286,7 +286,7 @@ static int detach_ent(struct txn *t, struct ent *e)
 		return sql_end_name(t, e->name_id);
 	err = sql_close_rows(t, e, 0);
 	if (!err)
-		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
+		err = sql_later(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);
 	if (!err && sql_is_dead(e))
 		err = sql_unlink_node(t, e->ino, true);
@@ -300,7 +300,7 @@ int sql_detach(struct txn *t, struct move *mv)
 	for (size_t i = 0; i < mv->l.n && !err; i++)
 		err = detach_ent(t, &mv->l.v[i]);
 	for (size_t i = 0; i < mv->n && !err; i++)
-		err = sql_run(t, "UPDATE {space} SET deleted_at = ?,"
+		err = sql_later(t, "UPDATE {space} SET deleted_at = ?,"
 		              " closed_us = CASE WHEN since_us > ? THEN"
 		              " since_us ELSE ? END WHERE id = ?", "iiii",
 		              t->now_s, t->now_us, t->now_us,
@@ -328,7 +328,7 @@ static int attach_ent(struct txn *t, struct ent *e, struct key *k)
 	e->file_id = row;
 	if (!err)
 		err = sql_put_name(t, k, e->ino, row, e->owner, t->now_us);
-	e->name_id = err ? 0 : t->c->drv->ops->last_id(t->c);
+	e->name_id = 0;                 /* nobody asks for it any more */
 	return err ? err : sql_space_for(t, k, sql_is_dir(e));
 }
 
@@ -347,7 +347,7 @@ static int attach_space(struct txn *t, const struct moved_space *m,
 		                 " {eq s.space_key} AND " LIVE("s.") " LIMIT 1",
 		                 "t", k.space);
 	if (!err && !*k.dir && !there)
-		err = sql_run(t, "INSERT INTO {space} (space_key, created_at,"
+		err = sql_later(t, "INSERT INTO {space} (space_key, created_at,"
 		              " updated_at, name, since_us) SELECT ?,"
 		              " s.created_at, ?, s.name, ? FROM {space} s"
 		              " WHERE s.id = ?", "tiii", k.space, t->now_s,

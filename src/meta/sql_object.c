@@ -45,7 +45,7 @@ int sql_put_object(struct txn *t, const struct fsp_object *o)
 {
 	if (!o->verified_us)
 		return 0;               /* nothing that is known for sure */
-	return sql_run(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	return sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
 	               " size, stored, format, verified_us)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
 	               o->sha256, o->sha1, (int64_t)o->size,
@@ -63,7 +63,7 @@ int sql_note_object(struct txn *t, const struct fsp_object *o)
 
 	if (!o->verified_us)
 		return 0;
-	return sql_run(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	return sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
 	               " size, stored, format, verified_us)"
 	               " SELECT ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) q"
 	               " WHERE NOT EXISTS (SELECT 1 FROM {object} o WHERE"
@@ -141,7 +141,7 @@ static int put(struct txn *t, void *arg)
 	if (err)
 		return err;
 	if (!w->put->verified_us)
-		return sql_run(t, "UPDATE {object} SET verified_us = 0 WHERE"
+		return sql_later(t, "UPDATE {object} SET verified_us = 0 WHERE"
 		               " object_key = ?", "t", w->put->key);
 	return sql_put_object(t, w->put);
 }

@@ -42,7 +42,7 @@ static int end_file(struct txn *t, struct ent *e)
 	int err = sql_close_rows(t, e, 0);
 
 	if (!err)
-		err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i",
+		err = sql_later(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);
 	if (!err)
 		err = sql_unlink_node(t, e->ino, true);
@@ -81,7 +81,7 @@ static int end_dir(struct txn *t, const struct ent *e)
 		err = bury_names(t, &tree);
 	if (err || *tree.k.dir)
 		return err;
-	return sql_run(t, "UPDATE {space} SET deleted_at = ?, closed_us ="
+	return sql_later(t, "UPDATE {space} SET deleted_at = ?, closed_us ="
 	               " CASE WHEN since_us > ? THEN since_us ELSE ? END"
 	               " WHERE {eq space_key} AND " LIVE(""), "iiit", t->now_s,
 	               t->now_us, t->now_us, tree.k.space);
@@ -89,7 +89,7 @@ static int end_dir(struct txn *t, const struct ent *e)
 
 int sql_end_name(struct txn *t, int64_t name_id)
 {
-	return sql_run(t, "UPDATE {name} SET live = NULL, closed_us ="
+	return sql_later(t, "UPDATE {name} SET live = NULL, closed_us ="
 	               " CASE WHEN since_us > ? THEN since_us ELSE ? END"
 	               " WHERE id = ?", "iii", t->now_us, t->now_us, name_id);
 }

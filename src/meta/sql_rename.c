@@ -49,7 +49,7 @@ static int check_replace(struct txn *t, const struct ent *from,
 
 static int moved_node(struct txn *t, uint64_t ino)
 {
-	return sql_run(t, "UPDATE {node} SET ctime_ns = ? WHERE ino = ?", "ii",
+	return sql_later(t, "UPDATE {node} SET ctime_ns = ? WHERE ino = ?", "ii",
 	               t->now_ns, (int64_t)ino);
 }
 

@@ -28,7 +28,7 @@ void sql_apply(struct txn *t, uint32_t mask, const struct fsp_attr *a,
 
 int sql_save_node(struct txn *t, uint64_t ino, const struct node *n)
 {
-	return sql_run(t, "UPDATE {node} SET mode = ?, uid = ?, gid = ?,"
+	return sql_later(t, "UPDATE {node} SET mode = ?, uid = ?, gid = ?,"
 	               " atime_ns = ?, mtime_ns = ?, ctime_ns = ?"
 	               " WHERE ino = ?", "iiiiiii", (int64_t)n->mode,
 	               (int64_t)n->uid, (int64_t)n->gid, n->atime_ns,
@@ -56,8 +56,8 @@ int sql_save_row(struct txn *t, const struct ent *e)
 	int64_t gid = e->node.gid;
 
 	if (exact)
-		return sql_run(t, sql, "iiii", mode, uid, gid, e->row.id);
-	return sql_run(t, sql, "iiiiii", mode, uid, gid, e->node.mtime_ns,
+		return sql_later(t, sql, "iiii", mode, uid, gid, e->row.id);
+	return sql_later(t, sql, "iiiiii", mode, uid, gid, e->node.mtime_ns,
 	               sql_created_at(e->node.mtime_ns), e->row.id);
 }
 

@@ -96,9 +96,9 @@ static int drop_row(struct txn *t, int64_t id, int64_t *pred)
 	                     " f.id = ?", "i", id);
 
 	if (!err)
-		err = sql_run(t, "UPDATE {file} SET pred_id = ?"
+		err = sql_later(t, "UPDATE {file} SET pred_id = ?"
 		              " WHERE pred_id = ?", "zi", *pred, id);
-	return err ? err : sql_run(t, "DELETE FROM {file} WHERE id = ?", "i",
+	return err ? err : sql_later(t, "DELETE FROM {file} WHERE id = ?", "i",
 	                           id);
 }
 
@@ -136,7 +136,7 @@ int sql_thin_replaced(struct txn *t, const struct row *old, enum step step,
 	/* What is empty makes no loop: the other name's past stays whole. */
 	if (err || step != STEP_LOOP)
 		return err;
-	err = sql_run(t, "UPDATE {file} SET since_us = ? WHERE id = ?", "ii",
+	err = sql_later(t, "UPDATE {file} SET since_us = ? WHERE id = ?", "ii",
 	              old->since_us, row);
 	/* The loop's temporary name goes the same way. */
 	if (!err && is_recent(t, from))

@@ -10,6 +10,7 @@
 
 #define MAX_TRIES 100
 #define RETRY_NS 200000L
+#define SQL_VALUES 32
 
 static void read_now(struct txn *t)
 {
@@ -177,6 +178,53 @@ int sql_run(struct txn *t, const char *text, const char *types, ...)
 	if (!err)
 		err = sql_next(s);
 	return err < 0 ? err : 0;
+}
+
+static int queue(struct txn *t, const char *text, const char *types,
+                 va_list ap)
+{
+	struct sql_value v[SQL_VALUES] = { { .n = 0 } };
+	int n = 0;
+
+	for (; types[n]; n++) {
+		if (n == SQL_VALUES)
+			return -EINVAL;
+		if (types[n] == 't') {
+			v[n].text = va_arg(ap, const char *);
+			v[n].null = !v[n].text;
+		} else {
+			v[n].n = va_arg(ap, int64_t);
+			v[n].null = types[n] == 'z' && !v[n].n;
+		}
+	}
+	t->statements++;
+	return t->c->drv->ops->later(t->c, text, v, n);
+}
+
+int sql_later(struct txn *t, const char *text, const char *types, ...)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	bool waits = t->c->drv->ops->later != NULL;
+	va_list ap;
+	int err;
+
+	va_start(ap, types);
+	err = waits ? queue(t, text, types, ap)
+	            : start(t, &s, text, types, ap);
+	va_end(ap);
+	if (!err && !waits)
+		err = sql_next(s);
+	return err < 0 ? err : 0;
+}
+
+int sql_now(struct txn *t, int64_t *id)
+{
+	const struct sqldrv_ops *ops = t->c->drv->ops;
+	int err = ops->now ? ops->now(t->c) : 0;
+
+	if (!err && id)
+		*id = ops->last_id(t->c);
+	return err;
 }
 
 int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,

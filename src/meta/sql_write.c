@@ -20,7 +20,7 @@ int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
 
 int sql_touch(struct txn *t, uint64_t dir_ino)
 {
-	return sql_run(t, "UPDATE {node} SET mtime_ns = ?, ctime_ns = ?"
+	return sql_later(t, "UPDATE {node} SET mtime_ns = ?, ctime_ns = ?"
 	               " WHERE ino = ?", "iii", t->now_ns, t->now_ns,
 	               (int64_t)dir_ino);
 }
@@ -37,7 +37,7 @@ static int raced(const struct txn *t, int err)
 int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target)
 {
-	int err = sql_run(t, "INSERT INTO {node} (ino, mode, uid, gid, nlink,"
+	int err = sql_later(t, "INSERT INTO {node} (ino, mode, uid, gid, nlink,"
 	               " rdev, target, atime_ns, mtime_ns, ctime_ns)"
 	               " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	               "iiiiiitiii", (int64_t)ino, (int64_t)n->mode,
@@ -51,7 +51,7 @@ int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us)
 {
-	int err = sql_run(t, "INSERT INTO {name} (space_key, dir_key, name,"
+	int err = sql_later(t, "INSERT INTO {name} (space_key, dir_key, name,"
 	                  " live, ino, file_id, owner, since_us)"
 	                  " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
 	                  "tttizti", k->space, k->dir, k->name, (int64_t)ino,
@@ -63,7 +63,7 @@ int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
 static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 {
 	int64_t newest = INT64_MIN;
-	int err;
+	int err, n = 0;
 
 	while ((err = sql_next(s)) == 1) {
 		int64_t id = sql_int_or(s, 0, 0);
@@ -75,7 +75,9 @@ static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 			newest = created;
 			*best = id;
 		}
+		n++;
 	}
+	e->alone = n == 1;
 	return err;
 }
 
@@ -103,7 +105,9 @@ int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
 
 	if (err || (!alone && !e->locked))
 		return err;
-	return sql_run(t, "UPDATE {file}{by_key} SET deleted_at = ?,"
+	if (e->alone && e->locked == keep)
+		return 0;
+	return sql_later(t, "UPDATE {file}{by_key} SET deleted_at = ?,"
 	               " closed_us = CASE WHEN COALESCE(since_us, stored_at, 0)"
 	               " > ? THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
 	               " WHERE {eq space_key} AND {eq file_key} AND "
@@ -114,16 +118,16 @@ int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
 
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file)
 {
-	int err = sql_run(t, "UPDATE {node} SET nlink = nlink - 1,"
+	int err = sql_later(t, "UPDATE {node} SET nlink = nlink - 1,"
 	                  " ctime_ns = ? WHERE ino = ? AND nlink > 0", "ii",
 	                  t->now_ns, (int64_t)ino);
 
 	if (err || !file)
 		return err;
-	err = sql_run(t, "DELETE FROM {node} WHERE ino = ? AND nlink = 0", "i",
+	err = sql_later(t, "DELETE FROM {node} WHERE ino = ? AND nlink = 0", "i",
 	              (int64_t)ino);
 	return err ? err
-		: sql_run(t, "DELETE FROM {xattr} WHERE ino = ? AND NOT EXISTS"
+		: sql_later(t, "DELETE FROM {xattr} WHERE ino = ? AND NOT EXISTS"
 		          " (SELECT 1 FROM {node} d WHERE d.ino = ?)", "ii",
 		          (int64_t)ino, (int64_t)ino);
 }
@@ -134,12 +138,12 @@ int sql_bury(struct txn *t, struct ent *e)
 
 	if (!e->dead_id)
 		return 0;
-	err = sql_run(t, "DELETE FROM {name} WHERE id = ?", "i", e->dead_id);
+	err = sql_later(t, "DELETE FROM {name} WHERE id = ?", "i", e->dead_id);
 	if (!err)
 		err = sql_unlink_node(t, e->dead_ino, true);
 	/* A hidden file's row is as PHP's again, and shows when it can. */
 	if (!err && e->hidden)
-		err = sql_run(t, "UPDATE {file} SET ino = NULL"
+		err = sql_later(t, "UPDATE {file} SET ino = NULL"
 		              " WHERE {eq space_key} AND {eq file_key} AND "
 		              LIVE(""), "tt", e->key.space, e->key.file);
 	e->dead_id = 0;
@@ -150,20 +154,17 @@ int sql_ensure_space(struct txn *t, const char *space)
 {
 	FSP_FREE char *path = NULL;
 	const char *name;
-	int64_t there;
-	int err = sql_number(t, &there, "SELECT 1 FROM {space} s WHERE"
-	                     " {eq s.space_key} AND " LIVE("s.") " LIMIT 1",
-	                     "t", space);
+	int err = fsp_path_of_space(space, &path);
 
-	if (err || there)
-		return err;
-	err = fsp_path_of_space(space, &path);
 	if (err)
 		return err;
 	name = strrchr(path, '/');
-	return sql_run(t, "INSERT INTO {space} (space_key, created_at, name,"
-	               " since_us) VALUES (?, ?, ?, ?)", "titi", space,
-	               t->now_s, name ? name + 1 : path, t->now_us);
+	return sql_later(t, "INSERT INTO {space} (space_key, created_at, name,"
+	                 " since_us) SELECT ?, ?, ?, ? FROM (SELECT 1 AS one) q"
+	                 " WHERE NOT EXISTS (SELECT 1 FROM {space} s WHERE"
+	                 " {eq s.space_key} AND " LIVE("s.") ")", "titit",
+	                 space, t->now_s, name ? name + 1 : path, t->now_us,
+	                 space);
 }
 
 int sql_space_for(struct txn *t, const struct key *k, bool is_dir)

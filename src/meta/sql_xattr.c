@@ -103,14 +103,14 @@ static int store(struct txn *t, uint64_t ino, const struct xset *a)
 	int err;
 
 	if (!a->hex)
-		return sql_run(t, "DELETE FROM {xattr} WHERE ino = ? AND"
+		return sql_later(t, "DELETE FROM {xattr} WHERE ino = ? AND"
 		               " name = ?", "it", (int64_t)ino, a->name);
 	err = total_after(t, ino, a, &total);
 	if (err)
 		return err;
 	if (total > TOTAL_MAX)
 		return -ENOSPC;
-	return sql_run(t, "REPLACE INTO {xattr} (ino, name, value)"
+	return sql_later(t, "REPLACE INTO {xattr} (ino, name, value)"
 	               " VALUES (?, ?, ?)", "itt", (int64_t)ino, a->name,
 	               a->hex);
 }

@@ -48,6 +48,13 @@ struct sqlstmt {
 	struct sqlconn *conn;
 };
 
+/* A parameter: null, else text where that is not NULL, else a number. */
+struct sql_value {
+	bool null;
+	const char *text;
+	int64_t n;
+};
+
 struct sqldrv_ops {
 	/* Takes a connection within the deadline of ctx and begins. */
 	int (*acquire)(struct sqldrv *d, const struct fsp_ctx *ctx,
@@ -78,6 +85,15 @@ struct sqldrv_ops {
 	int (*get_int)(struct sqlstmt *s, int col, int64_t *v);
 	/* NULL where the value is NULL or no text; valid until the next step. */
 	const char *(*get_text)(struct sqlstmt *s, int col, size_t *len);
+	/*
+	 * A statement without a result, to be run before anything else is asked
+	 * on the connection, or with the commit; its error comes then, and a
+	 * unique key that it met is -EDEADLK. NULL: there is nothing to gain.
+	 * now: runs what waits; last_id() is that of the last of it.
+	 */
+	int (*later)(struct sqlconn *c, const char *text,
+	             const struct sql_value *v, int n);
+	int (*now)(struct sqlconn *c);
 	/* Ready for another round of parameters. */
 	void (*rewind)(struct sqlstmt *s);
 	void (*end)(struct sqlstmt *s);

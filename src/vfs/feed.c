@@ -1,18 +1,18 @@
 /*
- * Names that the kernel has to forget, told to it by a thread of their own:
- * the kernel locks the directory for it, and whoever holds that lock may be
- * waiting for one of our answers.
+ * What the kernel has to forget, told to it by a thread of its own: the kernel
+ * locks the directory for it, and whoever holds that lock may be waiting for
+ * one of our answers.
  */
 #include "vfs_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsp_clock.h"
 
 struct forgotten {
 	struct forgotten *next;
-	uint64_t parent;
+	enum forget what;
+	uint64_t ino;
 	char name[];
 };
 
@@ -23,7 +23,31 @@ void feed_init(struct fsp_vfs *v)
 	v->last_forgotten = &v->forgotten;
 }
 
-static void drop_names(struct fsp_vfs *v)
+void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                const char *name)
+{
+	const struct fsp_vfs_options *o = &v->options;
+
+	switch (what) {
+	case FORGET_NAME:
+		if (o->renamed)
+			o->renamed(o->arg, ino, name);
+		break;
+	case FORGET_AGE:
+		if (o->aged)
+			o->aged(o->arg, ino, name);
+		break;
+	case FORGET_LISTING:
+		if (o->listing)
+			o->listing(o->arg, ino);
+		break;
+	case FORGET_ATTR:
+		if (o->stale)
+			o->stale(o->arg, ino, false);
+	}
+}
+
+static void drop_all(struct fsp_vfs *v)
 {
 	fsp_assert_held(&v->feed_lock);
 	while (v->forgotten) {
@@ -33,8 +57,8 @@ static void drop_names(struct fsp_vfs *v)
 		if (!v->forgotten)
 			v->last_forgotten = &v->forgotten;
 		fsp_unlock(&v->feed_lock);
-		if (!v->feed_stop && v->options.renamed)
-			v->options.renamed(v->options.arg, f->parent, f->name);
+		if (!v->feed_stop)
+			forget_now(v, f->what, f->ino, f->name);
 		free(f);
 		fsp_lock(&v->feed_lock);
 		v->forget_done++;
@@ -48,15 +72,16 @@ static void *feed_thread(void *arg)
 
 	FSP_GUARD(&v->feed_lock);
 	while (!v->feed_stop) {
-		drop_names(v);
+		drop_all(v);
 		if (!v->feed_stop && !v->forgotten)
 			fsp_cond_wait(&v->feed_wake, &v->feed_lock, 0);
 	}
-	drop_names(v);
+	drop_all(v);
 	return NULL;
 }
 
-uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name)
+uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                      const char *name)
 {
 	size_t len = strlen(name) + 1;
 	struct forgotten *f = malloc(sizeof(*f) + len);
@@ -64,7 +89,8 @@ uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name)
 	if (!f)
 		return 0;               /* the kernel's time-out does it */
 	f->next = NULL;
-	f->parent = parent;
+	f->what = what;
+	f->ino = ino;
 	memcpy(f->name, name, len);
 	FSP_GUARD(&v->feed_lock);
 	if (!v->feed_runs && !v->feed_stop)
@@ -80,16 +106,19 @@ uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name)
 	return ++v->forget_asked;
 }
 
-void forget_wait(struct fsp_vfs *v, uint64_t ticket)
+uint64_t forget_ticket(struct fsp_vfs *v)
 {
-	int64_t until = fsp_mono_ns() + FSP_NS_PER_SEC;
+	FSP_GUARD(&v->feed_lock);
+	return v->forget_asked;
+}
 
-	if (!ticket)
-		return;
+bool forget_wait(struct fsp_vfs *v, uint64_t ticket, int64_t until_ns)
+{
 	FSP_GUARD(&v->feed_lock);
 	while (v->forget_done < ticket && !v->feed_stop &&
-	       fsp_cond_wait(&v->feed_wake, &v->feed_lock, until) == 0)
+	       fsp_cond_wait(&v->feed_wake, &v->feed_lock, until_ns) == 0)
 		;
+	return v->forget_done >= ticket;
 }
 
 void feed_end(struct fsp_vfs *v)

@@ -1,4 +1,4 @@
-/* The table of inodes in memory: look-ups, references, names and paths. */
+/* Inodes in memory: look-ups, references, names and paths. */
 #include "vfs_private.h"
 
 #include <errno.h>
@@ -13,76 +13,18 @@
 
 #define RENAMED_NS (FSP_NS_PER_SEC / 10)
 
-static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
-{
-	return (ino * 0x9E3779B97F4A7C15ULL) >> 20 & (v->n_buckets - 1);
-}
-
-static struct inode *find_locked(struct fsp_vfs *v, uint64_t ino)
-{
-	struct inode *i = v->buckets[bucket_of(v, ino)];
-
-	while (i && i->ino != ino)
-		i = i->next;
-	return i;
-}
-
-/* Keeps chains short in both directions; without memory they get longer. */
-static void resize_locked(struct fsp_vfs *v, uint64_t want)
-{
-	struct inode **old = v->buckets;
-	uint64_t n_old = v->n_buckets;
-	struct inode **fresh = calloc(want, sizeof(*fresh));
-
-	if (!fresh)
-		return;
-	v->buckets = fresh;
-	v->n_buckets = want;
-	for (uint64_t b = 0; b < n_old; b++) {
-		while (old[b]) {
-			struct inode *i = old[b];
-			struct inode **head;
-
-			old[b] = i->next;
-			head = &v->buckets[bucket_of(v, i->ino)];
-			i->next = *head;
-			*head = i;
-		}
-	}
-	free(old);
-}
-
-static void insert_locked(struct fsp_vfs *v, struct inode *i)
-{
-	struct inode **head;
-
-	if (v->n_inodes >= v->n_buckets)
-		resize_locked(v, v->n_buckets * 2);
-	head = &v->buckets[bucket_of(v, i->ino)];
-	i->next = *head;
-	*head = i;
-	v->n_inodes++;
-}
-
-static void unhash_locked(struct fsp_vfs *v, struct inode *i)
-{
-	struct inode **p = &v->buckets[bucket_of(v, i->ino)];
-
-	while (*p != i)
-		p = &(*p)->next;
-	*p = i->next;
-	v->n_inodes--;
-	if (v->n_buckets > INODE_BUCKETS_MIN && v->n_inodes < v->n_buckets / 4) {
-		resize_locked(v, v->n_buckets / 2);
-		v->trim = true;
-	}
-}
-
 static void past_free(struct past *p)
 {
 	if (p)
 		free(p->path);
 	free(p);
+}
+
+void inode_free(struct inode *i)
+{
+	free(i->name);
+	past_free(i->past);
+	free(i);
 }
 
 /* Frees what nobody holds, and then its parent, and so on. */
@@ -92,10 +34,9 @@ static void drop_locked(struct fsp_vfs *v, struct inode *i)
 	while (i && !i->refs && !i->nlookup) {
 		struct inode *parent = i->parent;
 
-		unhash_locked(v, i);
-		free(i->name);
-		past_free(i->past);
-		free(i);
+		table_unname_locked(v, i);
+		table_remove_locked(v, i);
+		inode_free(i);
 		if (parent)
 			parent->refs--;
 		i = parent;
@@ -105,7 +46,7 @@ static void drop_locked(struct fsp_vfs *v, struct inode *i)
 int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out)
 {
 	FSP_GUARD(&v->lock);
-	*out = find_locked(v, ino);
+	*out = table_find_locked(v, ino);
 	if (!*out)
 		return -ESTALE;
 	(*out)->refs++;
@@ -127,7 +68,7 @@ void fsp_vfs_forget(struct fsp_vfs *v, uint64_t ino, uint64_t n)
 	bool trim;
 
 	fsp_lock(&v->lock);
-	i = find_locked(v, ino);
+	i = table_find_locked(v, ino);
 	if (i) {
 		i->nlookup -= n < i->nlookup ? n : i->nlookup;
 		drop_locked(v, i);
@@ -149,8 +90,8 @@ static bool is_ancestor_locked(const struct inode *i, const struct inode *of)
 }
 
 /* Gives the inode this name; it was a look-up that said so. */
-static int set_name_locked(struct fsp_vfs *v, struct inode *i,
-                           struct inode *parent, const char *name)
+int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
+                          struct inode *parent, const char *name)
 {
 	struct inode *old = i->parent;
 	char *copy;
@@ -164,9 +105,11 @@ static int set_name_locked(struct fsp_vfs *v, struct inode *i,
 	copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
+	table_unname_locked(v, i);
 	free(i->name);
 	i->name = copy;
 	i->parent = parent;
+	table_name_locked(v, i);
 	parent->refs++;
 	if (old) {
 		old->refs--;
@@ -179,6 +122,7 @@ static void clear_name_locked(struct fsp_vfs *v, struct inode *i)
 {
 	struct inode *old = i->parent;
 
+	table_unname_locked(v, i);
 	free(i->name);
 	i->name = NULL;
 	i->parent = NULL;
@@ -198,7 +142,8 @@ static bool is_at(const struct inode *i, const struct inode *parent,
 static void forget_name_locked(struct fsp_vfs *v, struct inode *i)
 {
 	fsp_assert_held(&v->lock);
-	i->forgets = later_forget(v, i->parent->ino, i->name);
+	i->forgets = later_forget(v, FORGET_NAME, i->parent->ino,
+	                          i->name);
 	i->renamed_ns = fsp_mono_ns();
 }
 
@@ -227,7 +172,7 @@ static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
 	i->ino = attr->ino;
 	i->type = attr->mode & S_IFMT;
 	i->attr = *attr;
-	insert_locked(v, i);
+	table_insert_locked(v, i);
 	return i;
 }
 
@@ -236,9 +181,11 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
                         const struct fsp_attr *attr, uint64_t as_of,
                         bool counted, struct inode **out)
 {
-	struct inode *i = find_locked(v, attr->ino);
+	struct inode *i = table_find_locked(v, attr->ino);
 	int err;
 
+	if (as_of < v->news_seq)
+		return -EAGAIN;         /* others have changed things since */
 	if (i && i->seq > as_of && i->unlinked)
 		return -ENOENT;         /* removed since it was listed */
 	if (!i)
@@ -247,7 +194,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 		return -ENOMEM;
 	i->refs++;
 	was_renamed_locked(v, i, parent, name, attr);
-	err = set_name_locked(v, i, parent, name);
+	err = inode_set_name_locked(v, i, parent, name);
 	if (err) {
 		i->refs--;
 		drop_locked(v, i);
@@ -274,7 +221,7 @@ static struct file *open_file(struct fsp_vfs *v, uint64_t ino, struct inode **i)
 	struct file *f;
 
 	FSP_GUARD(&v->lock);
-	*i = find_locked(v, ino);
+	*i = table_find_locked(v, ino);
 	f = *i && (*i)->kind == INODE_LIVE ? (*i)->file : NULL;
 	if (f) {
 		(*i)->refs++;
@@ -407,7 +354,7 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 
 	FSP_GUARD(&v->lock);
 	v->names_seq = ++v->seq;
-	i = find_locked(v, ino);
+	i = table_find_locked(v, ino);
 	if (!i)
 		return;
 	i->attr.nlink = nlink;
@@ -420,6 +367,11 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	if (!i->parent || (parent && i->parent != parent) ||
 	    strcmp(i->name, name) != 0)
 		return;
+	/* Nobody asked the kernel for that. */
+	if (!parent) {
+		(void)later_forget(v, FORGET_NAME, i->parent->ino, name);
+		(void)later_forget(v, FORGET_LISTING, i->parent->ino, "");
+	}
 	i->refs++;
 	clear_name_locked(v, i);
 	i->refs--;
@@ -437,7 +389,7 @@ bool inode_renamed(struct fsp_vfs *v, struct inode *i)
 		i->forgets = ticket = 0;
 	fsp_unlock(&v->lock);
 	if (ticket)
-		forget_wait(v, ticket);
+		(void)forget_wait(v, ticket, fsp_mono_ns() + FSP_NS_PER_SEC);
 	return ticket != 0;
 }
 
@@ -454,17 +406,17 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 
 	FSP_GUARD(&v->lock);
 	v->names_seq = ++v->seq;
-	i = find_locked(v, ino);
+	i = table_find_locked(v, ino);
 	/* What the kernel had under the old name, and has moved, is another. */
 	if (!is_at(i, from, old))
-		(void)later_forget(v, parent->ino, name);
+		(void)later_forget(v, FORGET_NAME, parent->ino, name);
 	if (!i)
 		return;
 	if (i->parent && !is_at(i, from, old))
 		forget_name_locked(v, i);
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
-	if (set_name_locked(v, i, parent, name))
+	if (inode_set_name_locked(v, i, parent, name))
 		clear_name_locked(v, i);
 	i->refs--;
 	drop_locked(v, i);
@@ -550,46 +502,4 @@ void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out)
 		pages_no_size(v, i);
 	if (f)
 		file_put(v, i, f);
-}
-
-int inode_table_init(struct fsp_vfs *v)
-{
-	struct fsp_attr root = { .ino = FSP_INO_ROOT, .mode = S_IFDIR | 0755,
-	                         .nlink = 1 };
-
-	fsp_mutex_init(&v->lock);
-	fsp_cond_init(&v->names_done);
-	v->n_buckets = INODE_BUCKETS_MIN;
-	v->buckets = calloc(v->n_buckets, sizeof(*v->buckets));
-	if (!v->buckets)
-		return -ENOMEM;
-	v->root = fresh_locked(v, INODE_LIVE, &root);
-	if (!v->root)
-		return -ENOMEM;
-	v->root->refs = 1;
-	return 0;
-}
-
-/* At the end nobody calls any more: what is still looked up just goes. */
-void inode_table_free(struct fsp_vfs *v)
-{
-	for (uint64_t b = 0; v->buckets && b < v->n_buckets; b++) {
-		while (v->buckets[b]) {
-			struct inode *i = v->buckets[b];
-
-			v->buckets[b] = i->next;
-			free(i->name);
-			past_free(i->past);
-			free(i);
-		}
-	}
-	free(v->buckets);
-	fsp_cond_destroy(&v->names_done);
-	fsp_mutex_destroy(&v->lock);
-}
-
-uint64_t fsp_vfs_inodes(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock);
-	return v->n_inodes;
 }

@@ -52,17 +52,22 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	FSP_FREE char *path = NULL;
 	struct fsp_entry e;
 	struct inode *i;
-	uint64_t as_of = inode_seq(v), seen = names_seq(v);
+	uint64_t as_of, seen = names_seq(v);
 	int err = inode_path(v, dir, &path);
 
 	if (err)
 		return err;
 	do {
-		err = fsp_meta_lookup(v->store->meta, ctx, path, name, &e);
-	} while (lost(err) && path_moved(v, dir, &path, &seen));
-	retry_found(v, ctx, err ? NULL : &e);
-	if (!err)
-		err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
+		do {
+			as_of = inode_seq(v);
+			err = fsp_meta_lookup(v->store->meta, ctx, path, name,
+			                      &e);
+		} while (lost(err) && path_moved(v, dir, &path, &seen));
+		retry_found(v, ctx, err ? NULL : &e);
+		if (!err)
+			err = inode_enter(v, dir, name, &e, as_of, true, &i,
+			                  out);
+	} while (err == -EAGAIN);
 	if (!err)
 		inode_unref(v, i);
 	return err;

@@ -116,6 +116,8 @@ static void random_id(char out[FSP_MOUNT_ID + 1])
 static void vfs_free(struct fsp_vfs *v)
 {
 	lease_end(v);
+	news_free(v);
+	lists_free(v);
 	retry_end(v);
 	fsp_cond_destroy(&v->feed_wake);
 	fsp_mutex_destroy(&v->feed_lock);
@@ -158,6 +160,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 		err = open_dirs(v, error);
 	if (!err)
 		err = add_mount(v, error);
+	if (!err)
+		err = news_begin(v);
 	if (err) {
 		vfs_free(v);
 		return err;
@@ -188,6 +192,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	int err;
 
 	locks_end(v);
+	news_end(v);
 	feed_end(v);
 	pages_end(v);
 	while ((i = next_dirty(v))) {

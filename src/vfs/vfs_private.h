@@ -21,7 +21,7 @@ enum inode_kind {
  * it but *file, which has a lock of its own.
  */
 struct inode {
-	struct inode *next;             /* hash chain */
+	struct inode *next, *next_name; /* hash chains */
 	struct inode *parent;           /* holds a reference; NULL: no name */
 	char *name;                     /* in parent; NULL with it */
 	uint64_t nlookup;               /* the kernel's */
@@ -41,6 +41,7 @@ struct inode {
 	uint64_t forgets;               /* ticket of an old name that the
 	                                   kernel is to forget; 0 = none */
 	int64_t renamed_ns;             /* when that was found */
+	bool listed;                    /* the kernel may keep its listing */
 };
 
 struct past {
@@ -151,11 +152,14 @@ struct fsp_vfs {
 	char *spool_dir;
 
 	struct fsp_mutex lock;
-	struct inode **buckets;
+	struct inode **buckets, **by_name;
 	uint64_t n_buckets, n_inodes;
 	bool trim;                      /* much was freed */
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
+	uint64_t news_seq;              /* seq when others' were heard of */
+	struct dirlist *lists;          /* newest first */
+	uint64_t list_entries;          /* in all of them */
 	uint64_t handle_ids;
 	struct inode *root;
 
@@ -183,6 +187,8 @@ struct fsp_vfs {
 	pthread_t feed_thread;
 	bool feed_runs, feed_stop;
 
+	struct news *news;              /* what others have changed */
+
 	struct fsp_cond names_done;     /* with lock: a change of names ended */
 	unsigned names_busy;            /* removals and renames under way */
 
@@ -200,7 +206,27 @@ static inline bool is_dir(const struct inode *i)
 	return S_ISDIR(i->type);
 }
 
+/* table.c: v->lock is held where the name says so */
+int inode_table_init(struct fsp_vfs *v);
+void inode_table_free(struct fsp_vfs *v);
+struct inode *table_find_locked(struct fsp_vfs *v, uint64_t ino);
+void table_insert_locked(struct fsp_vfs *v, struct inode *i);
+void table_remove_locked(struct fsp_vfs *v, struct inode *i);
+/* i->parent and i->name are set; and before they are changed. */
+void table_name_locked(struct fsp_vfs *v, struct inode *i);
+void table_unname_locked(struct fsp_vfs *v, struct inode *i);
+/*
+ * The inodes whose last known place is this, one after another: the other
+ * hosts may have put another one there.
+ */
+struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
+                              const char *name, struct inode *after);
+
 /* inode.c: all take v->lock themselves unless named _locked */
+void inode_free(struct inode *i);
+/* -ESTALE: parent is below it. */
+int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
+                          struct inode *parent, const char *name);
 
 /* A reference for the length of a call; -ESTALE when nobody holds it. */
 int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out);
@@ -210,6 +236,7 @@ void inode_unref(struct fsp_vfs *v, struct inode *i);
  * there; counts a look-up where `counted`, and is referenced for the caller.
  * as_of: inode_seq() before the rows were read; what this mount changed since
  * is not overwritten. *out_attr gets the attributes with uncommitted changes.
+ * -EAGAIN: others have changed something since; read them again.
  */
 uint64_t inode_seq(struct fsp_vfs *v);
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
@@ -255,8 +282,6 @@ uint64_t names_seq(struct fsp_vfs *v);  /* before a path is made */
 bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
                 uint64_t *seen);
 void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
-int inode_table_init(struct fsp_vfs *v);
-void inode_table_free(struct fsp_vfs *v);
 /*
  * Rows of another mount's version of an open file: its size and time are told
  * when its bytes can be read, those in *e are what was told before.
@@ -385,14 +410,43 @@ enum retry_state {
 enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                             uint64_t ino, struct fsp_content *content);
 
-/* feed.c */
+/*
+ * feed.c: what the kernel is to forget, told by one thread in this order.
+ * Each gives a ticket; 0: it cannot be told, and the kernel's time-outs do it.
+ */
+enum forget {
+	FORGET_NAME,            /* the entry is not what is there */
+	FORGET_AGE,             /* the entry is to be looked up again */
+	FORGET_LISTING,         /* of the directory, and its attributes */
+	FORGET_ATTR
+};
 void feed_init(struct fsp_vfs *v);
 void feed_end(struct fsp_vfs *v);
-/* The kernel's entry (parent, name) is not what is there. A ticket. */
-uint64_t later_forget(struct fsp_vfs *v, uint64_t parent, const char *name);
-/* Until it has forgotten, or a second has passed: not from a caller that may
- * hold a directory's lock in the kernel. */
-void forget_wait(struct fsp_vfs *v, uint64_t ticket);
+/* name: of an entry in ino, else "". */
+uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                      const char *name);
+/* Tells it now: only from a thread that no request waits for. */
+void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                const char *name);
+uint64_t forget_ticket(struct fsp_vfs *v);      /* the last one */
+/* Until it has forgotten, or that time has come; false then. Not from a caller
+ * that may hold a directory's lock in the kernel. */
+bool forget_wait(struct fsp_vfs *v, uint64_t ticket, int64_t until_ns);
+
+/* news.c: what others have changed. */
+int news_begin(struct fsp_vfs *v);
+void news_end(struct fsp_vfs *v);       /* before the table goes */
+void news_free(struct fsp_vfs *v);
+/* May the kernel keep things until it is told otherwise? */
+bool news_vouch(struct fsp_vfs *v);
+/* Waits until all that others had done by now is known here. */
+int news_catch_up(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+/* The kernel has now a whole listing, to be dropped when it is old. */
+void news_listed(struct fsp_vfs *v, struct inode *dir);
+
+/* dir.c */
+void lists_free(struct fsp_vfs *v);
+void lists_age(struct fsp_vfs *v);      /* now and then */
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */

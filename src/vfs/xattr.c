@@ -145,6 +145,17 @@ static int traffic_fact(struct fsp_vfs *v, struct fsp_buf *out)
 	                      m.trips, o.put, o.get, o.head, o.del, o.list);
 }
 
+/* Reading it waits until all that others had done by then shows here. */
+static int current_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        struct fsp_buf *out)
+{
+	int err = news_catch_up(v, ctx);
+
+	if (err)
+		return err == -ENOTSUP ? -ENODATA : err;
+	return put(out, "yes");
+}
+
 static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                 const char *what, struct fsp_buf *out)
 {
@@ -161,6 +172,8 @@ static int fact(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 		return health_fact(v, ctx, out);
 	if (i == v->root && strcmp(what, "traffic") == 0)
 		return traffic_fact(v, out);
+	if (i == v->root && strcmp(what, "current") == 0)
+		return current_fact(v, ctx, out);
 	err = inode_path(v, i, &path);
 	if (err)
 		return err == -ESTALE ? -ENODATA : err;
