@@ -73,6 +73,20 @@ static int pack_zstd(struct piece *p)
 	return hash_whole(p, &p->in);
 }
 
+int fsp_compress_sample(const void *buf, size_t len, size_t *packed)
+{
+	struct fsp_buf out = FSP_BUF_INIT;
+	size_t room = ZSTD_compressBound(len), n;
+	int err = fsp_buf_reserve(&out, room);
+
+	if (err)
+		return err;
+	n = ZSTD_compress(out.data, room, buf, len, 1);
+	fsp_buf_free(&out);
+	*packed = n;
+	return ZSTD_isError(n) ? zstd_error(n, -EIO) : 0;
+}
+
 /* Frames that say how long their content is: those that we write. */
 static int unpack_zstd(struct piece *p)
 {

@@ -35,7 +35,6 @@
 enum algo { ALGO_BZIP2, ALGO_ZSTD, ALGO_STORED };
 enum sealing { SEAL_FIXED_IV, SEAL_OWN_IV, SEAL_NONE };
 
-bool format_valid(enum fsp_format f, const struct fsp_keys *keys);
 enum algo format_algo(enum fsp_format f);
 enum sealing format_sealing(enum fsp_format f);
 

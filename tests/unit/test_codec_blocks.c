@@ -16,7 +16,7 @@
 #include "fsp_file.h"
 #include "fsp_pool.h"
 
-#define ALL_FORMATS (FSP_FMT_STORED_PLAIN + 1)
+#define ALL_FORMATS FSP_FORMATS
 #define LEVEL1_MAX (100000 - 19)        /* coded bytes of a block */
 
 static const unsigned workers[] = { 0, 1, 4 };
@@ -469,8 +469,11 @@ static char *marked_content(size_t size, const uint64_t *mark, int n_marks)
 		for (int i = 0; i < 48; i++)
 			if (mark[m] >> (47 - i) & 1)
 				bytes[n++] = (unsigned char)(m * 48 + i);
-	for (size_t i = 0; i < size; i++)
-		p[i] = (char)bytes[i < n ? i : rng() % n];
+	/* No runs, whose lengths are bytes of the block, too. */
+	for (size_t i = 0, k = 0; i < size; i++) {
+		k = (k + 1 + rng() % (n - 1)) % n;
+		p[i] = (char)bytes[k];
+	}
 	/* All of them in every block. */
 	for (size_t i = 0; i + n < size; i += 5000)
 		memcpy(p + i, bytes, n);
