@@ -135,12 +135,34 @@ static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
 	return err;
 }
 
+/*
+ * Somebody else may have written the same content over it in another format,
+ * PHP for one, and the record is older. The content's hash says which it is.
+ */
+static int fetch_other(struct fetch *f, const char *hash, uint64_t size,
+                       enum fsp_format *fmt, struct fd_sink *to,
+                       struct fsp_digests *d)
+{
+	enum fsp_format was = *fmt;
+	int err = -EIO;
+
+	for (int i = FSP_FMT_LEGACY; err == -EIO && i < FSP_FORMATS; i++) {
+		*fmt = (enum fsp_format)i;
+		if (*fmt == was || !fsp_format_usable(*fmt, &f->store->keys))
+			continue;
+		err = fd_restart(to);
+		if (!err)
+			err = fetch_once(f, hash, size, *fmt, to, d);
+	}
+	return err;
+}
+
 static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
                  const char *hash, uint64_t size, struct fd_sink *to)
 {
 	struct fetch f = { .store = s, .ctx = ctx };
 	struct fsp_digests d;
-	enum fsp_format fmt;
+	enum fsp_format fmt, was;
 	bool recorded;
 	char what[80];
 	int err;
@@ -156,6 +178,14 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 		err = fd_restart(to);
 		if (!err)
 			err = fetch_once(&f, hash, size, fmt, to, &d);
+		was = fmt;
+		if (err == -EIO)
+			err = fetch_other(&f, hash, size, &fmt, to, &d);
+		if (!err && fmt != was) {
+			fsp_warn("object %s is of the format '%s'", hash,
+			         fsp_format_name(fmt));
+			recorded = false;
+		}
 	}
 	if (err == -ENOENT) {
 		damage_met(s, ctx, hash, "is missing from the store");
