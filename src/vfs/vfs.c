@@ -47,7 +47,7 @@ static int reap_one(void *arg, const char *id)
 static int reap_dead(struct fsp_vfs *v, char **error)
 {
 	uint64_t files = 0, bytes = 0;
-	int err = fsp_spool_reap(v->spool_dir, reap_one, v, &files, &bytes);
+	int err = fsp_spool_reap(v->spool_dir, NULL, reap_one, v, &files, &bytes);
 
 	if (err && err != -ENOENT)
 		return fail(error, err, "cannot clean up", v->spool_dir);
