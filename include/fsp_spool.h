@@ -73,6 +73,8 @@ void fsp_spool_begin_fresh(struct fsp_spool_file *f);
 /* As if what `older` has fresh had been written before, and cut at limit. */
 int fsp_spool_join_fresh(struct fsp_spool_file *f,
                          const struct fsp_spool_file *older, uint64_t limit);
+/* Its bytes stay on the disk when it is dropped. NULL is fine. */
+void fsp_spool_leave(struct fsp_spool_file *f);
 /* Has it no snapshots, and is it none that others share? */
 bool fsp_spool_sole(const struct fsp_spool_file *f);
 

@@ -143,7 +143,7 @@ static int unseal(struct fsp_spool_file *f, uint64_t start, uint64_t end)
 	/* The last snapshot may have gone; one more may not come meanwhile. */
 	if (atomic_load(&f->data->refs) == 1)
 		f->sealed.n = 0;
-	if (!fsp_extents_overlap(&f->sealed, start, end))
+	if (!f->data->kept && !fsp_extents_overlap(&f->sealed, start, end))
 		return 0;
 	rc = fsp_spool_data_new(f->data->spool, &d);
 	if (!rc)
@@ -192,8 +192,8 @@ int fsp_spool_cut(struct fsp_spool_file *f, uint64_t size)
 	if (fstat(f->data->fd, &st))
 		return -errno;
 	/* What a snapshot may have stays, and is not looked at any more. */
-	if (atomic_load(&f->data->refs) == 1 && (uint64_t)st.st_size > size &&
-	    ftruncate(f->data->fd, (off_t)size))
+	if (atomic_load(&f->data->refs) == 1 && !f->data->kept &&
+	    (uint64_t)st.st_size > size && ftruncate(f->data->fd, (off_t)size))
 		return -errno;
 	fsp_extents_cut(&f->extents, size);
 	fsp_extents_cut(&f->fresh, size);
@@ -335,6 +335,12 @@ int fsp_spool_join_fresh(struct fsp_spool_file *f,
 	fsp_extents_free(&f->fresh);
 	f->fresh = x;
 	return 0;
+}
+
+void fsp_spool_leave(struct fsp_spool_file *f)
+{
+	if (f)
+		f->data->stays = true;
 }
 
 bool fsp_spool_sole(const struct fsp_spool_file *f)

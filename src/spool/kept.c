@@ -97,6 +97,7 @@ static int keep_data(const struct fsp_spool_file *f, int kept,
 
 	if (TEMP_FAILURE_RETRY(fsync(f->data->fd)))
 		return -errno;
+	atomic_store(&f->data->kept, true);
 	rc = link_data(f, kept, info->at_us, id);
 	return rc ? rc : fsp_fsync_dir(kept);
 }

@@ -34,6 +34,7 @@ struct fsp_spool_data {
 	struct fsp_spool *spool;
 	int fd;
 	bool stays;                     /* under its name, or has none any more */
+	atomic_bool kept;               /* its bytes are in kept/, too */
 	uint64_t no;                    /* of the name w-<no> */
 	char name[FSP_SPOOL_NAME];
 	char *path;

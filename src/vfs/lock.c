@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +41,7 @@ static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
 struct liveness {
 	const char *id;
 	char host[256];
+	char spool[PATH_MAX];           /* of what is dead */
 	bool dead;
 };
 
@@ -51,6 +54,7 @@ static int judge(void *arg, const struct fsp_mountinfo *i)
 	/* Of another host only its own word counts. */
 	l->dead = strcmp(i->host, l->host) == 0 &&
 		!fsp_spool_alive(i->spool, i->id);
+	(void)snprintf(l->spool, sizeof(l->spool), "%s", i->spool);
 	return 1;
 }
 
@@ -66,7 +70,9 @@ static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return false;
 	if (fsp_meta_mount_each(v->store->meta, ctx, judge, &l) != 1 || !l.dead)
 		return false;
-	err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
+	err = back_keep_names(v, ctx, l.spool, mount);
+	if (!err)
+		err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
 	if (err)
 		fsp_warn("a dead mount's locks stay: %s", strerror(-err));
 	return !err;
@@ -253,7 +259,7 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 /* Others get the lock after this: what was written under it is committed. */
 static void commit_before(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	int err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
+	int err = file_commit(h->v, h->inode, ctx, COMMIT_STORED);
 
 	/* The file stays dirty, and close() says it again. */
 	if (err)
@@ -316,7 +322,10 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	                                .done = done, .arg = arg };
 	if (r->type != F_WRLCK)
 		commit_before(h, ctx);
+	/* Whoever holds it sees what was promised here, wherever he is. */
 	if (r->type != F_UNLCK)
+		err = back_store(h->v, h->file, ctx);
+	if (!err && r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
 		err = try_lock(h, ctx, r);
