@@ -88,7 +88,8 @@ static int take_queue(const struct reaper *r, const char *id, int dir)
 
 	if (!rc && r->dead)
 		rc = r->dead(r->arg, id);
-	return rc ? rc : fsp_spool_clear(dir, r->files, r->bytes);
+	/* Most of what is left has another name by now, and is not lost. */
+	return rc ? rc : fsp_spool_clear(dir, NULL, NULL);
 }
 
 static int forget(const struct reaper *r, const char *id, int dir)

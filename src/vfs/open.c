@@ -91,6 +91,18 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
 }
 
 /*
+ * Created here and not written yet, while another mount has given it content:
+ * nothing of ours would be lost.
+ */
+static bool overtaken_locked(struct file *f, const struct fsp_entry *e)
+{
+	fsp_assert_held(&f->lock);
+	return f->pending && !f->busy && !f->queued && !f->size && !f->mask &&
+	       !f->torn && !f->failed && e->content.row &&
+	       !file_has_extents_locked(f);
+}
+
+/*
  * A clean file takes the version that is live now; a dirty one goes on with
  * what it has. false: the file has changed here since `writes` was read, and
  * the entry may be of before that.
@@ -103,6 +115,10 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 
 	*out = (struct fresh){ .keep = true };
 	FSP_GUARD(&f->lock);
+	if (f->dirty && overtaken_locked(f, e)) {
+		f->dirty = false;
+		merge_reset_locked(f);
+	}
 	if (f->dirty)
 		return true;
 	if (f->writes != writes)
