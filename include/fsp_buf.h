@@ -47,7 +47,7 @@ const char *fsp_human(char *out, size_t size, uint64_t bytes);
 /* The string as a JSON string with quotes; bytes that are no UTF-8 as \u00NN. */
 int fsp_buf_json(struct fsp_buf *b, const char *s);
 
-/* FNV-1a, for hash tables in memory only. */
+/* FNV-1a: for hash tables, and to tell a torn record. */
 uint64_t fsp_hash64(const void *data, size_t len, uint64_t seed);
 
 /* Wipes memory in a way the compiler keeps. */

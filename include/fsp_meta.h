@@ -97,6 +97,19 @@ struct fsp_object {
 	int64_t verified_us;
 };
 
+/* A commit that close() promised some time ago. */
+enum fsp_queued_end {
+	FSP_QUEUED_LIVE,        /* a version like any other */
+	FSP_QUEUED_BEFORE,      /* its row was there already: nothing was done */
+	FSP_QUEUED_PAST         /* what is live is newer: a closed row */
+};
+
+struct fsp_queued_commit {
+	int64_t at_us;                  /* when close() was called */
+	enum fsp_queued_end end;        /* set */
+	struct fsp_content stored;      /* set: its own row */
+};
+
 struct fsp_commit {
 	struct fsp_ref ref;
 	const char *owner;              /* whose pending name it may be */
@@ -107,6 +120,13 @@ struct fsp_commit {
 	 * content yet, but the pending name is to outlive its mount.
 	 */
 	const struct fsp_object *object;
+	/*
+	 * NULL, or: where base_row is not live any more, its own row is looked
+	 * for first (inode, content and mtime, newer than base_row), and a live
+	 * version that was stored after at_us is not replaced. *out is what is
+	 * live.
+	 */
+	struct fsp_queued_commit *queued;
 	int64_t collapse_row;           /* 0, or what the same open file has
 	                                   committed before: see thin_ns */
 	/*

@@ -2,7 +2,8 @@
  * The spool: new content on the local disk until it is committed.
  *
  * <spool>/<mount id>/lock        held with flock() while the mount lives
- * <spool>/<mount id>/w-<n>       content being written
+ * <spool>/<mount id>/w-<n>       content being written, or queued
+ * <spool>/<mount id>/journal     commits that wait: fsp_journal.h
  * <spool>/kept/<time>-<n>.data   content whose commit failed for good
  * <spool>/kept/<time>-<n>.info   what it was: key=value lines, see DESIGN.md
  *
@@ -25,13 +26,17 @@ int fsp_spool_open(const char *path, const char *id, struct fsp_spool **out);
 void fsp_spool_close(struct fsp_spool *s);      /* removes the mount's directory */
 
 /*
- * Finds the directories of mounts that died (their lock is free), removes
- * what was in flight there (no close() had returned for it) and calls dead()
- * with each id, so that the caller can clean up after it in the database; a
- * directory goes only when dead() returned 0. Counts what was dropped.
+ * Finds the directories of mounts that died (their lock is free). Where one has
+ * queued commits, take() puts them into a journal of the caller's, durably, and
+ * a directory whose take() fails stays; NULL leaves those alone. dead() is
+ * called with each id then, so that the caller can clean up after it in the
+ * database, and a directory goes only when it returned 0. Counts what was
+ * dropped: no close() had returned for it.
  */
-int fsp_spool_reap(const char *path, int (*dead)(void *arg, const char *id),
-                   void *arg, uint64_t *files, uint64_t *bytes);
+typedef int (*fsp_spool_take)(void *arg, const char *id, int dirfd);
+int fsp_spool_reap(const char *path, fsp_spool_take take,
+                   int (*dead)(void *arg, const char *id), void *arg,
+                   uint64_t *files, uint64_t *bytes);
 
 /* Is the mount with this id alive on this machine? */
 bool fsp_spool_alive(const char *path, const char *id);
@@ -53,8 +58,25 @@ int fsp_spool_zero(struct fsp_spool_file *f, uint64_t off, uint64_t len);
  */
 bool fsp_spool_extent(const struct fsp_spool_file *f, uint64_t off,
                       uint64_t *start, uint64_t *end);
+/* The same of what was written since fsp_spool_begin_fresh(). */
+bool fsp_spool_fresh(const struct fsp_spool_file *f, uint64_t off,
+                     uint64_t *start, uint64_t *end);
 /* Is [0, size) one extent? */
 bool fsp_spool_complete(const struct fsp_spool_file *f, uint64_t size);
+
+/*
+ * Another file with the same content, which nobody is to write: what f is
+ * written from now on does not change it. Both are to be dropped.
+ */
+int fsp_spool_snapshot(struct fsp_spool_file *f, struct fsp_spool_file **out);
+void fsp_spool_begin_fresh(struct fsp_spool_file *f);
+/* As if what `older` has fresh had been written before, and cut at limit. */
+int fsp_spool_join_fresh(struct fsp_spool_file *f,
+                         const struct fsp_spool_file *older, uint64_t limit);
+/* Its bytes stay on the disk when it is dropped. NULL is fine. */
+void fsp_spool_leave(struct fsp_spool_file *f);
+/* Has it no snapshots, and is it none that others share? */
+bool fsp_spool_sole(const struct fsp_spool_file *f);
 
 const char *fsp_spool_path(const struct fsp_spool_file *f);
 int fsp_spool_fd(const struct fsp_spool_file *f);

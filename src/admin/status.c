@@ -11,6 +11,7 @@
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_config.h"
+#include "fsp_journal.h"
 #include "fsp_spool.h"
 #include "fsp_store.h"
 #include "fsp_version.h"
@@ -33,6 +34,13 @@ struct kept {
 	int error;
 };
 
+struct queued {
+	char *mount, *path;
+	bool alive;
+	uint64_t size;
+	int64_t at_us;
+};
+
 struct status {
 	const struct fsp_config *config;
 	const char *spool;
@@ -44,6 +52,9 @@ struct status {
 	size_t n_mounts;
 	struct kept *kept;
 	size_t n_kept;
+	struct queued *queued;
+	size_t n_queued;
+	uint64_t queued_bytes;
 };
 
 static void status_free(struct status *s)
@@ -60,8 +71,13 @@ static void status_free(struct status *s)
 		free(s->kept[i].path);
 		free(s->kept[i].data);
 	}
+	for (size_t i = 0; i < s->n_queued; i++) {
+		free(s->queued[i].mount);
+		free(s->queued[i].path);
+	}
 	free(s->mounts);
 	free(s->kept);
+	free(s->queued);
 }
 
 #define STATUS __attribute__((cleanup(status_free)))
@@ -111,6 +127,22 @@ static int add_kept(void *arg, const struct fsp_spool_info *i,
 	return k->id && k->path && k->data ? 0 : -ENOMEM;
 }
 
+static int add_queued(void *arg, const char *id, bool alive,
+                      const struct fsp_queued *q)
+{
+	struct status *s = arg;
+	struct queued *k = reallocarray(s->queued, s->n_queued + 1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	s->queued = k;
+	k += s->n_queued++;
+	*k = (struct queued){ strdup(id), strdup(q->path), alive, q->size,
+		              q->queued_us };
+	s->queued_bytes += q->size;
+	return k->mount && k->path ? 0 : -ENOMEM;
+}
+
 static void read_facts(struct mount *m)
 {
 	if (strcmp(m->state, "alive") != 0)
@@ -133,6 +165,8 @@ static int collect(struct fsp_admin *a, struct status *s)
 		err = fsp_meta_mount_each(st->meta, &a->ctx, add_mount, s);
 	if (!err)
 		err = fsp_spool_each_kept(s->spool, add_kept, s);
+	if (!err)
+		err = fsp_journal_each_queued(s->spool, add_queued, s);
 	/* The room is shown where it is known; the rest does not need it. */
 	s->has_space = fsp_obj_space(st->objects, &a->ctx, &s->space) == 0;
 	for (size_t i = 0; i < s->n_mounts; i++)
@@ -259,6 +293,31 @@ static int print_kept(const struct status *s, FILE *out)
 	return fsp_table_print(&t, out, "  ");
 }
 
+/* Promised by close() with mount.commit = back. */
+static int print_queued(const struct status *s, FILE *out)
+{
+	static const char *const heads[] = { "SINCE", "PATH", "SIZE", "MOUNT" };
+	FSP_TABLE struct fsp_table t = { 0 };
+	FSP_FREE char *bytes = fsp_text_bytes((int64_t)s->queued_bytes);
+	char when[32];
+
+	if (!s->n_queued)
+		return 0;
+	fsp_table_init(&t, heads, 4, 1u << 2);
+	for (size_t i = 0; i < s->n_queued; i++) {
+		const struct queued *k = &s->queued[i];
+
+		fsp_table_text(&t, fsp_time_format(when, k->at_us));
+		fsp_table_cell(&t, fsp_text_visible(k->path));
+		fsp_table_cell(&t, fsp_strf("%" PRIu64, k->size));
+		fsp_table_text(&t, k->alive ? "alive" : "dead");
+	}
+	fprintf(out, "Queued     %zu files, %s, that wait to be stored; the "
+	        "next mount takes those of a dead one over\n", s->n_queued,
+	        bytes ? bytes : "?");
+	return fsp_table_print(&t, out, "  ");
+}
+
 static int print_text(const struct status *s, FILE *out)
 {
 	int err;
@@ -269,7 +328,8 @@ static int print_text(const struct status *s, FILE *out)
 	if (err)
 		return err;
 	print_health(s, out);
-	return print_kept(s, out);
+	err = print_queued(s, out);
+	return err ? err : print_kept(s, out);
 }
 
 static void json_mounts(const struct status *s, struct fsp_json *j)
@@ -312,6 +372,24 @@ static void json_kept(const struct status *s, struct fsp_json *j)
 	fsp_json_end_list(j);
 }
 
+static void json_queued(const struct status *s, struct fsp_json *j)
+{
+	fsp_json_uint(j, "queued_bytes", s->queued_bytes);
+	fsp_json_list(j, "queued");
+	for (size_t i = 0; i < s->n_queued; i++) {
+		const struct queued *k = &s->queued[i];
+
+		fsp_json_object(j, NULL);
+		fsp_json_str(j, "mount", k->mount);
+		fsp_json_bool(j, "alive", k->alive);
+		fsp_json_str(j, "path", k->path);
+		fsp_json_uint(j, "size", k->size);
+		fsp_json_time(j, "since", k->at_us);
+		fsp_json_end_object(j);
+	}
+	fsp_json_end_list(j);
+}
+
 static int print_json(const struct status *s, FILE *out)
 {
 	const struct fsp_config *c = s->config;
@@ -334,6 +412,7 @@ static int print_json(const struct status *s, FILE *out)
 	fsp_json_uint(&j, "versions", s->counts.versions);
 	fsp_json_uint(&j, "pending", s->counts.pending);
 	json_mounts(s, &j);
+	json_queued(s, &j);
 	json_kept(s, &j);
 	return fsp_json_finish(&j);
 }

@@ -244,6 +244,17 @@ const struct fsp_param fsp_params[] = {
 	        "zstd. Higher levels take more time for writing and none for "
 	        "reading."),
 
+	CHOICE("mount", "commit", "through", "through|back",
+	       "When close() returns. through: when the content is in the "
+	       "object store and its row is committed. back: when it is safe "
+	       "on this machine's disk, in the spool; storing goes on behind, "
+	       "also when the mount was killed and is mounted again. Other "
+	       "hosts see the content when it is stored; fsync and giving up "
+	       "a lock wait for that. What was stored elsewhere since close() "
+	       "is not replaced: the older content goes into the history."),
+	INTEGER("mount", "commit_parallel", "8", 1, 256, "files",
+	        "How many files are stored at once behind close() with "
+	        "mount.commit = back."),
 	BOOLEAN("mount", "read_only", "no",
 	        "Nothing can be written through the mount. The same as "
 	        "-o ro."),
@@ -334,6 +345,14 @@ const struct fsp_param fsp_params[] = {
 	        "The directory of what is being written. It needs room for the "
 	        "files that are open for writing at one time, and must be on a "
 	        "local disk that keeps what was fsynced."),
+
+	BYTES("spool", "pending_max", "10G", 1, INT64_MAX,
+	      "How much may wait to be stored with mount.commit = back. Above "
+	      "that close() waits for room, at most mount.op_timeout, and then "
+	      "stores the file itself."),
+	BYTES("spool", "free_min", "1G", 0, INT64_MAX,
+	      "How much room the spool's disk is to have left: the same with "
+	      "less than that."),
 
 	DIRPATH("cache", "path", "cache",
 	        "The directory of content that was read, decrypted. It can be "

@@ -54,7 +54,7 @@ static int base_is_live(struct txn *t, const struct fsp_commit *c,
 }
 
 /* Of an object that nobody has verified: what its other rows say. */
-static int stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
+int sql_stored_size(struct txn *t, const struct fsp_object *o, int64_t *out)
 {
 	*out = (int64_t)o->stored;
 	if (o->verified_us)
@@ -75,7 +75,7 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 {
 	const struct node *n = &e->node;
 	int64_t stored;
-	int err = stored_size(t, o, &stored);
+	int err = sql_stored_size(t, o, &stored);
 
 	if (err)
 		return err;
@@ -162,6 +162,21 @@ static int commit_all(struct txn *t, const struct fsp_commit *c,
 	return err;
 }
 
+/* May it replace what is live? -EAGAIN: not before it is merged with that. */
+static int check_base(struct txn *t, const struct fsp_commit *c,
+                      struct ents *l, const struct ent *at)
+{
+	int same = c->require_base || c->queued ? base_is_live(t, c, l, at) : 1;
+
+	if (same < 0)
+		return same;
+	if (!same && c->queued)
+		same = sql_commit_queued(t, c, l, at ? at : &l->v[0]);
+	if (same < 0)
+		return same;
+	return same || !c->require_base ? 0 : -EAGAIN;
+}
+
 static int commit(struct txn *t, void *arg)
 {
 	struct commit *a = arg;
@@ -178,17 +193,16 @@ static int commit(struct txn *t, void *arg)
 		return err;
 	if (!sql_is_file(&names.v[0]))
 		return sql_is_dir(&names.v[0]) ? -EISDIR : -EINVAL;
+	if (a->c->queued)
+		a->c->queued->end = FSP_QUEUED_LIVE;
 	at = name_at(&names, a->c->ref.path);
-	if (a->c->require_base) {
-		err = base_is_live(t, a->c, &names, at);
-		if (err < 0)
-			return err;
-		err = err ? 0 : -EAGAIN;
-	}
-	if (!err)
+	err = check_base(t, a->c, &names, at);
+	if (!err && (!a->c->queued || a->c->queued->end == FSP_QUEUED_LIVE))
 		err = commit_all(t, a->c, &names);
 	if (!err || err == -EAGAIN)
 		sql_fill(at ? at : &names.v[0], a->out);
+	if (!err && a->c->queued && a->c->queued->end == FSP_QUEUED_LIVE)
+		a->c->queued->stored = a->out->content;
 	return err;
 }
 

@@ -473,6 +473,20 @@ int sql_end_entry(struct txn *t, struct ent *e);
 /* Closes the name of anything but a regular file. */
 int sql_end_name(struct txn *t, int64_t name_id);
 
+/* ---- sql_commit.c */
+
+/* Of an object that nobody has verified: what its other rows say. */
+int sql_stored_size(struct txn *t, const struct fsp_object *o, int64_t *out);
+
+/* ---- sql_queued.c */
+
+/*
+ * Its base is not what is live. 1: nothing is left to be done, *c->queued says
+ * why; 0: it is to be merged with what is live, or to replace it.
+ */
+int sql_commit_queued(struct txn *t, const struct fsp_commit *c,
+                      struct ents *l, const struct ent *live);
+
 /* ---- sql_thin.c */
 
 enum step {

@@ -77,6 +77,60 @@ const struct fsp_extent *fsp_extents_find(const struct fsp_extents *x,
 	return i < x->n ? &x->v[i] : NULL;
 }
 
+bool fsp_extents_overlap(const struct fsp_extents *x, uint64_t start,
+                         uint64_t end)
+{
+	const struct fsp_extent *e = fsp_extents_find(x, start);
+
+	return start < end && e && e->start < end;
+}
+
+int fsp_extents_copy(struct fsp_extents *x, const struct fsp_extents *from)
+{
+	struct fsp_extent *v = NULL;
+
+	if (from->n) {
+		v = reallocarray(NULL, from->n, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		memcpy(v, from->v, from->n * sizeof(*v));
+	}
+	free(x->v);
+	*x = (struct fsp_extents){ v, from->n, from->n };
+	return 0;
+}
+
+int fsp_extents_join(struct fsp_extents *x, const struct fsp_extents *more)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < more->n && !err; i++) {
+		err = fsp_extents_reserve(x);
+		if (!err)
+			fsp_extents_add(x, more->v[i].start, more->v[i].end);
+	}
+	return err;
+}
+
+uint64_t fsp_extents_bytes(const struct fsp_extents *x)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += x->v[i].end - x->v[i].start;
+	return n;
+}
+
+bool fsp_extents_valid(const struct fsp_extents *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		if (x->v[i].start >= x->v[i].end ||
+		    x->v[i].end > INT64_MAX ||
+		    (i && x->v[i].start <= x->v[i - 1].end))
+			return false;
+	return true;
+}
+
 void fsp_extents_free(struct fsp_extents *x)
 {
 	free(x->v);

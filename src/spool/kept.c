@@ -63,7 +63,7 @@ static int link_data(const struct fsp_spool_file *f, int kept, int64_t at_us,
 	for (int n = 0; n < MAX_SAME_SECOND; n++) {
 		(void)snprintf(id, FSP_SPOOL_NAME, "%s-%d", when, n);
 		(void)snprintf(name, sizeof(name), "%s.data", id);
-		if (!linkat(f->spool->dirfd, f->name, kept, name, 0))
+		if (!linkat(f->data->spool->dirfd, f->data->name, kept, name, 0))
 			return 0;
 		if (errno != EEXIST)
 			return -errno;
@@ -95,25 +95,31 @@ static int keep_data(const struct fsp_spool_file *f, int kept,
 {
 	int rc;
 
-	if (TEMP_FAILURE_RETRY(fsync(f->fd)))
+	if (TEMP_FAILURE_RETRY(fsync(f->data->fd)))
 		return -errno;
+	atomic_store(&f->data->kept, true);
 	rc = link_data(f, kept, info->at_us, id);
 	return rc ? rc : fsp_fsync_dir(kept);
 }
 
 /*
  * Could not be moved. Under this name, neither the end of the mount nor a
- * reaper removes it.
+ * reaper removes it; what is queued goes by the old one, too.
  */
-static void set_aside(const struct fsp_spool_file *f, int rc)
+static void set_aside(struct fsp_spool_data *d, int rc)
 {
 	char name[FSP_SPOOL_NAME];
+	int at = d->spool->dirfd;
+	bool queued = atomic_load(&d->refs) > 1;
 
-	(void)snprintf(name, sizeof(name), "f-%s", f->name + 2);
-	if (renameat(f->spool->dirfd, f->name, f->spool->dirfd, name))
-		(void)snprintf(name, sizeof(name), "%s", f->name);
+	(void)snprintf(name, sizeof(name), "f-%s", d->name + 2);
+	if (queued ? linkat(at, d->name, at, name, 0)
+	           : renameat(at, d->name, at, name)) {
+		(void)snprintf(name, sizeof(name), "%s", d->name);
+		d->stays = true;
+	}
 	fsp_error("spool: content stays in %s/%s, which is not listed: %s",
-	          f->spool->dir, name, strerror(-rc));
+	          d->spool->dir, name, strerror(-rc));
 }
 
 static int keep(const struct fsp_spool_file *f,
@@ -122,12 +128,12 @@ static int keep(const struct fsp_spool_file *f,
 	FSP_BUF struct fsp_buf text = FSP_BUF_INIT;
 	FSP_CLOSE int kept = -1;
 	char id[FSP_SPOOL_NAME];
-	int rc = open_kept(f->spool, &kept);
+	int rc = open_kept(f->data->spool, &kept);
 
 	if (!rc)
 		rc = keep_data(f, kept, info, id);
 	if (rc) {
-		set_aside(f, rc);
+		set_aside(f->data, rc);
 		return rc;
 	}
 	rc = fsp_spool_info_format(&text, info, &f->extents);
@@ -137,16 +143,19 @@ static int keep(const struct fsp_spool_file *f,
 		fsp_error("spool: kept %s, but not what it was: %s", id,
 		          strerror(-rc));
 	/* The second name would only be dropped as if it were in flight. */
-	if (unlinkat(f->spool->dirfd, f->name, 0))
-		rc = rc ? rc : -errno;
-	return rc ? rc : fsp_fsync_dir(f->spool->dirfd);
+	if (!fsp_spool_sole(f))
+		return rc;
+	if (unlinkat(f->data->spool->dirfd, f->data->name, 0))
+		return rc ? rc : -errno;
+	f->data->stays = true;
+	return rc ? rc : fsp_fsync_dir(f->data->spool->dirfd);
 }
 
 int fsp_spool_keep(struct fsp_spool_file *f, const struct fsp_spool_info *info)
 {
 	int rc = keep(f, info);
 
-	fsp_spool_file_free(f);
+	fsp_spool_drop(f);
 	return rc;
 }
 

@@ -106,12 +106,29 @@ static int clear_one(int dirfd, const char *name, uint64_t *files,
 	return 0;
 }
 
+bool fsp_spool_has_journal(int dirfd)
+{
+	struct stat st;
+
+	return !fstatat(dirfd, FSP_SPOOL_JOURNAL, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* First: a journal never names what has gone. */
+static int clear_journal(int dirfd)
+{
+	if (unlinkat(dirfd, FSP_SPOOL_JOURNAL, 0))
+		return errno == ENOENT ? 0 : -errno;
+	return fsp_fsync_dir(dirfd);
+}
+
 int fsp_spool_clear(int dirfd, uint64_t *files, uint64_t *bytes)
 {
 	const struct dirent *de;
 	DIR *dir = NULL;
-	int rc = fsp_spool_opendir(dirfd, ".", &dir), err;
+	int rc = clear_journal(dirfd), err;
 
+	if (!rc)
+		rc = fsp_spool_opendir(dirfd, ".", &dir);
 	if (!dir)
 		return rc;
 	for (;;) {
@@ -119,7 +136,9 @@ int fsp_spool_clear(int dirfd, uint64_t *files, uint64_t *bytes)
 		de = readdir(dir);
 		if (!de)
 			break;
-		if (strncmp(de->d_name, "w-", 2) != 0)
+		/* .tmp-: of a journal that was being written anew. */
+		if (strncmp(de->d_name, "w-", 2) != 0 &&
+		    strncmp(de->d_name, ".tmp-", 5) != 0)
 			continue;
 		err = clear_one(dirfd, de->d_name, files, bytes);
 		if (err && !rc)
@@ -264,6 +283,12 @@ void fsp_spool_close(struct fsp_spool *s)
 
 	if (!s)
 		return;
+	/* What was promised and is not stored is the next mount's. */
+	if (fsp_spool_has_journal(s->dirfd)) {
+		fsp_warn("%s stays: it has commits that are not stored", s->dir);
+		spool_free(s);
+		return;
+	}
 	rc = fsp_spool_clear(s->dirfd, NULL, NULL);
 	rootfd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (rootfd < 0)

@@ -17,6 +17,7 @@
 struct reaper {
 	int rootfd;
 	const char *path;
+	fsp_spool_take take;
 	int (*dead)(void *arg, const char *id);
 	void *arg;
 	uint64_t *files, *bytes;
@@ -77,6 +78,27 @@ static int reap_tmp(const struct reaper *r, const char *name)
 	return 0;
 }
 
+/*
+ * Queued commits are in another journal before the mount is forgotten, and its
+ * own goes only then.
+ */
+static int take_queue(const struct reaper *r, const char *id, int dir)
+{
+	int rc = r->take(r->arg, id, dir);
+
+	if (!rc && r->dead)
+		rc = r->dead(r->arg, id);
+	/* Most of what is left has another name by now, and is not lost. */
+	return rc ? rc : fsp_spool_clear(dir, NULL, NULL);
+}
+
+static int forget(const struct reaper *r, const char *id, int dir)
+{
+	int rc = fsp_spool_clear(dir, r->files, r->bytes);
+
+	return rc || !r->dead ? rc : r->dead(r->arg, id);
+}
+
 static int reap_id(const struct reaper *r, const char *id)
 {
 	FSP_CLOSE int dir = -1;
@@ -85,10 +107,12 @@ static int reap_id(const struct reaper *r, const char *id)
 
 	if (rc)
 		return rc;
-	rc = fsp_spool_clear(dir, r->files, r->bytes);
-	if (rc)
-		return rc;
-	rc = r->dead ? r->dead(r->arg, id) : 0;
+	if (!fsp_spool_has_journal(dir))
+		rc = forget(r, id, dir);
+	else if (r->take)
+		rc = take_queue(r, id, dir);
+	else
+		return 0;
 	if (rc)
 		return rc;
 	rc = fsp_spool_rmdir(r->rootfd, dir, id);
@@ -118,11 +142,12 @@ static int reap_one(const struct reaper *r, const char *name)
 	return rc;
 }
 
-int fsp_spool_reap(const char *path, int (*dead)(void *arg, const char *id),
-                   void *arg, uint64_t *files, uint64_t *bytes)
+int fsp_spool_reap(const char *path, fsp_spool_take take,
+                   int (*dead)(void *arg, const char *id), void *arg,
+                   uint64_t *files, uint64_t *bytes)
 {
 	uint64_t nfiles = 0, nbytes = 0;
-	struct reaper r = { -1, path, dead, arg, &nfiles, &nbytes };
+	struct reaper r = { -1, path, take, dead, arg, &nfiles, &nbytes };
 	const struct dirent *de;
 	DIR *dir = NULL;
 	int rc = fsp_spool_opendir(AT_FDCWD, path, &dir), err;

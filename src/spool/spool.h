@@ -1,12 +1,6 @@
 /*
  * What the spool's files share: the names on the disk and the structs.
- *
- *   <path>/.tmp-<id>/      a mount's directory before it is locked and after
- *                          it ended; holds nothing of value
- *   <path>/<id>/lock       locked for as long as the directory has this name
- *   <path>/<id>/w-<n>      content being written
- *   <path>/<id>/f-<n>      content that could not even be moved to kept/;
- *                          nothing here removes it
+ * DESIGN.md has the directories and the journal by the byte.
  */
 #ifndef FSP_SPOOL_PRIVATE_H
 #define FSP_SPOOL_PRIVATE_H
@@ -22,6 +16,7 @@
 #define FSP_SPOOL_LOCK "lock"
 #define FSP_SPOOL_TMP ".tmp-"
 #define FSP_SPOOL_KEPT "kept"
+#define FSP_SPOOL_JOURNAL "journal"
 #define FSP_SPOOL_NAME 64       /* of a file in a mount's directory */
 
 struct fsp_spool {
@@ -33,13 +28,31 @@ struct fsp_spool {
 	atomic_uint_fast64_t next;
 };
 
-struct fsp_spool_file {
+/* The bytes on the disk: of one file, or of several that are snapshots. */
+struct fsp_spool_data {
+	atomic_uint refs;
 	struct fsp_spool *spool;
 	int fd;
+	bool stays;                     /* under its name, or has none any more */
+	atomic_bool kept;               /* its bytes are in kept/, too */
+	uint64_t no;                    /* of the name w-<no> */
 	char name[FSP_SPOOL_NAME];
 	char *path;
-	struct fsp_extents extents;
 };
+
+struct fsp_spool_file {
+	struct fsp_spool_data *data;
+	struct fsp_extents extents;     /* what is written */
+	struct fsp_extents fresh;       /* the same, since the last snapshot */
+	struct fsp_extents sealed;      /* of data, by snapshots */
+};
+
+/* An empty data file under the next number. */
+int fsp_spool_data_new(struct fsp_spool *s, struct fsp_spool_data **out);
+/* The name goes with the last reference. NULL is fine. */
+void fsp_spool_data_put(struct fsp_spool_data *d);
+/* A file over data, whose reference it takes. */
+int fsp_spool_file_over(struct fsp_spool_data *d, struct fsp_spool_file **out);
 
 /* 1 to 64 hex digits. */
 bool fsp_spool_id_valid(const char *id);
@@ -54,7 +67,10 @@ int fsp_spool_opendir(int at, const char *name, DIR **out);
  */
 int fsp_spool_lock(int dirfd, bool create, int how, int *out);
 
-/* Removes the w- files and counts them; either counter may be NULL. */
+/*
+ * Removes the journal, then the w- files, and counts those; either counter may
+ * be NULL.
+ */
 int fsp_spool_clear(int dirfd, uint64_t *files, uint64_t *bytes);
 
 /*
@@ -63,6 +79,7 @@ int fsp_spool_clear(int dirfd, uint64_t *files, uint64_t *bytes);
  */
 int fsp_spool_rmdir(int rootfd, int dirfd, const char *id);
 
-void fsp_spool_file_free(struct fsp_spool_file *f);
+/* Is there a journal in it? */
+bool fsp_spool_has_journal(int dirfd);
 
 #endif

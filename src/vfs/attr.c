@@ -78,10 +78,12 @@ int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 }
 
 /* Attributes that wait for the commit of content that is on its way. */
-static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a)
+static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a,
+                      bool *promised)
 {
 	uint32_t take;
 
+	*promised = false;
 	FSP_GUARD(&f->lock);
 	/* A commit that is on its way has its attributes already. */
 	file_wait_locked(f);
@@ -102,6 +104,9 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a)
 		f->mtime_ns = a->mtime_ns;
 	f->attr.ctime_ns = fsp_now_ns();
 	f->mask |= take;
+	*promised = take && file_saved_locked(f);
+	if (*promised)
+		f->writes++;
 	return mask & ~take;
 }
 
@@ -144,16 +149,20 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                     struct inode *i, uint32_t mask, const struct fsp_attr *a)
 {
 	struct file *f;
+	bool promised = false;
 	int err = file_get(v, i, false, &f);
 
 	if (err)
 		return err;
 	if (f) {
-		mask = defer(f, mask, a);
+		mask = defer(f, mask, a, &promised);
 		file_put(v, i, f);
 	}
-	if (!mask)
-		return 0;
+	/* No close() is to come that would promise these. */
+	if (promised)
+		err = file_commit(v, i, ctx, COMMIT_FULL);
+	if (!mask || err)
+		return err;
 	if (!inode_unlinked(v, i)) {
 		err = set_rows(v, ctx, i, mask, a);
 		if (err != -ESTALE || !inode_lost(v, i))

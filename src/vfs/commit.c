@@ -9,6 +9,7 @@
  * After an error only fsync() tries again, close() repeats it; what is still
  * dirty when the last handle goes is kept in the spool, never committed.
  */
+#include "back.h"
 #include "vfs_private.h"
 
 #include <errno.h>
@@ -56,6 +57,10 @@ static ssize_t source_read(void *arg, void *buf, size_t len, uint64_t off)
 static bool known_digests(struct file *f, struct fsp_digests *out)
 {
 	FSP_GUARD(&f->lock);
+	if (f->snap && f->snap->has_digests)
+		*out = f->snap->digests;
+	if (f->snap)
+		return f->snap->has_digests;
 	return f->digest && fsp_digest_size(f->digest) == f->size &&
 	       fsp_digest_get(f->digest, out) == 0;
 }
@@ -108,6 +113,10 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err)
 		return err;
 	fsp_lock(&f->lock);
+	if (f->snap && o) {
+		f->end.at_us = f->queued_us;
+		c.queued = &f->end;
+	}
 	c.mask = f->mask | FSP_SET_CTIME;
 	c.attr = f->attr;
 	c.attr.mtime_ns = f->mtime_ns;
@@ -117,12 +126,13 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.fence = f->fence;
 	fsp_unlock(&f->lock);
 	c.ref.ino = i->ino;
-	c.ref.path = path;
+	/* Nobody has looked for it yet: where it was when it was closed. */
+	c.ref.path = f->snap && !*path ? f->snap->path : path;
 	return fsp_meta_commit(v->store->meta, &row, &c, e);
 }
 
 /* The spool's file, where it holds everything, saves a later reader a fetch. */
-static void offer_to_cache(struct fsp_vfs *v, struct file *f,
+void offer_to_cache(struct fsp_vfs *v, struct file *f,
                            const struct fsp_object *o)
 {
 	int err;
@@ -137,18 +147,18 @@ static void offer_to_cache(struct fsp_vfs *v, struct file *f,
 		fsp_debug("content %s not cached: %s", o->key, strerror(-err));
 }
 
-static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
+void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                       const struct fsp_entry *e)
 {
 	struct fsp_digest *digest;
 
+	fsp_assert_held(&f->lock);
 	/* While it is dirty its own size covers these. */
 	inode_set_attr(v, i, &e->attr);
 	fsp_lock(&v->lock);
 	i->pages = content_tag(&e->content);
 	fsp_unlock(&v->lock);
 
-	fsp_lock(&f->lock);
 	f->writes++;
 	/* It is the digest of this very content and goes on with appends. */
 	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
@@ -161,16 +171,22 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
 	f->session_row = e->content.row;
 	f->digest = digest;
 	merge_reset_locked(f);
-	fsp_unlock(&f->lock);
+}
+
+static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_entry *e)
+{
+	FSP_GUARD(&f->lock);
+	committed_locked(v, i, f, e);
 }
 
 /*
  * Object, then row. Where another version came between, the changes are merged
  * over it and all is tried again; somebody else got on each time.
  */
-static int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
-                          const struct fsp_ctx *ctx, struct fsp_object *o,
-                          struct fsp_entry *e)
+int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const struct fsp_ctx *ctx, struct fsp_object *o,
+                   struct fsp_entry *e)
 {
 	int err = -EAGAIN;
 
@@ -181,6 +197,8 @@ static int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
 		if (err != -EAGAIN)
 			break;
 		err = file_rebase(v, i, f, &e->content);
+		if (!err && f->snap)
+			err = back_rebased(v, i, f);
 		if (!err)
 			err = -EAGAIN;
 	}
@@ -209,7 +227,8 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	/* Nobody can ever open it again: it stays in the spool and goes. */
 	if (inode_unlinked(v, i))
 		return 0;
-	blank = kind == COMMIT_FLUSH && is_blank(f);
+	blank = (kind == COMMIT_FLUSH || kind == COMMIT_FLUSH_STORED) &&
+		is_blank(f);
 	err = blank ? commit_row(v, i, f, ctx, NULL, &e)
 		: commit_content(v, i, f, ctx, &o, &e);
 	if (err == -ESTALE && inode_lost(v, i))
@@ -219,6 +238,109 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	offer_to_cache(v, f, &o);
 	committed(v, i, f, &e);
 	return 0;
+}
+
+/*
+ * Begins with it: busy. false: there is nothing to do, and *err is the answer;
+ * *again: another close() has queued meanwhile what has to be stored.
+ */
+static bool begin(struct file *f, enum commit_kind kind, bool back, bool *again,
+                  int *err)
+{
+	FSP_GUARD(&f->lock);
+	file_wait_locked(f);
+	*again = false;
+	/* An error that was reported stays, unless fsync() asks once more. */
+	*err = kind == COMMIT_SYNC && f->dirty ? 0 : f->failed;
+	if (!f->dirty || *err)
+		return false;
+	if (f->queued) {
+		*again = !back;
+		if (!back || file_saved_locked(f))
+			return false;
+	}
+	f->busy = true;
+	*err = f->torn;
+	return true;
+}
+
+static void end(struct file *f, int err)
+{
+	FSP_GUARD(&f->lock);
+	f->busy = false;
+	f->failed = err;
+	fsp_cond_broadcast(&f->changed);
+}
+
+/* Behind close(): the record is on the disk when this returns 0. */
+static int promise(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const struct fsp_ctx *ctx, enum commit_kind kind)
+{
+	if (inode_unlinked(v, i))
+		return 0;
+	if (kind == COMMIT_FLUSH && is_blank(f)) {
+		struct fsp_entry e;
+		int err = commit_row(v, i, f, ctx, NULL, &e);
+
+		return err == -ESTALE && inode_lost(v, i) ? 0 : err;
+	}
+	return back_queue(v, i, f);
+}
+
+/*
+ * What waits could not be stored. That was promised, and will be; what was
+ * written since is not, and this is the answer to it.
+ */
+static void not_stored(struct file *f, int err)
+{
+	FSP_GUARD(&f->lock);
+	if (f->dirty && !file_saved_locked(f))
+		f->failed = err;
+}
+
+/* Whether the lock still holds has to be known when it is committed. */
+static bool is_fenced(struct file *f)
+{
+	FSP_GUARD(&f->lock);
+	return f->fence != 0;
+}
+
+static int commit_file(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       const struct fsp_ctx *ctx, enum commit_kind kind)
+{
+	struct fsp_ctx late = *ctx;
+	bool wanted = back_wanted(v, kind) && !is_fenced(f);
+	bool back = wanted && back_room(v, f, ctx);
+	bool again;
+	int err;
+
+	/* There was no room in time: as without a queue. */
+	if (!back && wanted)
+		late = row_ctx(v, ctx);
+	for (;;) {
+		err = back ? 0 : back_store(v, f, &late);
+		if (err) {
+			not_stored(f, err);
+			return err;
+		}
+		if (!begin(f, kind, back, &again, &err)) {
+			if (again)
+				continue;
+			return err;
+		}
+		if (!err && back) {
+			err = promise(v, i, f, ctx, kind);
+			end(f, 0);
+			if (!err)
+				return 0;
+			back = false;
+			continue;
+		}
+		if (!err)
+			err = commit_busy(v, i, f, &late, kind);
+		end(f, err);
+		return err;
+	}
 }
 
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
@@ -232,27 +354,7 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 	on.cancelled = NULL;
 	if (err || !f)
 		return err;
-	fsp_lock(&f->lock);
-	file_wait_locked(f);
-	/* An error that was reported stays, unless fsync() asks once more. */
-	err = kind == COMMIT_SYNC && f->dirty ? 0 : f->failed;
-	if (!f->dirty || err) {
-		fsp_unlock(&f->lock);
-		file_put(v, i, f);
-		return err;
-	}
-	f->busy = true;
-	err = f->torn;
-	fsp_unlock(&f->lock);
-
-	if (!err)
-		err = commit_busy(v, i, f, &on, kind);
-
-	fsp_lock(&f->lock);
-	f->busy = false;
-	f->failed = err;
-	fsp_cond_broadcast(&f->changed);
-	fsp_unlock(&f->lock);
+	err = commit_file(v, i, f, &on, kind);
 	file_put(v, i, f);
 	return err;
 }
@@ -296,21 +398,25 @@ static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	info->size = f->size;
 	info->base_row = f->over_row;
 	info->error = -f->failed;
-	*stub = f->pending;
 	if (f->spool && f->size)
 		*data = fsp_steal(f->spool);
-	f->dirty = f->untouched = false;
+	f->dirty = f->untouched = f->queued = false;
 	f->writes++;
 	f->torn = f->failed;
 	f->fence = 0;
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);
-	file_set_base_locked(f, live);
+	fsp_digest_free(fsp_steal(f->digest));
+	*stub = f->pending;
+	/* What an earlier close() has promised is still to come. */
+	if (back_restore_locked(v, f))
+		*stub = false;
+	else
+		file_set_base_locked(f, live);
 	fsp_lock(&v->lock);
-	i->pages = content_tag(live);
-	pages_drop_locked(v, i, f, info->size < live->size ? info->size
-	                                                   : live->size);
+	i->pages = f->dirty ? PAGES_MIXED : content_tag(live);
+	pages_drop_locked(v, i, f, info->size < f->size ? info->size : f->size);
 	fsp_unlock(&v->lock);
 	return true;
 }
@@ -326,8 +432,8 @@ static int live_content(struct fsp_vfs *v, struct inode *i, const char *path,
 	return err;
 }
 
-static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
-                 const struct fsp_ctx *ctx)
+void file_give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
+                  const struct fsp_ctx *ctx, const char *hint, bool keep)
 {
 	struct fsp_spool_info info = { .ino = i->ino, .at_us = fsp_now_us() };
 	struct fsp_content live;
@@ -337,19 +443,25 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 	bool stub;
 	int err = inode_path_hint(v, i, &path);
 
-	info.path = err ? none : path;
+	if (!err && !*path && hint) {
+		free(path);
+		path = strdup(hint);
+	}
+	info.path = path ? path : none;
 	err = live_content(v, i, info.path, ctx, &live);
 	if (err && err != -ESTALE)
 		fsp_warn("/%s: seems empty until it is opened again: %s",
 		         info.path, strerror(-err));
 	if (!give_up(v, i, f, &live, &info, &stub, &data))
 		return;
-	if (data) {
+	if (data && keep) {
 		err = fsp_spool_keep(data, &info);
 		fsp_error("/%s: %llu bytes could not be committed (%s) and are %s",
 		          info.path, (unsigned long long)info.size,
 		          strerror(info.error),
 		          err ? "left in the spool" : "kept in the spool");
+	} else {
+		fsp_spool_drop(data);
 	}
 	if (stub && *info.path)
 		remove_stub(v, i, ctx, info.path);
@@ -359,7 +471,8 @@ static void keep(struct fsp_vfs *v, struct inode *i, struct file *f,
 static bool is_dirty(struct file *f, bool failed)
 {
 	FSP_GUARD(&f->lock);
-	return f->dirty && !f->busy && (f->failed != 0) == failed;
+	return f->dirty && !f->busy && (f->failed != 0) == failed &&
+	       (failed || !file_saved_locked(f));
 }
 
 void file_settle(struct fsp_vfs *v, struct inode *i)
@@ -373,7 +486,7 @@ void file_settle(struct fsp_vfs *v, struct inode *i)
 	if (is_dirty(f, false))
 		file_commit(v, i, &ctx, COMMIT_FULL);   /* failed has the outcome */
 	if (is_dirty(f, true))
-		keep(v, i, f, &ctx);
+		file_give_up(v, i, f, &ctx, NULL, true);
 	fsp_lock(&f->lock);
 	f->session_row = 0;
 	if (!f->writers)
@@ -382,15 +495,16 @@ void file_settle(struct fsp_vfs *v, struct inode *i)
 	file_put(v, i, f);
 }
 
-int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx)
+int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
+               enum commit_kind kind)
 {
 	struct file *f;
-	int err = file_commit(v, i, ctx, COMMIT_FLUSH);
+	int err = file_commit(v, i, ctx, kind);
 
 	/* Told so, nobody reads on what is not stored. */
 	if (err && file_get(v, i, false, &f) == 0 && f) {
 		if (is_dirty(f, true))
-			keep(v, i, f, ctx);
+			file_give_up(v, i, f, ctx, NULL, true);
 		file_put(v, i, f);
 	}
 	return err;

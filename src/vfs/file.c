@@ -19,7 +19,7 @@ uint64_t content_tag(const struct fsp_content *c)
 	return h > PAGES_MIXED ? h : PAGES_MIXED + 1;
 }
 
-static struct file *file_new(void)
+struct file *file_new(void)
 {
 	struct file *f = calloc(1, sizeof(*f));
 
@@ -53,7 +53,7 @@ static void ref_put(struct base_ref *r)
 	free(r);
 }
 
-static void file_free(struct file *f)
+void file_free(struct file *f)
 {
 	fsp_spool_drop(f->spool);
 	fsp_digest_free(f->digest);
@@ -74,6 +74,12 @@ void file_put(struct fsp_vfs *v, struct inode *i, struct file *f)
 	fsp_unlock(&v->lock);
 	if (last)
 		file_free(f);
+}
+
+bool file_saved_locked(struct file *f)
+{
+	fsp_assert_held(&f->lock);
+	return f->queued && f->writes == f->queued_writes;
 }
 
 void file_drop_spool_locked(struct file *f)

@@ -248,6 +248,20 @@ void inode_hold_back(struct fsp_vfs *v, struct fsp_entry *e)
 	inode_unref(v, i);
 }
 
+int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out)
+{
+	struct fsp_attr attr = { .ino = ino, .mode = S_IFREG, .nlink = 1 };
+
+	FSP_GUARD(&v->lock);
+	*out = table_find_locked(v, ino);
+	if (!*out)
+		*out = fresh_locked(v, INODE_LIVE, &attr);
+	if (!*out)
+		return -ENOMEM;
+	(*out)->refs++;
+	return 0;
+}
+
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                 const struct fsp_entry *e, uint64_t as_of, bool counted,
                 struct inode **out, struct fsp_attr *out_attr)

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +43,7 @@ struct liveness {
 	const char *id;
 	char host[256];
 	struct fsp_vfs *v;
+	char spool[PATH_MAX];           /* of what is dead */
 	bool dead;
 	bool overdue;
 	int64_t lease_us;
@@ -57,6 +60,7 @@ static int judge(void *arg, const struct fsp_mountinfo *i)
 		!fsp_spool_alive(i->spool, i->id);
 	l->overdue = !l->dead && lease_overdue(l->v, i);
 	l->lease_us = i->lease_us;
+	(void)snprintf(l->spool, sizeof(l->spool), "%s", i->spool);
 	return 1;
 }
 
@@ -92,7 +96,9 @@ static bool clear_dead(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return take_locks(v, ctx, mount, l.lease_us);
 	if (!l.dead)
 		return false;
-	err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
+	err = back_keep_names(v, ctx, l.spool, mount);
+	if (!err)
+		err = fsp_meta_mount_remove(v->store->meta, ctx, mount);
 	if (err)
 		fsp_warn("a dead mount's locks stay: %s", strerror(-err));
 	return !err;
@@ -385,7 +391,7 @@ static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 /* Others get the lock after this: what was written under it is committed. */
 static void commit_before(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	int err = file_commit(h->v, h->inode, ctx, COMMIT_FULL);
+	int err = file_commit(h->v, h->inode, ctx, COMMIT_STORED);
 
 	/* The file stays dirty, and close() says it again. */
 	if (err)
@@ -442,7 +448,10 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	wait->arg = arg;
 	if (r->type != F_WRLCK)
 		commit_before(h, ctx);
+	/* Whoever holds it sees what was promised here, wherever he is. */
 	if (r->type != F_UNLCK)
+		err = back_store(h->v, h->file, ctx);
+	if (!err && r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
 		err = take(h, ctx, r, &wait->blocker);

@@ -43,7 +43,10 @@ static int copy_range(struct fsp_spool_file *from, struct fsp_spool_file *to,
 	return err;
 }
 
-/* Extents before append_off in place; *end: where the last of them ends. */
+/*
+ * What was written since the last version of ours, before append_off: in place.
+ * *end: where the last of it ends.
+ */
 static int copy_ranges(struct file *f, struct fsp_spool_file *to, uint64_t *end)
 {
 	uint64_t off = 0, start, stop;
@@ -51,7 +54,7 @@ static int copy_ranges(struct file *f, struct fsp_spool_file *to, uint64_t *end)
 
 	*end = 0;
 	while (!err && off < f->append_off &&
-	       fsp_spool_extent(f->spool, off, &start, &stop)) {
+	       fsp_spool_fresh(f->spool, off, &start, &stop)) {
 		start = start < off ? off : start;
 		if (start >= f->append_off)
 			break;
@@ -105,7 +108,8 @@ int file_rebase(struct fsp_vfs *v, struct inode *i, struct file *f,
 	file_set_base_locked(f, c);
 	f->spool = fresh;
 	f->base_valid = valid;
-	pages_drop(v, i, f, min64(told, size));
+	if (!f->snap)
+		pages_drop(v, i, f, min64(told, size));
 	f->size = size;
 	if (f->append_off != UINT64_MAX)
 		f->append_off = size - appended;

@@ -219,6 +219,8 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			             is_rmdir ? 0 : gone.attr.nlink,
 			             &gone.content);
 		names_end(v);
+		if (!err && !is_rmdir && !gone.attr.nlink)
+			back_dropped(v, gone.attr.ino);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
 	inode_unref(v, d);
 	return err;
@@ -262,7 +264,32 @@ static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	inode_move(v, r.ino, from, old->name, to, new->name);
 	if (S_ISREG(r.entry.attr.mode))
 		follow_row(v, r.ino, &r.entry.content);
+	if (r.replaced && !(flags & FSP_RENAME_EXCHANGE) && !r.replaced_nlink)
+		back_dropped(v, r.replaced);
 	return 0;
+}
+
+/*
+ * Before a queued file replaces another, or changes places with it, it is
+ * stored: other hosts would lose the one before they can have the other.
+ */
+static int store_before(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        const char *path, const char *name,
+                        const char *newpath, const char *newname,
+                        uint32_t flags)
+{
+	struct fsp_entry old, new;
+	int err;
+
+	if (!back_any(v) ||
+	    fsp_meta_lookup(v->store->meta, ctx, newpath, newname, &new) ||
+	    fsp_meta_lookup(v->store->meta, ctx, path, name, &old))
+		return 0;       /* the rename will say what is wrong */
+	if (old.attr.ino == new.attr.ino)
+		return 0;
+	err = back_store_ino(v, old.attr.ino, ctx);
+	return err || !(flags & FSP_RENAME_EXCHANGE) ? err
+		: back_store_ino(v, new.attr.ino, ctx);
 }
 
 int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
@@ -284,7 +311,8 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		return err;
 	err = dir_for_change(v, newdir, newname, &to, &newpath);
 	if (!err) {
-		do {
+		err = store_before(v, ctx, path, name, newpath, newname, flags);
+		for (moved = !err; moved;) {
 			old.dir = path;
 			new.dir = newpath;
 			names_begin(v);
@@ -293,7 +321,7 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			moved = lost(err) && path_moved(v, from, &path, &seen);
 			if (lost(err) && path_moved(v, to, &newpath, &newseen))
 				moved = true;
-		} while (moved);
+		}
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

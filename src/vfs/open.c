@@ -97,7 +97,8 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
  */
 static bool takes_first_locked(const struct file *f, const struct fsp_entry *e)
 {
-	return f->untouched && !f->busy && !f->mask && e->content.row;
+	return f->untouched && !f->busy && !f->queued && !f->failed &&
+	       !f->mask && e->content.row;
 }
 
 /*
@@ -564,9 +565,19 @@ void fsp_vfs_wait_pages(struct fsp_handle *h, struct fsp_pages_wait *w)
 	pages_wait(h->v, h->inode, h->file, w);
 }
 
+/* The kernel gives up locks with the descriptor: stored before that. */
+static bool is_locked(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->file->lock);
+	return h->flocked || h->file->posix_locked;
+}
+
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	return h->commits ? file_close(h->v, h->inode, ctx) : 0;
+	if (!h->commits)
+		return 0;
+	return file_close(h->v, h->inode, ctx,
+	                  is_locked(h) ? COMMIT_FLUSH_STORED : COMMIT_FLUSH);
 }
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)

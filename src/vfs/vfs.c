@@ -1,4 +1,5 @@
 /* A mount's life: begin, register, settle, end. */
+#include "back.h"
 #include "fsp_vfs.h"
 #include "vfs_private.h"
 
@@ -43,11 +44,20 @@ static int reap_one(void *arg, const char *id)
 		: fsp_meta_mount_remove(v->store->meta, &ctx, id);
 }
 
-/* After mounts of this machine that died: their pending names and their spool. */
+static int take_queue(void *arg, const char *id, int dirfd)
+{
+	return back_take(arg, id, dirfd);
+}
+
+/*
+ * After mounts of this machine that died: their queues, their pending names and
+ * their spool.
+ */
 static int reap_dead(struct fsp_vfs *v, char **error)
 {
 	uint64_t files = 0, bytes = 0;
-	int err = fsp_spool_reap(v->spool_dir, reap_one, v, &files, &bytes);
+	int err = fsp_spool_reap(v->spool_dir, v->back ? take_queue : NULL,
+	                         reap_one, v, &files, &bytes);
 
 	if (err && err != -ENOENT)
 		return fail(error, err, "cannot clean up", v->spool_dir);
@@ -68,16 +78,15 @@ static int open_dirs(struct fsp_vfs *v, char **error)
 	v->spool_dir = strdup(fsp_config_str(c, "spool", "path"));
 	if (!v->spool_dir || !cache)
 		return -ENOMEM;
-	err = reap_dead(v, error);
-	if (err)
-		return err;
 	err = fsp_spool_open(v->spool_dir, v->id, &v->spool);
+	if (!err && v->back)
+		err = fsp_journal_open(v->spool, &v->back->journal);
 	if (err)
 		return fail(error, err, "spool", v->spool_dir);
 	err = fsp_cache_open(cache,
 	                     (uint64_t)fsp_config_int(c, "cache", "size"),
 	                     cache_fetch, v, &v->cache);
-	return err ? fail(error, err, "cache", cache) : 0;
+	return err ? fail(error, err, "cache", cache) : reap_dead(v, error);
 }
 
 int mount_register(struct fsp_vfs *v, const struct fsp_ctx *ctx,
@@ -121,6 +130,7 @@ static void vfs_free(struct fsp_vfs *v)
 	retry_end(v);
 	fsp_cond_destroy(&v->feed_wake);
 	fsp_mutex_destroy(&v->feed_lock);
+	back_end(v);
 	pages_end(v);
 	fsp_cond_destroy(&v->lock_wake);
 	fsp_mutex_destroy(&v->lock_lock);
@@ -157,6 +167,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	if (!err)
 		err = pages_init(v);
 	if (!err)
+		err = back_init(v);
+	if (!err)
 		err = open_dirs(v, error);
 	if (!err)
 		err = add_mount(v, error);
@@ -166,6 +178,7 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 		vfs_free(v);
 		return err;
 	}
+	back_start(v);
 	*out = v;
 	return 0;
 }
@@ -195,6 +208,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	news_end(v);
 	feed_end(v);
 	pages_end(v);
+	back_drain(v);
 	while ((i = next_dirty(v))) {
 		file_settle(v, i);
 		inode_unref(v, i);

@@ -120,6 +120,12 @@ struct file {
 	int64_t fence;                  /* the lease under which some of what is
 	                                   dirty was written; 0: under none */
 	uint64_t writes;                /* changes so far, to see new ones */
+	bool queued;                    /* its last snapshot waits */
+	uint64_t queued_writes;         /* writes, when that was made */
+	struct item *item;              /* under back->lock */
+	struct snap *snap;              /* it is a snapshot's own */
+	int64_t queued_us;              /* and its close() came then */
+	struct fsp_queued_commit end;   /* and this became of it */
 };
 
 struct fsp_handle {
@@ -150,6 +156,7 @@ struct fsp_vfs {
 	int64_t op_timeout_ns;
 	uint64_t total_size;
 	char *spool_dir;
+	struct back *back;              /* commits that wait; NULL: read-only */
 
 	struct fsp_mutex lock;
 	struct inode **buckets, **by_name;
@@ -257,6 +264,8 @@ int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
 void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                   const char *name, uint32_t nlink,
                   const struct fsp_content *content);
+/* One that nobody has looked up: its attributes come with its name. */
+int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out);
 /* Another host has renamed it just now: whoever opens it may have come by the
  * old name. Waits until the kernel has forgotten that. */
 bool inode_renamed(struct fsp_vfs *v, struct inode *i);
@@ -310,6 +319,10 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
               bool grow);
 int file_grow(struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
+struct file *file_new(void);
+void file_free(struct file *f);         /* of no inode */
+/* Was all that it has promised by a close()? */
+bool file_saved_locked(struct file *f);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
@@ -461,15 +474,67 @@ int file_rebase(struct fsp_vfs *v, struct inode *i, struct file *f,
 /* commit.c */
 enum commit_kind {
 	COMMIT_FLUSH,           /* some descriptor was closed */
-	COMMIT_FULL,            /* the last one was, or a lock is given up */
+	COMMIT_FLUSH_STORED,    /* that gives up locks */
+	COMMIT_FULL,            /* the last one was */
+	COMMIT_STORED,          /* a lock is given up: never waits behind */
 	COMMIT_SYNC             /* fsync(2): once more, after an error, too */
 };
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
                 enum commit_kind kind);
 /* A descriptor is closed: what cannot be committed is kept aside. */
-int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx);
+int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
+               enum commit_kind kind);
+/* Object, then row, merged where that must be; *o and *e are what is live. */
+int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const struct fsp_ctx *ctx, struct fsp_object *o,
+                   struct fsp_entry *e);
+/* The file is clean and has what *e says. f->lock is held. */
+void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
+                      const struct fsp_entry *e);
+void offer_to_cache(struct fsp_vfs *v, struct file *f,
+                    const struct fsp_object *o);
+/*
+ * What has failed goes to kept/ (where `keep`), and the file has what is queued,
+ * or live. hint (may be NULL): the path of an inode without a name.
+ */
+void file_give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
+                  const struct fsp_ctx *ctx, const char *hint, bool keep);
 /* The last handle of a file has gone, or the mount ends. */
 void file_settle(struct fsp_vfs *v, struct inode *i);
+
+/* back.c: commits that wait */
+int back_init(struct fsp_vfs *v);
+void back_start(struct fsp_vfs *v);     /* what was taken over goes on */
+/* Waits until nothing waits any more; close() stores by itself from now on. */
+void back_drain(struct fsp_vfs *v);
+void back_end(struct fsp_vfs *v);
+/* Does a close() of this kind only queue? */
+bool back_wanted(struct fsp_vfs *v, enum commit_kind kind);
+/* Is anything queued at all? */
+bool back_any(struct fsp_vfs *v);
+/* Waits for room; false: there is none in time. */
+bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx);
+/* The file is busy. Promised, durably, when it returns 0. */
+int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f);
+/* Stores what waits of this file, in this thread; 0 where nothing does. */
+int back_store(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx);
+/* The same for an inode that this mount may have queued. */
+int back_store_ino(struct fsp_vfs *v, uint64_t ino, const struct fsp_ctx *ctx);
+/* Its last name has gone: nothing of it is to be stored. */
+void back_dropped(struct fsp_vfs *v, uint64_t ino);
+/* f->lock is held: it has the last snapshot's content again, where there is
+ * one; false: nothing of it waits. */
+bool back_restore_locked(struct fsp_vfs *v, struct file *f);
+/* The snapshot's content was merged: its record must say so. */
+int back_rebased(struct fsp_vfs *v, struct inode *i, struct file *f);
+/* Adds "; N files ..." where something waits. */
+int back_health(struct fsp_vfs *v, struct fsp_buf *out);
+
+/* back_take.c: for fsp_spool_reap() */
+int back_take(struct fsp_vfs *v, const char *id, int dirfd);
+/* The names of what a dead mount has queued are to stay. */
+int back_keep_names(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                    const char *spool, const char *id);
 
 /* versions.c: look-ups are counted */
 int versions_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx,

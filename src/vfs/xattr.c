@@ -124,6 +124,8 @@ static int health_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	fsp_health_seen(fsp_health_find(h, FSP_PART_SPOOL), spool_error(v));
 	fsp_buf_reset(out);
 	err = fsp_health_line(h, out);
+	if (!err)
+		err = back_health(v, out);
 	return err ? err : fsp_buf_adds(out, v->store->read_only
 	                                     ? "; read-only" : "; writable");
 }

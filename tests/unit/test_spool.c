@@ -503,7 +503,7 @@ static void test_kept_survives(void **state)
 	assert_int_equal(keep_one(e, nasty[0], 1), 0);
 	fsp_spool_close(e->s);
 	e->s = NULL;
-	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, NULL, &files, &bytes),
 	                 0);
 	assert_int_equal(files, 0);
 	assert_int_equal(fsp_spool_each_kept(e->path, kept_each, &s), 0);
@@ -655,7 +655,7 @@ static void test_keep_every_fault(void **state)
 		assert_int_equal(rc, ntrace >= n ? -EIO : 0);
 		fsp_spool_close(e->s);
 		e->s = NULL;
-		assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, &files,
+		assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, NULL, &files,
 		                                &bytes),
 		                 0);
 		assert_true(count_content(e) >= 1);
@@ -711,7 +711,7 @@ static void test_reap(void **state)
 	assert_int_equal(count(e, id, ""), 3);
 	assert_false(fsp_spool_alive(e->path, id));
 	dead_rc = -EHOSTDOWN;
-	assert_int_equal(fsp_spool_reap(e->path, dead, id, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, id, &files, &bytes),
 	                 -EHOSTDOWN);
 	assert_int_equal(dead_count, 1);
 	assert_int_equal(files, 2);
@@ -720,11 +720,11 @@ static void test_reap(void **state)
 	assert_true(count(e, id, "") >= 0);
 	assert_int_equal(count(e, id, "w-"), 0);
 	dead_rc = 0;
-	assert_int_equal(fsp_spool_reap(e->path, dead, id, &files, &bytes), 0);
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, id, &files, &bytes), 0);
 	assert_int_equal(dead_count, 2);
 	assert_int_equal(files, 0);
 	assert_int_equal(count(e, id, ""), -1);
-	assert_int_equal(fsp_spool_reap(e->path, dead, id, &files, &bytes), 0);
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, id, &files, &bytes), 0);
 	assert_int_equal(dead_count, 2);
 	/* We live, and kept nothing. */
 	assert_int_equal(count(e, "", ""), 1);
@@ -747,10 +747,10 @@ static void test_reap_strangers(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	dead_count = 0;
-	(void)fsp_spool_reap(e->path, dead, NULL, &files, &bytes);
+	(void)fsp_spool_reap(e->path, NULL, dead, NULL, &files, &bytes);
 	assert_int_equal(dead_count, 0);
 	assert_int_equal(count(e, "", ""), 4);
-	assert_int_equal(fsp_spool_reap("/nonexistent", dead, NULL, &files,
+	assert_int_equal(fsp_spool_reap("/nonexistent", NULL, dead, NULL, &files,
 	                                &bytes),
 	                 0);
 }
@@ -771,7 +771,7 @@ static void test_reap_unfinished(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	dead_count = 0;
-	assert_int_equal(fsp_spool_reap(e->path, dead, NULL, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, NULL, &files, &bytes),
 	                 0);
 	assert_int_equal(dead_count, 0);
 	assert_int_equal(count(e, "", ""), 1);
@@ -789,7 +789,7 @@ static void test_reap_without_lock(void **state)
 	assert_int_equal(mkdir(dir, 0700), 0);
 	assert_false(fsp_spool_alive(e->path, id));
 	dead_count = dead_rc = 0;
-	assert_int_equal(fsp_spool_reap(e->path, dead, id, &files, &bytes), 0);
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, id, &files, &bytes), 0);
 	assert_int_equal(dead_count, 1);
 	assert_int_equal(count(e, id, ""), -1);
 }
@@ -846,7 +846,7 @@ static void test_end_under_a_reaper(void **state)
 	dead_count = dead_rc = 0;
 	before_lock_arg = e;
 	before_lock = close_mount;
-	assert_int_equal(fsp_spool_reap(e->path, dead, id, &files, &bytes), 0);
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, id, &files, &bytes), 0);
 	assert_null(before_lock);
 	assert_null(e->s);
 	assert_int_equal(dead_count, 0);
@@ -858,7 +858,7 @@ static void reap_all(void *arg)
 	struct env *e = arg;
 	uint64_t files, bytes;
 
-	assert_int_equal(fsp_spool_reap(e->path, dead, NULL, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, dead, NULL, &files, &bytes),
 	                 0);
 }
 
@@ -905,7 +905,7 @@ static void *reap_thread(void *arg)
 	uint64_t files, bytes;
 
 	while (!*c->stop)
-		if (fsp_spool_reap(c->e->path, never_dead, c, &files, &bytes))
+		if (fsp_spool_reap(c->e->path, NULL, never_dead, c, &files, &bytes))
 			c->bad++;
 	return NULL;
 }
@@ -957,7 +957,7 @@ static void test_reapers_and_mounts(void **state)
 	}
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(c[i].bad, 0);
-	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, NULL, &files, &bytes),
 	                 0);
 	assert_int_equal(count(e, "", ""), 1);
 }
@@ -981,7 +981,7 @@ static void *pair_thread(void *arg)
 {
 	struct pair *p = arg;
 
-	p->rc = fsp_spool_reap(p->e->path, count_dead, p->told, &p->files,
+	p->rc = fsp_spool_reap(p->e->path, NULL, count_dead, p->told, &p->files,
 	                       &p->bytes);
 	return NULL;
 }
@@ -1013,7 +1013,7 @@ static void test_two_reapers(void **state)
 	assert_int_equal(told, 20);
 	assert_int_equal(p[0].files + p[1].files, 40);
 	assert_int_equal(p[0].bytes + p[1].bytes, 100);
-	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, &files, &bytes),
+	assert_int_equal(fsp_spool_reap(e->path, NULL, NULL, NULL, &files, &bytes),
 	                 0);
 	assert_int_equal(count(e, "", ""), 1);
 }

@@ -1,0 +1,847 @@
+/*
+ * Commits that wait: the queue in memory. Who closes a file adds a snapshot of
+ * it, workers and fsync(2) store the oldest of an inode. DESIGN.md has the
+ * states; src/spool what is on the disk.
+ */
+#include "back.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fsp_buf.h"
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_config.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+#define RETRY_MIN_NS (100 * 1000 * 1000LL)
+#define RETRY_MAX_NS (2 * FSP_NS_PER_SEC)
+#define SAY_NS (10 * FSP_NS_PER_SEC)    /* how often a drain tells of itself */
+
+struct snap *snap_new(void)
+{
+	struct snap *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->file = file_new();
+	if (!s->file) {
+		free(s);
+		return NULL;
+	}
+	s->file->snap = s;
+	return s;
+}
+
+void snap_free(struct snap *s)
+{
+	if (!s)
+		return;
+	file_free(s->file);
+	free(s->path);
+	free(s);
+}
+
+static void check_item_locked(struct back *b, const struct item *it)
+{
+	fsp_assert_held(&b->lock);
+#ifdef FSP_DEBUG
+	const struct snap *s = it->head;
+
+	/* Only the first may be tried; what is flying is. */
+	if (!s || (it->flying && !s->tried && !it->dropped))
+		abort();
+	for (; s; s = s->next)
+		if ((s != it->head && s->tried && !s->old_key) ||
+		    (!s->next && s != it->last) || !s->key ||
+		    (s->next && s->next->key <= s->key))
+			abort();
+	if (it->file->item != it || !b->files)
+		abort();
+#else
+	(void)it;
+#endif
+}
+
+/* What the record says; strings are s's. */
+static void describe(const struct snap *s, const struct inode *i,
+                     struct fsp_queued *q)
+{
+	const struct file *f = s->file;
+
+	*q = (struct fsp_queued){
+		.behind = s->behind, .ino = i->ino, .size = f->size,
+		.mtime_ns = f->mtime_ns, .atime_ns = f->attr.atime_ns,
+		.ctime_ns = f->attr.ctime_ns, .queued_us = f->queued_us,
+		.over_row = f->over_row, .session_row = f->session_row,
+		.base = { .row = f->base.row, .size = f->base.size },
+		.base_valid = f->base_valid, .base_limit = f->base_limit,
+		.append_off = f->append_off, .grown = f->grown,
+		.merged = { .row = s->merged.row, .size = s->merged.size },
+		.mask = f->mask, .mode = f->attr.mode, .uid = f->attr.uid,
+		.gid = f->attr.gid, .pending = f->pending, .path = s->path,
+	};
+	strcpy(q->base.hash, f->base.hash);
+	strcpy(q->merged.hash, s->merged.hash);
+}
+
+int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
+                 uint64_t drops)
+{
+	struct fsp_queued q;
+	int err;
+
+	describe(s, i, &q);
+	q.drops = drops;
+	err = fsp_journal_put(v->back->journal, &q, s->file->spool);
+	if (!err)
+		s->key = q.key;
+	return err;
+}
+
+void snap_follow(struct snap *s, const struct fsp_queue_end *e)
+{
+	s->behind = 0;
+	if (!e->stored.row)
+		return;
+	s->file->pending = false;
+	s->file->session_row = e->stored.row;
+	if (!e->merged) {
+		s->file->over_row = e->stored.row;
+		return;
+	}
+	s->merged.row = e->stored.row;
+	s->merged.size = e->stored.size;
+	strcpy(s->merged.hash, e->stored.hash);
+}
+
+int back_rebased(struct fsp_vfs *v, struct inode *i, struct file *f)
+{
+	struct snap *s = f->snap;
+
+	s->was_merged = true;
+	s->has_digests = false;
+	memset(&s->merged, 0, sizeof(s->merged));
+	return snap_journal(v, i, s, s->key);
+}
+
+/* The queue itself. */
+
+static struct item *next_ready_locked(struct back *b, int64_t *wake_ns)
+{
+	int64_t now = fsp_mono_ns();
+
+	fsp_assert_held(&b->lock);
+	*wake_ns = 0;
+	for (struct item *it = b->first; it; it = it->next) {
+		if (it->flying || it->held)
+			continue;
+		if (it->next_ns <= now)
+			return it;
+		if (!*wake_ns || it->next_ns < *wake_ns)
+			*wake_ns = it->next_ns;
+	}
+	return NULL;
+}
+
+static void unlink_locked(struct back *b, struct item *it)
+{
+	*(it->prev ? &it->prev->next : &b->first) = it->next;
+	*(it->next ? &it->next->prev : &b->last) = it->prev;
+}
+
+static void link_locked(struct back *b, struct item *it)
+{
+	it->prev = b->last;
+	it->next = NULL;
+	*(b->last ? &b->last->next : &b->first) = it;
+	b->last = it;
+}
+
+static void count_locked(struct back *b, const struct snap *s, bool more)
+{
+	b->files += more ? 1 : (uint64_t)-1;
+	b->bytes += more ? s->bytes : -s->bytes;
+	if (!b->files)
+		b->error = 0;
+}
+
+/* The first has come to its end: out of the item. true: it was the last. */
+static bool pop_locked(struct back *b, struct item *it, struct snap **out)
+{
+	struct snap *s = it->head;
+
+	fsp_assert_held(&b->lock);
+	it->head = s->next;
+	if (!it->head)
+		it->last = NULL;
+	count_locked(b, s, false);
+	it->tries = 0;
+	it->next_ns = 0;
+	*out = s;
+	if (it->head || it->held)
+		return false;
+	it->file->item = NULL;
+	unlink_locked(b, it);
+	return true;
+}
+
+static void item_end(struct fsp_vfs *v, struct item *it)
+{
+	file_put(v, it->inode, it->file);
+	inode_unref(v, it->inode);
+	free(it);
+}
+
+static void failed_locked(struct back *b, struct item *it, int err)
+{
+	int64_t pause = RETRY_MIN_NS << (it->tries < 5 ? it->tries : 5);
+
+	it->tries++;
+	it->next_ns = fsp_mono_ns() +
+		(pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
+	b->error = err;
+}
+
+/*
+ * Stores the first snapshot of an item, which is nobody else's meanwhile.
+ * -errno: it is still the first.
+ */
+static int fly(struct fsp_vfs *v, struct item *it, const struct fsp_ctx *ctx,
+               bool once)
+{
+	struct back *b = v->back;
+	struct snap *done = NULL;
+	bool ended = false;
+	int err;
+
+	fsp_assert_held(&b->lock);
+	it->flying = true;
+	it->head->tried = true;
+	check_item_locked(b, it);
+	fsp_unlock(&b->lock);
+	err = back_store_first(v, it, ctx);
+	if (err && !once && !back_passes(err)) {
+		back_keep_first(v, it, err);
+		err = 0;
+	}
+	fsp_lock(&b->lock);
+	it->flying = false;
+	if (err)
+		failed_locked(b, it, err);
+	else
+		ended = pop_locked(b, it, &done);
+	fsp_cond_broadcast(&b->changed);
+	fsp_cond_broadcast(&b->wake);
+	fsp_unlock(&b->lock);
+	snap_free(done);
+	if (ended)
+		item_end(v, it);
+	fsp_lock(&b->lock);
+	return err;
+}
+
+static void *worker(void *arg)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_vfs *v = arg;
+	struct back *b = v->back;
+
+	FSP_GUARD(&b->lock);
+	while (!b->stop) {
+		int64_t wake_ns;
+		struct item *it = next_ready_locked(b, &wake_ns);
+
+		if (it)
+			(void)fly(v, it, &ctx, false);  /* tried again */
+		else
+			fsp_cond_wait(&b->wake, &b->lock, wake_ns);
+	}
+	return NULL;
+}
+
+/* One more worker where all that there are may be busy. */
+static int start_locked(struct fsp_vfs *v)
+{
+	struct back *b = v->back;
+	int err;
+
+	fsp_assert_held(&b->lock);
+	if (!b->ready || b->n_threads == b->max_threads ||
+	    b->n_threads >= b->files)
+		return 0;
+	err = pthread_create(&b->threads[b->n_threads], NULL, worker, v);
+	if (!err)
+		b->n_threads++;
+	return b->n_threads ? 0 : -err;
+}
+
+/* The item of a visible file, made where it is missing. */
+static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
+{
+	struct item *it = f->item;
+
+	fsp_assert_held(&b->lock);
+	if (it)
+		return it;
+	it = calloc(1, sizeof(*it));
+	if (!it)
+		return NULL;
+	it->inode = i;
+	it->file = f;
+	f->item = it;
+	link_locked(b, it);
+	return it;
+}
+
+int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
+{
+	struct back *b = v->back;
+	bool known;
+	struct item *it;
+	int err;
+
+	fsp_lock(&b->lock);
+	known = f->item != NULL;
+	it = item_locked(b, i, f);
+	if (it) {
+		*(it->last ? &it->last->next : &it->head) = s;
+		it->last = s;
+		count_locked(b, s, true);
+		check_item_locked(b, it);
+		err = start_locked(v);
+		if (err)
+			fsp_warn("nothing is stored until it is unmounted: %s",
+			         strerror(-err));
+		fsp_cond_signal(&b->wake);
+	}
+	fsp_unlock(&b->lock);
+	if (it && !known)
+		return 0;
+	file_put(v, i, f);
+	inode_unref(v, i);
+	return it ? 0 : -ENOMEM;
+}
+
+/* Making one: from the visible file to the journal. */
+
+static struct snap *take_snapshot(struct file *f, const char *path)
+{
+	struct snap *s = snap_new();
+	struct file *q;
+
+	if (!s)
+		return NULL;
+	q = s->file;
+	FSP_GUARD(&f->lock);
+	q->base = f->base;
+	q->base_valid = f->base_valid;
+	q->over_row = f->over_row;
+	q->session_row = f->session_row;
+	q->base_limit = f->base_limit;
+	q->grown = f->grown;
+	q->append_off = f->append_off;
+	q->size = f->size;
+	q->mask = f->mask;
+	q->attr = f->attr;
+	q->mtime_ns = f->mtime_ns;
+	q->pending = f->pending;
+	q->dirty = true;
+	q->queued_us = fsp_now_us();
+	s->bytes = f->size;
+	s->visible = true;
+	s->path = strdup(path);
+	if (!s->path || (f->spool && fsp_spool_snapshot(f->spool, &q->spool))) {
+		fsp_guard_ = NULL;
+		fsp_unlock(&f->lock);
+		snap_free(s);
+		return NULL;
+	}
+	s->has_digests = f->digest && fsp_digest_size(f->digest) == f->size &&
+		!fsp_digest_get(f->digest, &s->digests);
+	return s;
+}
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Was anything written in place at or above off, which is no append? */
+static bool wrote_above(const struct file *f, uint64_t off)
+{
+	uint64_t at = off, start, end;
+
+	if (!f->spool || !fsp_spool_fresh(f->spool, at, &start, &end))
+		return false;
+	return (start > off ? start : off) < f->append_off;
+}
+
+/*
+ * What the newer one has written since the older one, and what that had since
+ * the version before, as if it had been written at one go.
+ */
+static int join(struct file *n, const struct file *o)
+{
+	int err = n->spool && o->spool ?
+		fsp_spool_join_fresh(n->spool, o->spool, n->base_limit) : 0;
+
+	if (err)
+		return err;
+	if (o->append_off != UINT64_MAX && n->base_limit >= o->append_off)
+		n->append_off = wrote_above(n, o->append_off) ?
+			UINT64_MAX : o->append_off;
+	if (n->base_limit == UINT64_MAX && !n->grown)
+		n->grown = o->grown;
+	n->base_limit = min64(n->base_limit, o->base_limit);
+	n->over_row = o->over_row;
+	n->session_row = o->session_row;
+	n->pending = o->pending;
+	return 0;
+}
+
+/*
+ * Where the newest one waits, was never tried and is of this file in memory, it
+ * is replaced. The item is held: nobody starts to store that meanwhile.
+ */
+static struct snap *hold(struct fsp_vfs *v, struct file *f, struct item **held,
+                         uint64_t *behind)
+{
+	struct back *b = v->back;
+	struct snap *last;
+
+	*behind = 0;
+	FSP_GUARD(&b->lock);
+	*held = f->item;
+	if (!f->item)
+		return NULL;
+	f->item->held++;
+	last = f->item->last;
+	if (last && (last->tried || !last->visible)) {
+		*behind = last->key;
+		return NULL;
+	}
+	return last;
+}
+
+/* The new one is in the journal, or (err) it is not: the item goes on. */
+static void unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
+                   struct snap *s, int err)
+{
+	struct back *b = v->back;
+	struct snap **p = &it->head;
+	bool ended;
+
+	fsp_lock(&b->lock);
+	it->held--;
+	if (!err && old) {
+		while (*p != old)
+			p = &(*p)->next;
+		*p = s;
+		it->last = s;
+		count_locked(b, old, false);
+		count_locked(b, s, true);
+		check_item_locked(b, it);
+	}
+	/* What was flying may have been the last. */
+	ended = !it->head && !it->held && err;
+	if (ended) {
+		it->file->item = NULL;
+		unlink_locked(b, it);
+	}
+	fsp_cond_broadcast(&b->wake);
+	fsp_cond_broadcast(&b->changed);
+	fsp_unlock(&b->lock);
+	if (!err)
+		snap_free(old);
+	if (ended)
+		item_end(v, it);
+}
+
+static int refer(struct fsp_vfs *v, struct inode *i)
+{
+	struct inode *same;
+	struct file *f;
+	int err = inode_ref(v, i->ino, &same);
+
+	if (!err)
+		err = file_get(v, i, false, &f);
+	return err;
+}
+
+/*
+ * The one before it was stored while its record was written, which does not say
+ * so. The item is held: it stays, and nobody begins with the new one.
+ */
+static int catch_up(struct fsp_vfs *v, struct inode *i, struct item *it,
+                    struct snap *s)
+{
+	struct back *b = v->back;
+	bool ended;
+
+	fsp_lock(&b->lock);
+	ended = s->behind && it->ended.key == s->behind;
+	if (ended)
+		snap_follow(s, &it->ended);
+	fsp_unlock(&b->lock);
+	return ended ? snap_journal(v, i, s, s->key) : 0;
+}
+
+static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
+                        struct snap *s)
+{
+	struct item *it;
+	struct snap *old;
+	int err;
+
+	old = hold(v, f, &it, &s->behind);
+	if (old) {
+		s->behind = old->behind;
+		s->merged = old->merged;
+		err = join(s->file, old->file);
+	} else {
+		err = 0;
+	}
+	if (!err)
+		err = snap_journal(v, i, s, old ? old->key : 0);
+	if (!err && it)
+		err = catch_up(v, i, it, s);
+	if (!err && !old)
+		err = refer(v, i);
+	if (!err && !old)
+		err = back_add(v, i, f, s);
+	if (it)
+		unhold(v, it, old, s, err);
+	return err;
+}
+
+int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f)
+{
+	FSP_FREE char *path = NULL;
+	struct snap *s;
+	int err = inode_path_hint(v, i, &path);
+
+	if (err)
+		return err;
+	s = take_snapshot(f, path);
+	if (!s)
+		return -ENOMEM;
+	err = put_snapshot(v, i, f, s);
+	if (err) {
+		snap_free(s);
+		fsp_warn("/%s: cannot be queued, and is stored at once: %s",
+		         path, strerror(-err));
+		return err;
+	}
+	FSP_GUARD(&f->lock);
+	/* Busy: nobody has written since. */
+	f->queued = true;
+	f->queued_writes = f->writes;
+	merge_reset_locked(f);
+	if (f->spool)
+		fsp_spool_begin_fresh(f->spool);
+	return 0;
+}
+
+static bool restore(struct file *f, const struct file *q)
+{
+	struct fsp_spool_file *spool = NULL;
+
+	if (q->spool && fsp_spool_snapshot(q->spool, &spool))
+		return false;
+	if (spool)
+		fsp_spool_begin_fresh(spool);
+	f->spool = spool;
+	file_set_base_locked(f, &q->base);
+	f->base_valid = q->base_valid;
+	f->size = q->size;
+	f->over_row = q->over_row;
+	f->pending = q->pending;
+	f->mask = q->mask;
+	f->attr = q->attr;
+	f->mtime_ns = q->mtime_ns;
+	f->dirty = true;
+	f->queued = true;
+	f->queued_writes = ++f->writes;
+	return true;
+}
+
+bool back_restore_locked(struct fsp_vfs *v, struct file *f)
+{
+	struct back *b = v->back;
+	struct file *q;
+	bool found;
+
+	fsp_assert_held(&f->lock);
+	if (!b)
+		return false;
+	FSP_GUARD(&b->lock);
+	if (!f->item || !f->item->last)
+		return false;
+	q = f->item->last->file;
+	/* Whoever stores it may just be merging it. */
+	fsp_lock(&q->lock);
+	found = restore(f, q);
+	fsp_unlock(&q->lock);
+	return found;
+}
+
+/* Storing it at once, before somebody waits for it. */
+
+int back_store(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx)
+{
+	struct back *b = v->back;
+	int err = 0;
+
+	if (!b)
+		return 0;
+	FSP_GUARD(&b->lock);
+	while (f->item && !err) {
+		if (f->item->flying || f->item->held)
+			err = fsp_cond_wait(&b->changed, &b->lock,
+			                    ctx->deadline_ns);
+		else
+			err = fly(v, f->item, ctx, true);
+		if (!err)
+			err = fsp_ctx_check(ctx);
+	}
+	return f->item ? err : 0;
+}
+
+static struct file *file_of(struct fsp_vfs *v, uint64_t ino, struct inode **i)
+{
+	struct file *f;
+
+	if (inode_ref(v, ino, i))
+		return NULL;
+	if (file_get(v, *i, false, &f) || !f) {
+		inode_unref(v, *i);
+		return NULL;
+	}
+	return f;
+}
+
+bool back_any(struct fsp_vfs *v)
+{
+	struct back *b = v->back;
+
+	if (!b)
+		return false;
+	FSP_GUARD(&b->lock);
+	return b->files != 0;
+}
+
+int back_store_ino(struct fsp_vfs *v, uint64_t ino, const struct fsp_ctx *ctx)
+{
+	struct inode *i;
+	struct file *f = file_of(v, ino, &i);
+	int err;
+
+	if (!f)
+		return 0;
+	err = back_store(v, f, ctx);
+	file_put(v, i, f);
+	inode_unref(v, i);
+	return err;
+}
+
+void back_dropped(struct fsp_vfs *v, uint64_t ino)
+{
+	struct back *b = v->back;
+	struct inode *i;
+	struct file *f;
+
+	if (!back_any(v))
+		return;
+	f = file_of(v, ino, &i);
+	if (!f)
+		return;
+	fsp_lock(&b->lock);
+	if (f->item) {
+		f->item->dropped = true;
+		f->item->next_ns = 0;
+		fsp_cond_broadcast(&b->wake);
+	}
+	fsp_unlock(&b->lock);
+	file_put(v, i, f);
+	inode_unref(v, i);
+}
+
+bool back_wanted(struct fsp_vfs *v, enum commit_kind kind)
+{
+	struct back *b = v->back;
+
+	if (!b || (kind != COMMIT_FLUSH && kind != COMMIT_FULL))
+		return false;
+	FSP_GUARD(&b->lock);
+	return b->on && !b->stop;
+}
+
+/* Is the spool's disk to be spared? */
+static bool is_short(struct fsp_vfs *v)
+{
+	struct statvfs st;
+
+	if (!v->back->free_min || statvfs(v->spool_dir, &st))
+		return false;
+	return (uint64_t)st.f_bavail * st.f_frsize < v->back->free_min;
+}
+
+bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx)
+{
+	struct back *b = v->back;
+	int64_t until = ctx->deadline_ns ? ctx->deadline_ns :
+		fsp_mono_ns() + v->op_timeout_ns;
+	bool low = is_short(v);
+	uint64_t size;
+	int err = 0;
+
+	fsp_lock(&f->lock);
+	size = f->size;
+	fsp_unlock(&f->lock);
+	FSP_GUARD(&b->lock);
+	while (!err && b->files &&
+	       (low || b->bytes + size > b->pending_max)) {
+		err = fsp_cond_wait(&b->changed, &b->lock, until);
+		if (!err)
+			err = fsp_ctx_check(ctx);
+		if (!err && low)
+			low = is_short(v);
+	}
+	return !low && b->bytes + size <= b->pending_max;
+}
+
+int back_health(struct fsp_vfs *v, struct fsp_buf *out)
+{
+	struct back *b = v->back;
+	char human[16];
+	int err;
+
+	if (!b)
+		return 0;
+	FSP_GUARD(&b->lock);
+	if (!b->files)
+		return 0;
+	err = fsp_buf_printf(out, "; %" PRIu64 " files wait to be stored, %s",
+	                     b->files, fsp_human(human, sizeof(human),
+	                                         b->bytes));
+	return err || !b->error ? err
+		: fsp_buf_printf(out, ": %s", strerror(-b->error));
+}
+
+/* A mount's life. */
+
+int back_init(struct fsp_vfs *v)
+{
+	const struct fsp_config *c = v->store->config;
+	struct back *b;
+
+	if (v->store->read_only)
+		return 0;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	fsp_mutex_init(&b->lock);
+	fsp_cond_init(&b->wake);
+	fsp_cond_init(&b->changed);
+	v->back = b;
+	b->on = strcmp(fsp_config_str(c, "mount", "commit"), "back") == 0;
+	b->max_threads = (unsigned)fsp_config_int(c, "mount",
+	                                          "commit_parallel");
+	b->pending_max = (uint64_t)fsp_config_int(c, "spool", "pending_max");
+	b->free_min = (uint64_t)fsp_config_int(c, "spool", "free_min");
+	b->threads = calloc(b->max_threads, sizeof(*b->threads));
+	return b->threads ? 0 : -ENOMEM;
+}
+
+void back_start(struct fsp_vfs *v)
+{
+	struct back *b = v->back;
+	unsigned n;
+
+	if (!b)
+		return;
+	FSP_GUARD(&b->lock);
+	b->ready = true;
+	do {
+		n = b->n_threads;
+		if (start_locked(v))
+			fsp_warn("nothing is stored until it is unmounted");
+	} while (b->n_threads > n);
+}
+
+/* Tells how far it is; with b->lock held. */
+static void say_locked(const struct back *b)
+{
+	char human[16];
+
+	fsp_info("%" PRIu64 " files, %s, are still to be stored%s%s", b->files,
+	         fsp_human(human, sizeof(human), b->bytes),
+	         b->error ? ": " : "", b->error ? strerror(-b->error) : "");
+}
+
+void back_drain(struct fsp_vfs *v)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct back *b = v->back;
+	int64_t say_ns = 0, wake_ns;
+	struct item *it;
+
+	if (!b)
+		return;
+	FSP_GUARD(&b->lock);
+	b->on = false;
+	while (b->files) {
+		if (fsp_mono_ns() >= say_ns) {
+			say_locked(b);
+			say_ns = fsp_mono_ns() + SAY_NS;
+		}
+		/* Where no worker could be started. */
+		it = b->n_threads ? NULL : next_ready_locked(b, &wake_ns);
+		if (it)
+			(void)fly(v, it, &ctx, false);  /* tried again */
+		else
+			fsp_cond_wait(&b->changed, &b->lock,
+			              b->n_threads ? say_ns : wake_ns);
+	}
+}
+
+void back_end(struct fsp_vfs *v)
+{
+	struct back *b = v->back;
+
+	if (!b)
+		return;
+	fsp_lock(&b->lock);
+	b->stop = true;
+	fsp_cond_broadcast(&b->wake);
+	fsp_unlock(&b->lock);
+	for (unsigned i = 0; i < b->n_threads; i++)
+		(void)pthread_join(b->threads[i], NULL);        /* ours */
+	/* Of a mount that did not come up: the journal has them. */
+	while (b->first) {
+		struct item *it = b->first;
+
+		while (it->head) {
+			struct snap *s = it->head;
+
+			it->head = s->next;
+			fsp_spool_leave(s->file->spool);
+			snap_free(s);
+		}
+		unlink_locked(b, it);
+		it->file->item = NULL;
+		item_end(v, it);
+	}
+	fsp_journal_close(b->journal);
+	free(b->threads);
+	fsp_cond_destroy(&b->wake);
+	fsp_cond_destroy(&b->changed);
+	fsp_mutex_destroy(&b->lock);
+	free(b);
+	v->back = NULL;
+}

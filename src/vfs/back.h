@@ -1,0 +1,77 @@
+/*
+ * Commits that wait: mount.commit = back. DESIGN.md, "Commits that wait".
+ */
+#ifndef FSP_VFS_BACK_H
+#define FSP_VFS_BACK_H
+
+#include "fsp_journal.h"
+#include "vfs_private.h"
+
+/* One promised content of a file: only read, by whoever stores it. */
+struct snap {
+	struct snap *next;              /* newer, of the same inode */
+	struct file *file;              /* of its own, in no inode */
+	char *path;                     /* where it was */
+	uint64_t key, behind;           /* in the journal */
+	uint64_t old_key;               /* while it is taken over */
+	uint64_t bytes;                 /* that it counts for */
+	struct fsp_content merged;      /* row set: first to be merged with it */
+	bool was_merged;
+	bool has_digests;
+	struct fsp_digests digests;     /* of the content, where known */
+	bool visible;                   /* made of the visible file as it is in
+	                                   memory, so that one more may replace
+	                                   it */
+	bool tried;                     /* its row may be there */
+};
+
+/* All that waits of one inode. Under b->lock; flying: of who stores. */
+struct item {
+	struct item *next, *prev;       /* in b->first, oldest first */
+	struct inode *inode;            /* referenced, as the file is */
+	struct file *file;              /* the visible one */
+	struct snap *head, *last;
+	bool flying;                    /* somebody stores the first */
+	unsigned held;                  /* a newer one is being written */
+	bool dropped;                   /* the last name went meanwhile */
+	struct fsp_queue_end ended;     /* what became of the one before */
+	unsigned tries;
+	int64_t next_ns;                /* not before: monotonic */
+};
+
+struct back {
+	struct fsp_mutex lock;          /* the innermost */
+	struct fsp_cond wake;           /* workers */
+	struct fsp_cond changed;        /* something ended */
+	bool on;                        /* close() queues */
+	bool stop;
+	bool ready;                     /* the mount is up: workers may start */
+	struct fsp_journal *journal;
+	struct item *first, *last;
+	uint64_t files, bytes;          /* that wait */
+	uint64_t pending_max, free_min;
+	int error;                      /* of the last try; 0: it succeeded */
+	unsigned max_threads, n_threads;
+	pthread_t *threads;
+};
+
+/* back.c */
+struct snap *snap_new(void);
+void snap_free(struct snap *s);
+/* The one that it is behind has come to its end. */
+void snap_follow(struct snap *s, const struct fsp_queue_end *e);
+/* A fresh journal record that replaces the one it has. */
+int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
+                 uint64_t drops);
+/* Puts it behind what the inode has; takes over references on i and f. */
+int back_add(struct fsp_vfs *v, struct inode *i, struct file *f,
+             struct snap *s);
+
+/* back_store.c: stores the first snapshot; the item is flying. */
+int back_store_first(struct fsp_vfs *v, struct item *it,
+                     const struct fsp_ctx *ctx);
+/* It cannot be stored: aside, and listed. */
+void back_keep_first(struct fsp_vfs *v, struct item *it, int err);
+bool back_passes(int err);      /* is it to be tried again? */
+
+#endif
