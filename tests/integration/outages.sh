@@ -19,6 +19,7 @@ for kind in mariadb rgw; do
 done
 # How long a server is away, in seconds; ONLY is a pattern for some of them.
 AWAY=${AWAY:-10}
+MORE=0
 DEADLINE=6             # of any call: twice s3.timeout, once mysql.timeout
 FSP_BACKEND=servers
 S=$WORK/store
@@ -183,7 +184,7 @@ outage() { # outage NAME START END: runs the commands under load
 	longest=$(cat "$WORK"/log.* | awk '$1 != "stored" && $2 > max { max = $2; what = $0 } END { print what }')
 	note "$(cat "$WORK"/log.* | grep -vc '^stored') calls, the longest: $longest"
 	set -- $longest
-	[ "$2" -le $(((DEADLINE + 1) * 1000)) ] || fail "a call over its deadline: $longest"
+	[ "$2" -le $(((DEADLINE + MORE + 1) * 1000)) ] || fail "a call over its deadline: $longest"
 	cat "$WORK"/log.* | awk '$1 == "stored"' >>"$WORK/stored"
 	cat "$WORK"/log.* | awk '$1 != "stored" { print $1, $3 }' | sort | uniq -c | sed 's/^/   /'
 }
@@ -254,11 +255,15 @@ judge read stat write close
 only chmod "$down"
 only fsync "$down"
 only open "$down|Read-only_file_system"
+# open(2) is a look-up and an open: the one waits for an answer, the other may
+# find the connections gone and try twice to make one, for connect_timeout.
+MORE=4
 outage "database frozen" freeze_database thaw_database
 judge read stat write close
 only chmod "$down"
 only fsync "$down"
 only open "$down|Read-only_file_system"
+MORE=0
 outage "database slow" slow_database quick_database
 judge list read stat chmod open write fsync close
 
