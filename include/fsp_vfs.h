@@ -220,6 +220,13 @@ struct fsp_fsstat {
 int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                    struct fsp_fsstat *out);
 
+/*
+ * How long a call may take, in ns: mount.op_timeout, and much less after a call
+ * that the database did not answer in that time, until it is known whether it
+ * is down. What a program calls may be several calls here.
+ */
+int64_t fsp_vfs_patience(struct fsp_vfs *v);
+
 /* For the log and for tests of memory. */
 uint64_t fsp_vfs_inodes(struct fsp_vfs *v);
 

@@ -336,6 +336,10 @@ const struct fsp_param fsp_params[] = {
 	         "and what was written under one cannot be committed any more. "
 	         "A dead host's locks are free after this time and a half. It "
 	         "should be the same on all hosts."),
+	DURATION("mount", "offline_time", "10m", 0, MS_DAY,
+	         "How long files that were read before can be read on while the "
+	         "database is down. They may be others' older versions. "
+	         "Opening for writing fails meanwhile (EROFS)."),
 	INTEGER("mount", "rename_max_rows", "100000", 1, 100000000, "rows",
 	        "How many rows the rename of a directory may touch. A larger one "
 	        "fails with EXDEV before anything is changed, and mv copies "

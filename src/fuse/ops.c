@@ -15,7 +15,8 @@ struct fsp_ctx fuse_ctx(fuse_req_t req)
 	const struct fuse_ctx *who = fuse_req_ctx(req);
 	const struct fsp_ids *ids = &fuse_of(req)->o.ids;
 	struct fsp_ctx ctx = {
-		.deadline_ns = fsp_mono_ns() + fuse_of(req)->o.op_timeout_ns,
+		.deadline_ns = fsp_mono_ns() +
+			fsp_vfs_patience(fuse_of(req)->vfs),
 		.uid = who->uid, .gid = who->gid,
 		.tid = who->pid,
 	};

@@ -27,9 +27,13 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	ref.path = path;
 	as_of = inode_seq(v);
 	err = fsp_meta_getattr(v->store->meta, ctx, &ref, &e);
+	if (offline(v, err))
+		return 0;               /* as it was last known */
 	if (!err)
 		inode_hold_back(v, &e);
 	fsp_lock(&v->lock);
+	if (!err)
+		offline_note_locked(v, i, &e.content, as_of);
 	if (!err && i->seq <= as_of)
 		i->attr = e.attr;
 	fsp_unlock(&v->lock);

@@ -69,8 +69,10 @@ void file_put(struct fsp_vfs *v, struct inode *i, struct file *f)
 
 	fsp_lock(&v->lock);
 	last = --f->refs == 0;
-	if (last)
+	if (last) {
+		offline_keep_locked(v, i, f);
 		i->file = NULL;
+	}
 	fsp_unlock(&v->lock);
 	if (last)
 		file_free(f);

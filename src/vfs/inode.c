@@ -23,6 +23,7 @@ static void past_free(struct past *p)
 void inode_free(struct inode *i)
 {
 	free(i->name);
+	free(i->last);
 	past_free(i->past);
 	free(i);
 }
@@ -53,13 +54,18 @@ int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out)
 	return 0;
 }
 
+void inode_unref_locked(struct fsp_vfs *v, struct inode *i)
+{
+	i->refs--;
+	drop_locked(v, i);
+}
+
 void inode_unref(struct fsp_vfs *v, struct inode *i)
 {
 	if (!i)
 		return;
 	FSP_GUARD(&v->lock);
-	i->refs--;
-	drop_locked(v, i);
+	inode_unref_locked(v, i);
 }
 
 void fsp_vfs_forget(struct fsp_vfs *v, uint64_t ino, uint64_t n)
@@ -273,6 +279,8 @@ int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
 	fsp_lock(&v->lock);
 	err = enter_locked(v, parent, name, INODE_LIVE, &told.attr, as_of,
 	                   counted, out);
+	if (!err)
+		offline_note_locked(v, *out, &e->content, as_of);
 	fsp_unlock(&v->lock);
 	if (!err && out_attr)
 		inode_attr(v, *out, out_attr);
@@ -405,6 +413,25 @@ bool inode_renamed(struct fsp_vfs *v, struct inode *i)
 	if (ticket)
 		(void)forget_wait(v, ticket, fsp_mono_ns() + FSP_NS_PER_SEC);
 	return ticket != 0;
+}
+
+struct inode *inode_find_name(struct fsp_vfs *v, const struct inode *dir,
+                              const char *name)
+{
+	struct inode *found = NULL;
+
+	FSP_GUARD(&v->lock);
+	for (uint64_t b = 0; b < v->n_buckets; b++)
+		for (struct inode *i = v->buckets[b]; i; i = i->next)
+			if (i->kind == INODE_LIVE && !i->unlinked &&
+			    is_at(i, dir, name) &&
+			    (!found || i->nlookup))
+				found = i;
+	if (found) {
+		found->refs++;
+		found->nlookup++;
+	}
+	return found;
 }
 
 bool inode_named(struct fsp_vfs *v, struct inode *i)

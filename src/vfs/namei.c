@@ -63,6 +63,8 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 			err = fsp_meta_lookup(v->store->meta, ctx, path, name,
 			                      &e);
 		} while (lost(err) && path_moved(v, dir, &path, &seen));
+		if (offline(v, err))
+			return offline_lookup(v, dir, name, out);
 		retry_found(v, ctx, err ? NULL : &e);
 		if (!err)
 			err = inode_enter(v, dir, name, &e, as_of, true, &i,

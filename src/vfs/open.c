@@ -201,8 +201,15 @@ static int open_found(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return 0;
 }
 
+/* Without the database nothing could be committed: better known at once. */
+static int no_writing(int err)
+{
+	return err == -EHOSTDOWN ? -EROFS : err;
+}
+
 static int open_live(struct fsp_vfs *v, struct inode *i,
-                     const struct fsp_ctx *ctx, struct file *f, bool *keep)
+                     const struct fsp_ctx *ctx, struct file *f, bool write,
+                     bool *keep)
 {
 	bool named = inode_named(v, i), gone = inode_unlinked(v, i);
 	struct fsp_content found;
@@ -226,9 +233,11 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 	if (err == -ESTALE)
 		retry_begin(v, ctx);
 	*keep = fresh.keep;
+	if (offline(v, err) && !write)
+		return offline_open(v, i, f, keep);
 	if (!err && fresh.stale && v->options.stale)
 		v->options.stale(v->options.arg, i->ino, false);
-	return err;
+	return write ? no_writing(err) : err;
 }
 
 /* What lives in .versions never changes. */
@@ -348,7 +357,9 @@ static int open_inode(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	else if (writable(flags) && v->store->read_only)
 		err = -EROFS;
 	else
-		err = open_live(v, i, ctx, f, &out->keep_cache);
+		err = open_live(v, i, ctx, f,
+		                writable(flags) || (flags & O_TRUNC),
+		                &out->keep_cache);
 	if (!err) {
 		out->handle = handle_new(v, i, f, flags);
 		err = out->handle ? 0 : -ENOMEM;
@@ -494,7 +505,7 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	else if (strcmp(name, v->versions_dir) == 0)
 		err = -EEXIST;
 	else
-		err = make_pending(v, ctx, d, name, mode, &e);
+		err = no_writing(make_pending(v, ctx, d, name, mode, &e));
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
 	if (err == -EEXIST && !(flags & O_EXCL)) {

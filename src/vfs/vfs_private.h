@@ -32,6 +32,8 @@ struct inode {
 	struct fsp_attr attr;           /* as last told to the kernel */
 	struct file *file;              /* while open, or dirty */
 	struct past *past;              /* INODE_PAST, and unlinked files */
+	struct fsp_content *last;       /* what it had when it was last open
+	                                   here; NULL: it never was */
 	uint64_t pages;                 /* tag of the content whose pages the
 	                                   kernel may hold, or one of these: */
 #define PAGES_NONE 0                    /* none at all */
@@ -185,6 +187,11 @@ struct fsp_vfs {
 	pthread_t stales_thread;
 	bool stales_runs, stales_stop;
 
+	_Atomic int64_t offline_ns;     /* the database is down since, or 0 */
+#define OFFLINE_FILES 4096
+	struct inode *known[OFFLINE_FILES];     /* with lock: those with last,
+	                                   referenced; a ring */
+	unsigned next_known;
 	struct retry *retries;          /* opens that are to be tried again */
 
 	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
@@ -238,6 +245,7 @@ int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
 /* A reference for the length of a call; -ESTALE when nobody holds it. */
 int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out);
 void inode_unref(struct fsp_vfs *v, struct inode *i);
+void inode_unref_locked(struct fsp_vfs *v, struct inode *i);
 /*
  * The inode of an entry that was found at (parent, name), made when it is not
  * there; counts a look-up where `counted`, and is referenced for the caller.
@@ -270,6 +278,10 @@ int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out);
  * old name. Waits until the kernel has forgotten that. */
 bool inode_renamed(struct fsp_vfs *v, struct inode *i);
 bool inode_named(struct fsp_vfs *v, struct inode *i);
+/* The live one with that name, as far as this mount knows: counts a look-up and
+ * is referenced. Looks through all inodes. NULL: none is known. */
+struct inode *inode_find_name(struct fsp_vfs *v, const struct inode *dir,
+                              const char *name);
 /* This mount has renamed it. */
 void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
                 const char *old, struct inode *parent, const char *name);
@@ -375,6 +387,22 @@ void pages_refresh(struct fsp_vfs *v, struct inode *i, struct file *f);
 void handle_unlock(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
+
+/*
+ * offline.c. Notes what the database has answered to a look-up: true when that
+ * was nothing and what is known here is to be used instead.
+ */
+bool offline(struct fsp_vfs *v, int err);
+/* What the file has is known from now on; clean, its last reference goes. */
+void offline_keep_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
+/* Rows that were read since `as_of` say what it has now. */
+void offline_note_locked(struct fsp_vfs *v, struct inode *i,
+                         const struct fsp_content *c, uint64_t as_of);
+/* 0 (counts a look-up) or -EHOSTDOWN: it is not known. */
+int offline_lookup(struct fsp_vfs *v, struct inode *dir, const char *name,
+                   struct fsp_attr *out);
+int offline_open(struct fsp_vfs *v, struct inode *i, struct file *f,
+                 bool *keep);
 
 /*
  * lease.c: the locks of a mount are its own while its lease is renewed.

@@ -103,6 +103,21 @@ static int spool_error(struct fsp_vfs *v)
 	return st.f_bavail ? 0 : -ENOSPC;
 }
 
+/* May something be written that is stored at its close? */
+static const char *writable_word(struct fsp_vfs *v)
+{
+	static const char *const needed[] = { FSP_PART_DATABASE,
+		FSP_PART_OBJECTS, FSP_PART_SPOOL };
+
+	if (v->store->read_only)
+		return "; read-only";
+	for (size_t n = 0; n < sizeof(needed) / sizeof(needed[0]); n++)
+		if (fsp_health_get(fsp_health_find(v->store->health, needed[n]))
+		    == FSP_HEALTH_DOWN)
+			return "; not writable now";
+	return "; writable";
+}
+
 /*
  * One line on what works. Where no breaker watches a part, it is looked at
  * now.
@@ -126,8 +141,7 @@ static int health_fact(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	err = fsp_health_line(h, out);
 	if (!err)
 		err = back_health(v, out);
-	return err ? err : fsp_buf_adds(out, v->store->read_only
-	                                     ? "; read-only" : "; writable");
+	return err ? err : fsp_buf_adds(out, writable_word(v));
 }
 
 /* What this mount has asked of its servers so far. */

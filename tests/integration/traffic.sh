@@ -2,6 +2,7 @@
 # What calls cost: no request to the object store where no content is asked
 # for, and few waits for the database.
 # TIMEOUT 60
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need getfattr attr
@@ -12,6 +13,7 @@ fs_start fs "$S" "$M"
 mkdir -p "$R"
 for i in $(seq 200); do echo "content $i" >"$R/f$i"; done
 mkdir "$R/sub"
+echo "content 7, again" >"$R/f7"
 fs_stop fs
 fs_start fs "$S" "$M"
 
@@ -43,6 +45,15 @@ rm "$R/f5" "$R/link"
 mkdir "$R/d" && rmdir "$R/d"
 mv "$R/sub" "$R/moved"
 equal "$before" "$(objects)" "requests after changes"
+
+step "nor does a copy of a whole file, nor a version that comes back"
+cp --reflink=auto "$R/f8" "$R/copy"
+equal "$before" "$(objects)" "requests after a copy"
+cp -p "$R/.versions/f7/$(ls "$R/.versions/f7" | head -n 1)" "$R/f7"
+equal "$before" "$(objects)" "requests after a restore"
+equal "content 8" "$(cat "$R/copy")" "the copy"
+equal "content 7" "$(cat "$R/f7")" "the version that came back"
+before=$(objects)
 
 step "content that is read or written does"
 cat "$R/f6" >/dev/null
