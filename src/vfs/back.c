@@ -20,6 +20,7 @@
 
 #define RETRY_MIN_NS (100 * 1000 * 1000LL)
 #define RETRY_MAX_NS (2 * FSP_NS_PER_SEC)
+#define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
 #define SAY_NS (10 * FSP_NS_PER_SEC)    /* how often a drain tells of itself */
 
 struct snap *snap_new(void)
@@ -280,6 +281,15 @@ static int start_locked(struct fsp_vfs *v)
 	return b->n_threads ? 0 : -err;
 }
 
+/*
+ * A shell's redirection empties a file and closes a descriptor before it writes:
+ * what comes next may replace that.
+ */
+static int64_t start_ns(const struct snap *s)
+{
+	return s->file->size ? 0 : fsp_mono_ns() + EMPTY_NS;
+}
+
 /* The item of a visible file, made where it is missing. */
 static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
 {
@@ -311,6 +321,8 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 	if (it) {
 		*(it->last ? &it->last->next : &it->head) = s;
 		it->last = s;
+		if (it->head == s)
+			it->next_ns = start_ns(s);
 		count_locked(b, s, true);
 		check_item_locked(b, it);
 		err = start_locked(v);
@@ -443,6 +455,8 @@ static void unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 			p = &(*p)->next;
 		*p = s;
 		it->last = s;
+		if (it->head == s)
+			it->next_ns = start_ns(s);
 		count_locked(b, old, false);
 		count_locked(b, s, true);
 		check_item_locked(b, it);

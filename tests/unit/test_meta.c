@@ -227,6 +227,90 @@ static void test_commit_base(void **state)
 	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &k, &c), -EINVAL);
 }
 
+static int queue_commit(struct fx *f, struct fsp_commit *k, int64_t at_us,
+                        struct fsp_queued_commit *q, struct fsp_entry *e)
+{
+	*q = (struct fsp_queued_commit){ .at_us = at_us };
+	k->queued = q;
+	return f->m->ops->commit(f->m, &f->ctx, k, e);
+}
+
+static int64_t live_rows(struct fx *f)
+{
+	return fx_number(f, "SELECT count(*) FROM filespace_file WHERE"
+	                 " (deleted_at IS NULL OR deleted_at = 0)");
+}
+
+/* Promised some time ago: over its base, once more, too late, and merged. */
+static void test_commit_queued(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_object o = fx_object('3', 30), p = fx_object('4', 40);
+	struct fsp_queued_commit q;
+	struct fsp_entry a, b, c;
+	struct fsp_commit k = {
+		.owner = "other", .object = &o, .require_base = true,
+		.attr = { .mtime_ns = 77 }
+	};
+	int64_t row, rows;
+
+	fx_mkdirs(f, "a/t/r");
+	a = fx_put(f, "a/t/r/f", '1', 10);
+	k.ref = (struct fsp_ref){ a.attr.ino, "a/t/r/f" };
+	k.base_row = a.content.row;
+	assert_int_equal(queue_commit(f, &k, fsp_now_us(), &q, &c), 0);
+	assert_int_equal(q.end, FSP_QUEUED_LIVE);
+	assert_int_equal(q.stored.row, c.content.row);
+	assert_int_equal(q.stored.size, 30);
+	row = c.content.row;
+
+	/* nobody has written down that it was stored */
+	rows = fx_number(f, "SELECT count(*) FROM filespace_file");
+	assert_int_equal(queue_commit(f, &k, 1, &q, &c), 0);
+	assert_int_equal(q.end, FSP_QUEUED_BEFORE);
+	assert_int_equal(q.stored.row, row);
+	assert_int_equal(c.content.row, row);
+	b = fx_put(f, "a/t/r/f", '2', 20);
+	assert_int_equal(queue_commit(f, &k, 1, &q, &c), 0);
+	assert_int_equal(q.end, FSP_QUEUED_BEFORE);
+	assert_int_equal(c.content.row, b.content.row);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"),
+	                 rows + 1);
+
+	/* older than what is live: into the history, whatever it replaces */
+	k.object = &p;
+	for (int i = 0; i < 2; i++) {
+		k.require_base = i;
+		k.attr.mtime_ns = 78 + i;
+		assert_int_equal(queue_commit(f, &k, 5 + i, &q, &c), 0);
+		assert_int_equal(q.end, FSP_QUEUED_PAST);
+		assert_int_equal(q.stored.size, 40);
+		assert_int_equal(c.content.row, b.content.row);
+	}
+	assert_int_equal(fx_get(f, "a/t/r/f").content.row, b.content.row);
+	assert_int_equal(live_rows(f), 1);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                           " WHERE stored_at = 5 AND since_us = 5 AND"
+	                           " closed_us = 5 AND deleted_at > 0 AND"
+	                           " size_original = 40"), 1);
+	/* and that only once, too */
+	assert_int_equal(queue_commit(f, &k, 6, &q, &c), 0);
+	assert_int_equal(q.end, FSP_QUEUED_BEFORE);
+
+	/* newer than what is live: merged first, or it replaces */
+	k.attr.mtime_ns = 90;
+	assert_int_equal(queue_commit(f, &k, INT64_MAX, &q, &c), -EAGAIN);
+	assert_int_equal(c.content.row, b.content.row);
+	k.require_base = false;
+	assert_int_equal(queue_commit(f, &k, INT64_MAX, &q, &c), 0);
+	assert_int_equal(q.end, FSP_QUEUED_LIVE);
+	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 40);
+	assert_int_equal(live_rows(f), 1);
+	k.ref.ino = 4711;
+	k.ref.path = "";
+	assert_int_equal(queue_commit(f, &k, 1, &q, &c), -ESTALE);
+}
+
 /* Without an object: the name stays when its mount goes. */
 static void test_commit_nothing(void **state)
 {
@@ -1054,6 +1138,7 @@ int main(void)
 		FX_TEST(test_create), FX_TEST(test_types),
 		FX_TEST(test_long_names), FX_TEST(test_bytes),
 		FX_TEST(test_commit), FX_TEST(test_commit_base),
+		FX_TEST(test_commit_queued),
 		FX_TEST(test_commit_nothing), FX_TEST(test_thinning),
 		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
 		FX_TEST(test_thinning_links),
