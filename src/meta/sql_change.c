@@ -122,6 +122,7 @@ struct reading {
 	struct change *v;
 	size_t n;
 	int64_t last;                   /* the highest number there is */
+	bool quiet;                     /* everything is told as changed */
 };
 
 static void drop(struct reading *r)
@@ -213,7 +214,7 @@ static int tell(struct reading *r, int64_t now, fsp_meta_change each, void *arg)
 		if (was_seen(r->f, c->id))
 			continue;
 		err = see(r->f, c->id, now);
-		if (!err && c->path && !c->ours)
+		if (!err && c->path && !c->ours && !r->quiet)
 			err = each(arg, &out);
 	}
 	return err;
@@ -258,8 +259,11 @@ int sql_changes(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		return -ENOTSUP;
 	err = remember(feed);
 	/* It may have been purged beyond what we know. */
-	if (!err && (!(*feed)->begun || now - (*feed)->read_ns > KEEP_NS / 2))
+	if (!err && (!(*feed)->begun ||
+	             now - (*feed)->read_ns > KEEP_NS / 2)) {
 		err = begin(m, ctx, *feed, now, each, arg);
+		r.quiet = true;
+	}
 	if (err)
 		return err;
 	r.f = *feed;

@@ -285,7 +285,9 @@ int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 {
 	struct set set SET = { .n = 0 };
 	struct list_args a = { dir, &set };
-	int err = sql_txn(m, ctx, in_record(dir) ? SQL_ONE : SQL_READ_ANY,
+	/* Never from a replica that is late: it may be kept until a change is
+	 * heard of, and this one was already. */
+	int err = sql_txn(m, ctx, in_record(dir) ? SQL_ONE : SQL_READ,
 	                  list_txn, &a);
 
 	return err ? err : sql_set_each(&set, each, arg);

@@ -409,7 +409,8 @@ static void digest(struct fsp_vfs *v, struct notes *n)
 	struct news *w = v->news;
 
 	if (n->first || n->all) {
-		w->busy_until_ns = fsp_mono_ns() + CALM_NS;
+		if (n->first)
+			w->busy_until_ns = fsp_mono_ns() + CALM_NS;
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
 		follow_moves_locked(v, n);

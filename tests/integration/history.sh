@@ -36,6 +36,8 @@ run() { # run BELIEVED MOUNTS [OPTION...]
 }
 
 run 0 2 -o mount.entry_timeout=0,mount.attr_timeout=0
-run 1.5 2
+run 1.5 2 -o mount.cache_time=0
+run 3 2
 run 0 4 -o mount.entry_timeout=0,mount.attr_timeout=0
-run 1.5 4
+run 1.5 4 -o mount.cache_time=0
+run 3 4

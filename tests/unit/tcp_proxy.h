@@ -87,7 +87,9 @@ static inline bool proxy_matches(struct proxy *x, const unsigned char *b,
 	bool hit;
 
 	if (atomic_load(&x->packet) == PROXY_ON_COMMIT)
-		hit = n >= 11 && b[4] == 3 && memcmp(b + 5, "COMMIT", 6) == 0;
+		/* it ends a text, alone or behind what waited for it */
+		hit = n >= 11 && b[4] == 3 &&
+			memcmp(b + n - 6, "COMMIT", 6) == 0;
 	else
 		hit = n >= 5 && b[4] == 0x17;
 	return hit && atomic_fetch_sub(&x->skip, 1) <= 0;

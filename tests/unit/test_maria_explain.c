@@ -140,14 +140,42 @@ int mysql_stmt_execute_start(int *ret, MYSQL_STMT *st)
 	return f(ret, st);
 }
 
+/* A statement without its values, to know it again. */
+static char *shape_of(const char *sql)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+
+	for (const char *c = sql; *c; c++) {
+		if (*c == 'X' && c[1] == '\'')
+			c = strchr(c + 2, '\'');
+		else if (*c < '0' || *c > '9')
+			fsp_buf_addc(&b, *c);
+	}
+	return fsp_buf_steal(&b);
+}
+
+/* Those that waited come together; no value of theirs has a semicolon. */
+static void catch_text(const char *sql, size_t len)
+{
+	FSP_FREE char *all = strndup(sql, len);
+	char *save = NULL, *one = strtok_r(all, ";", &save);
+
+	for (; one; one = strtok_r(NULL, ";", &save)) {
+		FSP_FREE char *shape = shape_of(one);
+
+		if (is_statement(one))
+			catch(shape, strdup(one));
+	}
+}
+
 int mysql_real_query_start(int *ret, MYSQL *my, const char *sql,
                            unsigned long len)
 {
 	int (*f)(int *, MYSQL *, const char *, unsigned long);
 
 	*(void **)&f = real(__func__);
-	if (watching && is_statement(sql))
-		catch(sql, strndup(sql, len));
+	if (watching)
+		catch_text(sql, len);
 	return f(ret, my, sql, len);
 }
 
