@@ -63,6 +63,8 @@ def figures(bench, medians, limit):
 def ratios(bench, medians, limit):
     """Ours to the best peer and to the limit: below 1 is ahead."""
     ours = [s for s in bench.subjects if s.ours and not s.why_not]
+    if not ours:
+        return ""
     lines = []
     for key in keys(medians, bench):
         by = medians.get(key, {})
@@ -100,15 +102,14 @@ def requests(bench):
 
 
 def notes(bench):
-    seen = []
-    for s in bench.subjects:
-        if s.why_not:
-            seen.append("%s: %s" % (s.name, s.why_not))
+    """Each note once, with the phases that it is about."""
+    about = {}
     for r in bench.results:
-        line = "%s, %s: %s" % (r["subject"], r["phase"], r["note"])
-        if r["note"] and line not in seen:
-            seen.append(line)
-    return "\n".join(seen)
+        if r["note"]:
+            about.setdefault((r["subject"], r["note"]), {})[r["phase"]] = True
+    return "\n".join(["%s: %s" % (s.name, s.why_not) for s in bench.subjects if s.why_not] +
+                     ["%s: %s (%s)" % (subject, note.replace("\n", " "), " ".join(about[key]))
+                      for key in about for subject, note in [key]])
 
 
 def machine():
@@ -127,8 +128,8 @@ def version(program):
 
 def plot(bench, medians, limit, unit, path):
     """Bars for each phase of a unit, on a logarithmic scale."""
-    names = [s for s in bench.subjects if not s.why_not]
     chosen = [k for k in phases.PHASES if k in medians and phases.PHASES[k][1] == unit]
+    names = [s for s in bench.subjects if any(s.name in medians[k] for k in chosen)]
     if not chosen or not shutil.which("gnuplot"):
         return
     rows = path[:-4] + ".dat"
@@ -153,7 +154,7 @@ set key outside right top
 set yrange [%g:*]
 plot for [i=2:%d] '%s' using i:xtic(1) title columnheader(i)
 """ % (300 + 110 * len(chosen), path, unit, smallest(medians, chosen) / 3,
-        len(names) + 2, rows)
+        len(names) + (2 if any(k in limit for k in chosen) else 1), rows)
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 

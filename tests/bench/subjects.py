@@ -23,7 +23,7 @@ def free_port():
 
 
 def bash(script, env, *args):
-    """A script with the functions of the tests' library."""
+    """A script with the functions of tests/lib."""
     head = ('set -e; fail() { echo "$*" >&2; exit 1; }; '
             '. "$TOP/tests/lib/servers.sh"; . "$TOP/tests/lib/store.sh"; ')
     done = subprocess.run(["bash", "-c", head + script, "bench", *args], text=True,
@@ -252,8 +252,15 @@ class Rclone(Bucket):
 
     def settle(self):
         for which, mount in (("mnt", self.main), ("mnt2", self.other)):
-            while mount and self.waiting(self.port[which]):
+            while mount and (self.dirty(which) or self.waiting(self.port[which])):
                 time.sleep(0.01)
+
+    def dirty(self, which):
+        """What was closed a moment ago may not be queued yet, but it is marked
+        in the cache's own records from the first write until it is stored."""
+        top = self.path(which + ".cache", "vfsMeta")
+        return os.path.isdir(top) and subprocess.run(
+            ["grep", "-rqsE", '"Dirty": ?true', top]).returncode == 0
 
     @staticmethod
     def waiting(port):
@@ -303,21 +310,21 @@ class Filespace(Subject):
         self.store = self.path("store-" + name)
         self.scratch = self.path("scratch-" + name)
         os.makedirs(self.scratch, exist_ok=True)
-        bash('store_init "$@"', self.library(), self.store,
+        bash('store_init "$@"', self.shell_env(), self.store,
              *[w for o in self.options for w in ("-o", o)])
 
-    def library(self):
+    def shell_env(self):
         return {**self.env, "WORK": self.scratch, "TEST_NAME": self.name,
                 "CTL": os.path.join(self.binaries, "filespacectl"),
                 "FSP_BACKEND": "servers" if self.on_mysql else "embedded"}
 
     def drop(self):
-        bash("stores_drop", self.library())
+        bash("stores_drop", self.shell_env())
         shutil.rmtree(self.store, ignore_errors=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def database(self):
-        return bash('conf_value "$1" mysql database', self.library(),
+        return bash('conf_value "$1" mysql database', self.shell_env(),
                     self.store).strip()
 
     def daemon(self, which):
@@ -334,7 +341,7 @@ class Filespace(Subject):
             time.sleep(0.01)
 
     def stored(self):
-        out = bash('object_list "$1"', self.library(), self.store)
+        out = bash('object_list "$1"', self.shell_env(), self.store)
         return sum(int(line.split()[1]) for line in out.splitlines())
 
 

@@ -90,10 +90,16 @@ static char **lines(size_t *count)
 		if (line[len - 1] == '\n')
 			line[len - 1] = '\0';
 		if (n == room) {
+			char **more;
+
 			room = room ? 2 * room : 1024;
-			out = reallocarray(out, room, sizeof(*out));
+			more = reallocarray(out, room, sizeof(*out));
+			if (!more)
+				err(1, "lines");
+			out = more;
 		}
-		if (!out || !(out[n++] = strdup(line)))
+		out[n] = strdup(line);
+		if (!out[n++])
 			err(1, "lines");
 	}
 	free(line);
