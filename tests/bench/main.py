@@ -84,8 +84,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.env = {k: v for k, v in os.environ.items() if k.startswith("FSP_TEST_")}
-        self.results, self.limits = [], []
-        self.peaks = {}
+        self.results, self.limits, self.loads = [], [], []
         self.data = data.Data(os.path.join(options.work, "data"), options.quick)
         phases.second_tree(self.data.tree)
         self.tool = meter.Tool(os.path.join(options.binaries, "tools", "benchio"))
@@ -120,7 +119,7 @@ class Bench:
             phases.FUNCTIONS[group](run)
             subject.settle()
         except Exception as e:          # one subject's failure is a result
-            error = "%s: %s" % (type(e).__name__, str(e)[:200])
+            error = "failed: %s: %s" % (type(e).__name__, str(e)[:200])
             print("   %s %s: %s" % (subject.label, group, error), file=sys.stderr)
         finally:
             subject.unmount()
@@ -145,7 +144,7 @@ class Bench:
                 self.result(key, subject, number, m.value, m.note, counted)
 
     def result(self, key, subject, number, value, note, counted):
-        if note.startswith("WRONG"):
+        if "WRONG" in note:
             value = None                # no figure comes from a wrong result
         self.results.append({"phase": key, "subject": subject.name, "round": number,
                              "value": value, "unit": phases.PHASES[key][1],
@@ -171,6 +170,7 @@ class Bench:
             if subject.why_not:
                 continue
             start = time.monotonic()
+            self.loads.append(os.getloadavg()[0])
             self.one(group, subject, number)
             print("round %d: %-8s %-10s %6.1f s" % (
                 number, group, subject.name, time.monotonic() - start),
@@ -220,7 +220,8 @@ def main():
             s.unmount()
         medians = bench.medians()
         report.write(bench, medians, bench.limit(medians), options)
-    wrong = [r for r in bench.results if r["note"].startswith(("WRONG", "failed"))]
+    wrong = [r for r in bench.results if "WRONG" in r["note"] or
+             r["note"].startswith("failed")]
     return 1 if any(r["subject"] not in ("s3fs", "rclone") for r in wrong) else 0
 
 

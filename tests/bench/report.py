@@ -113,9 +113,10 @@ def notes(bench):
 
 
 def machine():
-    memory = next(l.split()[1] for l in open("/proc/meminfo") if l.startswith("MemTotal"))
+    with open("/proc/meminfo") as f:
+        memory = next(l.split()[1] for l in f if l.startswith("MemTotal"))
     return {"cpus": os.cpu_count(), "memory_kb": int(memory),
-            "kernel": platform.release(), "load": os.getloadavg(),
+            "kernel": platform.release(),
             "caches_dropped": subjects.drop_caches(),
             "versions": {n: version(n) for n in ("s3fs", "rclone", "radosgw", "mariadbd")}}
 
@@ -162,6 +163,13 @@ def smallest(medians, chosen):
     return min(v for k in chosen for v in medians[k].values() if v) or 1
 
 
+def loads(bench):
+    """More than one for a subject alone means that others were at work."""
+    if not bench.loads:
+        return "-"
+    return "%.1f to %.1f" % (min(bench.loads), max(bench.loads))
+
+
 def write(bench, medians, limit, options):
     text = "\n\n".join(filter(None, [
         figures(bench, medians, limit), ratios(bench, medians, limit),
@@ -172,7 +180,7 @@ def write(bench, medians, limit, options):
         f.write(text)
     tree = bench.data.tree
     with open(os.path.join(options.out, "results.json"), "w") as f:
-        json.dump({"machine": machine(), "rounds": options.rounds,
+        json.dump({"machine": machine(), "loads": bench.loads, "rounds": options.rounds,
                    "quick": options.quick,
                    "tree": {"files": len(tree.files), "bytes": tree.bytes,
                             "unique_bytes": tree.unique_bytes},
@@ -181,5 +189,6 @@ def write(bench, medians, limit, options):
                    "results": bench.results}, f, indent=1)
     for unit, name in (("s", "seconds"), ("ms", "milliseconds"), ("MB", "megabytes")):
         plot(bench, medians, limit, unit, os.path.join(options.out, name + ".svg"))
-    print("%d rounds; results.json, table.txt and the plots are in %s"
-          % (options.rounds, options.out))
+    print("%d rounds; load of %d CPUs before the groups: %s; results.json, table.txt "
+          "and the plots are in %s" % (options.rounds, os.cpu_count(), loads(bench),
+                                       options.out))
