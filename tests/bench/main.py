@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import sys
 import time
@@ -87,6 +88,7 @@ class Bench:
         self.results, self.limits, self.loads = [], [], []
         self.data = data.Data(os.path.join(options.work, "data"), options.quick)
         phases.second_tree(self.data.tree)
+        self.machine = report.machine()
         self.tool = meter.Tool(os.path.join(options.binaries, "tools", "benchio"))
         self.gateway = meter.Gateway(self.env)
         self.database = meter.Database(self.env)
@@ -160,6 +162,8 @@ class Bench:
                     os.path.join(self.options.binaries, "tools", "sqltime"), number))
             for group in self.groups():
                 self.group(group, number)
+                medians = self.medians()
+                report.for_programs(self, medians, self.limit(medians), self.options)
         for s in self.subjects:
             if s.peak and self.wants("memory"):
                 self.result("memory", s, 0, s.peak / 1024, "", {})
@@ -212,6 +216,8 @@ def arguments():
 
 def main():
     options = arguments()
+    # What was measured until then is told all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(options)
     try:
         bench.all()

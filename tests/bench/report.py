@@ -170,6 +170,19 @@ def loads(bench):
     return "%.1f to %.1f" % (min(bench.loads), max(bench.loads))
 
 
+def for_programs(bench, medians, limit, options):
+    os.makedirs(options.out, exist_ok=True)
+    tree = bench.data.tree
+    with open(os.path.join(options.out, "results.json"), "w") as f:
+        json.dump({"machine": bench.machine, "loads": bench.loads, "rounds": options.rounds,
+                   "quick": options.quick,
+                   "tree": {"files": len(tree.files), "bytes": tree.bytes,
+                            "unique_bytes": tree.unique_bytes},
+                   "large_bytes": bench.data.text.size, "limits": bench.limits,
+                   "limit_of_phase": limit, "medians": medians,
+                   "results": bench.results}, f, indent=1)
+
+
 def write(bench, medians, limit, options):
     text = "\n\n".join(filter(None, [
         figures(bench, medians, limit), ratios(bench, medians, limit),
@@ -178,15 +191,7 @@ def write(bench, medians, limit, options):
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "table.txt"), "w") as f:
         f.write(text)
-    tree = bench.data.tree
-    with open(os.path.join(options.out, "results.json"), "w") as f:
-        json.dump({"machine": machine(), "loads": bench.loads, "rounds": options.rounds,
-                   "quick": options.quick,
-                   "tree": {"files": len(tree.files), "bytes": tree.bytes,
-                            "unique_bytes": tree.unique_bytes},
-                   "large_bytes": bench.data.text.size, "limits": bench.limits,
-                   "limit_of_phase": limit, "medians": medians,
-                   "results": bench.results}, f, indent=1)
+    for_programs(bench, medians, limit, options)
     for unit, name in (("s", "seconds"), ("ms", "milliseconds"), ("MB", "megabytes")):
         plot(bench, medians, limit, unit, os.path.join(options.out, name + ".svg"))
     print("%d rounds; load of %d CPUs before the groups: %s; results.json, table.txt "

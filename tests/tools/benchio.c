@@ -307,7 +307,7 @@ static void get_one(const char *path, const unsigned char *want, size_t size,
 	free(buf);
 }
 
-static void client(int id, bool writes, unsigned count, size_t size,
+static void client(int id, int of, bool writes, unsigned count, size_t size,
                    const char *dir, struct result *r)
 {
 	unsigned char *buf = malloc(size);
@@ -320,7 +320,8 @@ static void client(int id, bool writes, unsigned count, size_t size,
 		int64_t start;
 
 		snprintf(path, sizeof(path), "%s/r%d/f%u", dir, id, i);
-		fill(buf, size, ((uint64_t)id << 32) + i + 1);
+		fill(buf, size, ((uint64_t)of << 48) +
+		     ((uint64_t)id << 32) + i + 1);
 		start = now_us();
 		if (writes) {
 			put_one(path, buf, size, r);
@@ -350,7 +351,7 @@ static int clients(bool writes, int n, unsigned count, size_t size,
 		if (pid < 0)
 			err(1, "fork");
 		if (!pid) {
-			client(i, writes, count, size, dir, &each[i]);
+			client(i, n, writes, count, size, dir, &each[i]);
 			_exit(0);
 		}
 	}
