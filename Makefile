@@ -73,6 +73,8 @@ $B/tests/%: $B/tests/unit/%.o $(WIRE_OBJ) $B/libfsp.a
 # Small programs that the integration tests use.
 TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SRC:tests/tools/%.c=$B/tools/%)
+LIBS_benchio := -lcrypto
+LIBS_sqltime := $(shell pkg-config --libs libmariadb)
 tools: $(TOOLS)
 $B/tools/%.so: tests/tools/%.so.c
 $B/tools/%: tests/tools/%.c $B/flags
@@ -94,8 +96,8 @@ check: all unit tools
 lint: 
 	scripts/lint
 
-bench: all
-	scripts/bench
+bench: all tools
+	scripts/bench $(BENCH)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin \
@@ -116,7 +118,8 @@ clean:
 
 help:
 	@echo "make [CC=clang-14] [SAN=address,undefined|thread] [DEBUG=1] [V=1]"
-	@echo "make unit tools check lint bench clean"
+	@echo "make unit tools check lint clean"
+	@echo "make bench [BENCH='--quick -p tree -s through']"
 	@echo "make install [DESTDIR=] [PREFIX=/usr/local]"
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
