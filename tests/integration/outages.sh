@@ -21,7 +21,7 @@ done
 AWAY=${AWAY:-10}
 MORE=0
 DEADLINE=6             # of any call: twice s3.timeout, once mysql.timeout
-FSP_BACKEND=servers
+export FSP_BACKEND=servers
 S=$WORK/store
 A=$WORK/a
 B=$WORK/b
@@ -183,12 +183,11 @@ outage() { # outage NAME START END: runs the commands under load
 	done
 	longest=$(cat "$WORK"/log.* | awk '$1 != "stored" && $2 > max { max = $2; what = $0 } END { print what }')
 	note "$(cat "$WORK"/log.* | grep -vc '^stored') calls, the longest: $longest"
-	set -- $longest
-	[ "$2" -le $(((DEADLINE + MORE + 1) * 1000)) ] || fail "a call over its deadline: $longest"
+	read -r _ ms _ <<<"$longest"
+	[ "$ms" -le $(((DEADLINE + MORE + 1) * 1000)) ] || fail "a call over its deadline: $longest"
 	cat "$WORK"/log.* | awk '$1 == "stored"' >>"$WORK/stored"
 	cat "$WORK"/log.* | awk '$1 != "stored" { print $1, $3 }' | sort | uniq -c | sed 's/^/   /'
 }
-during() { :; }
 only() { # only WHAT RESULTS: nothing else was answered
 	local got
 	[ -n "$CHOSEN" ] || return 0
