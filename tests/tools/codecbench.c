@@ -93,7 +93,7 @@ static int decode(const struct fsp_buf *in, enum fsp_format format,
                   const struct fsp_keys *k)
 {
 	struct clocks start = now();
-	struct fsp_digests d;
+	struct fsp_digests d = { 0 };
 	struct fsp_decoder *dec;
 	int err = fsp_decoder_new(format, k, UINT64_MAX, drop, NULL, &dec);
 
