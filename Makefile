@@ -77,6 +77,8 @@ LIBS_benchio := -lcrypto
 LIBS_sqltime := $(shell pkg-config --libs libmariadb)
 tools: $(TOOLS)
 $B/tools/%.so: tests/tools/%.so.c
+$B/tools/codecbench: $B/libfsp.a
+LIBS_codecbench = $B/libfsp.a $(LDLIBS)
 $B/tools/%: tests/tools/%.c $B/flags
 	@mkdir -p $(@D)
 	@echo "  CC   $<"

@@ -153,7 +153,7 @@ int piece_content(const struct piece *p, fsp_sink sink, void *arg)
 {
 	const struct fsp_buf *b = p->algo == ALGO_STORED ? &p->in : &p->out;
 
-	if (p->algo == ALGO_BZIP2)
+	if (p->coded)
 		return expanded(&p->out, sink, arg);
 	return b->len ? sink(arg, b->data, b->len) : 0;
 }

@@ -57,7 +57,8 @@ struct piece {
 	uint64_t limit;         /* decoding: of the content */
 	uint32_t crc;           /* bzip2's */
 	uint8_t digest[FSP_BLOCK_DIGEST];
-	struct fsp_buf out;     /* decoding bzip2: run-length coded */
+	struct fsp_buf out;
+	bool coded;             /* decoding bzip2: out is run-length coded */
 
 	void *sha;              /* kept for the next: an EVP_MD_CTX, */
 	void *zc, *zd;          /* a ZSTD_CCtx, a ZSTD_DCtx */
