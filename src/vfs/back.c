@@ -665,6 +665,7 @@ int back_store_ino(struct fsp_vfs *v, uint64_t ino, const struct fsp_ctx *ctx)
 
 void back_dropped(struct fsp_vfs *v, uint64_t ino)
 {
+	struct fsp_ctx ctx = fsp_ctx_background();
 	struct back *b = v->back;
 	struct inode *i;
 	struct file *f;
@@ -675,11 +676,12 @@ void back_dropped(struct fsp_vfs *v, uint64_t ino)
 	if (!f)
 		return;
 	fsp_lock(&b->lock);
-	if (f->item) {
+	if (f->item)
 		f->item->dropped = true;
-		f->item->next_ns = 0;
-		fsp_cond_broadcast(&b->wake);
-	}
+	/* Nothing is sent: it is only written down. Who flies sees it by itself. */
+	while (f->item && !f->item->flying && !f->item->held)
+		if (fly(v, f->item, &ctx, true))
+			break;
 	fsp_unlock(&b->lock);
 	file_put(v, i, f);
 	inode_unref(v, i);
