@@ -55,7 +55,7 @@ struct back {
 	pthread_t *threads;
 };
 
-/* back.c */
+/* back_snap.c */
 struct snap *snap_new(void);
 void snap_free(struct snap *s);
 /* The one that it is behind has come to its end. */
@@ -63,6 +63,20 @@ void snap_follow(struct snap *s, const struct fsp_queue_end *e);
 /* A fresh journal record that replaces the one it has. */
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops);
+
+/* back.c */
+/*
+ * Where the newest snapshot waits, was never tried and is of this file in
+ * memory, it is to be replaced, and comes back; else NULL, and the key of the
+ * one that the next is behind. *held: nobody begins to store what is in it, and
+ * it stays, until back_unhold(); NULL where there is no item.
+ */
+struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
+                       uint64_t *behind);
+/* s is in the journal in the place of old (NULL: back_add() was called), or err
+ * says that it is not. */
+void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
+                 struct snap *s, int err);
 /* Puts it behind what the inode has; takes over references on i and f. */
 int back_add(struct fsp_vfs *v, struct inode *i, struct file *f,
              struct snap *s);

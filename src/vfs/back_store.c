@@ -171,6 +171,19 @@ static bool is_dropped(struct fsp_vfs *v, struct item *it)
 	return it->dropped;
 }
 
+/*
+ * The rows know no name of it. By a removal here; or the mount that promised it
+ * died in the middle of one, or somebody removed it before we came.
+ */
+static bool is_removed(struct fsp_vfs *v, struct item *it, const struct snap *s)
+{
+	if (inode_lost(v, it->inode))
+		return true;
+	if (s->old_key)
+		fsp_info("/%s: was removed before it was stored", s->path);
+	return s->old_key != 0;
+}
+
 int back_store_first(struct fsp_vfs *v, struct item *it,
                      const struct fsp_ctx *ctx)
 {
@@ -189,7 +202,7 @@ int back_store_first(struct fsp_vfs *v, struct item *it,
 		err = back_rebased(v, it->inode, s->file);
 	if (!err)
 		err = commit_content(v, it->inode, s->file, ctx, &o, &e);
-	if (err == -ESTALE && inode_lost(v, it->inode)) {
+	if (err == -ESTALE && is_removed(v, it, s)) {
 		dropped(v, it, s);
 		return 0;
 	}

@@ -530,7 +530,7 @@ void file_give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 /* The last handle of a file has gone, or the mount ends. */
 void file_settle(struct fsp_vfs *v, struct inode *i);
 
-/* back.c: commits that wait */
+/* back.c, back_snap.c: commits that wait */
 int back_init(struct fsp_vfs *v);
 void back_start(struct fsp_vfs *v);     /* what was taken over goes on */
 /* Waits until nothing waits any more; close() stores by itself from now on. */

@@ -20,6 +20,7 @@ mkdir "$CP"
 if on_servers; then
 	FSP_OWNER=$$ srv_start rgw "$WORK/rgw" || fail "rgw did not start"
 	set -a
+	# shellcheck source=/dev/null
 	. "$WORK/rgw/env"
 	set +a
 	hold() { kill -STOP "$(cat "$WORK/rgw/rgw.pid")"; }
