@@ -194,19 +194,35 @@ static int on_space(void *arg, struct sqlstmt *s, char **seek)
 	return add_space(c, path, space, sql_us_to_ns(us), seek);
 }
 
-static int on_space_file(void *arg, struct sqlstmt *s, char **seek)
+int sql_collect_space(struct collect *c, struct sqlstmt *s, char **seek)
 {
-	struct collect *c = arg;
-	const char *space = sql_str(s, 0), *key = sql_str(s, 1);
+	const char *space = sql_str(s, c->cols.space);
+	int64_t us = sql_sec_to_us(sql_int_or(s, c->cols.oldest, 0));
+	FSP_FREE char *path = NULL;
+
+	if (!space || fsp_path_of_space(space, &path))
+		return 0;
+	return add_space(c, path, space, sql_us_to_ns(us), seek);
+}
+
+int sql_collect_far(struct collect *c, struct sqlstmt *s, char **seek)
+{
+	const char *space = sql_str(s, c->cols.space);
+	const char *key = sql_str(s, c->cols.key);
 	FSP_FREE char *path = NULL;
 	struct row r;
 
 	if (!space || !key || fsp_path_of_row(space, key, &path))
 		return 0;
-	if (sql_row_read(s, SCAN_ROW, &r) ||
+	if (sql_row_read(s, c->cols.row, &r) ||
 	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
 	return add_space(c, path, space, r.mtime_ns, seek);
+}
+
+static int on_space_file(void *arg, struct sqlstmt *s, char **seek)
+{
+	return sql_collect_far(arg, s, seek);
 }
 
 static int collect_files(struct collect *c, int64_t at)

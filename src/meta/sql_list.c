@@ -1,6 +1,7 @@
 /*
- * The entries of a directory. In a record they come in one statement, if there
- * is not too much that only PHP knows; else in several, skipping what is deep.
+ * The entries of a directory. They come in one statement, if there is not too
+ * much that only PHP knows, nor above a record too many of those; else in
+ * several, skipping what is deep.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #define RECORD_DEPTH 3
 #define ROWS_AT_ONCE 1000
+#define FAR_AT_ONCE 256         /* below spaces that are below */
 
 /* A name is stronger than what rows say, but for a file over a directory. */
 static int merge_name(void *set, const struct ent *e)
@@ -143,7 +145,9 @@ int sql_list_live(struct txn *t, const char *dir, struct set *set)
 }
 
 /* The columns of NAMES_SQL, which kind of row it is, and the one in `head`. */
-enum { KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF };
+enum {
+	KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF, KIND_SPACE, KIND_FAR
+};
 enum {
 	COL_INO = 1, COL_MODE = 4, COL_ROW = 4 + NODE_N, COL_SPACE = 27,
 	COL_KEY, COL_KIND = 30
@@ -168,10 +172,22 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 	" WHERE n.space_key = ? AND n.dir_key = ? AND n.live = 1" \
 	" AND n.name = ?"
 
+/* Above a record: the spaces below, and what PHP has in them. */
+#define SPACES_AT_ONCE \
+	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
+	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
+	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
+	LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
+	"SELECT NULL, NULL, NULL, NULL, NULL, " NULL8 ROW_COLS \
+	", f.space_key, f.file_key, NULL, 6 FROM (SELECT f.space_key," \
+	" f.file_key, " ROW_COLS " FROM {file} f WHERE f.space_key >= ? AND" \
+	" f.space_key < ? AND " PHP_LIVE("f.") \
+	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
+
 struct at_once {
 	struct collect c;
 	struct taken taken;
-	int64_t rows;
+	int64_t rows, far, spaces;
 	bool names, is_dir;
 };
 
@@ -198,11 +214,31 @@ static int on_name(struct at_once *a, struct sqlstmt *s)
 	return err ? err : merge_name(a->c.set, &e);
 }
 
+static int on_space(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	return ++a->spaces == ROWS_AT_ONCE ? SQL_AGAIN :
+		sql_collect_space(&a->c, s, &seek);
+}
+
+static int on_far(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	return ++a->far == FAR_AT_ONCE ? SQL_AGAIN :
+		sql_collect_far(&a->c, s, &seek);
+}
+
 static int on_any(struct at_once *a, struct sqlstmt *s)
 {
 	switch (sql_int_or(s, COL_KIND, 0)) {
 	case KIND_ROW:
 		return on_row(a, s);
+	case KIND_SPACE:
+		return on_space(a, s);
+	case KIND_FAR:
+		return on_far(a, s);
 	case KIND_NAME:
 		return on_name(a, s);
 	case KIND_TAKEN:
@@ -216,17 +252,43 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 	}
 }
 
+#define FULL_AT_ONCE AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."))
+
+static int start_in_record(struct txn *t, const struct tree *tree,
+                           const struct key *self, struct sqlstmt **s)
+{
+	static const char full[] = FULL_AT_ONCE;
+	static const char legacy[] = AT_ONCE("f.id", "");
+	const char *space = tree->k.space, *dir = tree->k.dir;
+
+	return sql_start(t, s, t->m->drv->legacy ? legacy : full,
+	                 "tttittttttt", space, tree->lo, tree->hi,
+	                 (int64_t)ROWS_AT_ONCE, space, dir, space, dir,
+	                 self->space, self->dir, self->name);
+}
+
+static int start_above(struct txn *t, const struct tree *tree,
+                       const struct key *self, struct sqlstmt **s)
+{
+	static const char above[] = SPACES_AT_ONCE FULL_AT_ONCE;
+	const char *space = tree->k.space, *dir = tree->k.dir;
+	struct tree all TREE = { .depth = 0 };
+	int err = sql_tree("", &all);
+
+	return err ? err : sql_start(t, s, above, "ttittitttittttttt",
+	                             tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
+	                             tree->lo, tree->hi, (int64_t)FAR_AT_ONCE,
+	                             space, all.lo, all.hi,
+	                             (int64_t)ROWS_AT_ONCE, space, dir, space,
+	                             dir, self->space, self->dir, self->name);
+}
+
 static int read_at_once(struct txn *t, const struct tree *tree,
                         const struct key *self, struct at_once *a)
 {
-	static const char full[] = AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."));
-	static const char legacy[] = AT_ONCE("f.id", "");
 	struct sqlstmt *s SQL_STMT = NULL;
-	const char *space = tree->k.space, *dir = tree->k.dir;
-	int err = sql_start(t, &s, t->m->drv->legacy ? legacy : full,
-	                    "tttittttttt", space, tree->lo, tree->hi,
-	                    (int64_t)ROWS_AT_ONCE, space, dir, space, dir,
-	                    self->space, self->dir, self->name);
+	int err = sql_tree_spaces(tree) ? start_above(t, tree, self, &s) :
+		start_in_record(t, tree, self, &s);
 
 	while (!err && (err = sql_next(s)) == 1)
 		err = on_any(a, s);
@@ -245,7 +307,8 @@ static int list_at_once(struct txn *t, const char *dir, struct set *set)
 	};
 	int err = sql_tree(dir, &tree);
 
-	if (!err)
+	a.is_dir = !*dir;
+	if (!err && *dir)
 		err = sql_key_of_path(dir, &self);
 	if (!err)
 		err = read_at_once(t, &tree, &self, &a);
@@ -271,13 +334,15 @@ static int list_txn(struct txn *t, void *arg)
 		sql_list_live(t, a->dir, a->set);
 }
 
-static bool in_record(const char *path)
+/* PHP's own tables have no index that tells its rows from ours. */
+static bool is_at_once(const struct fsp_meta *m, const char *path)
 {
 	int depth = 1;
 
 	for (; *path && depth < RECORD_DEPTH; path++)
 		depth += *path == '/';
-	return depth == RECORD_DEPTH;
+	return depth == RECORD_DEPTH ||
+		!((const struct sql_meta *)m)->drv->legacy;
 }
 
 int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
@@ -287,7 +352,7 @@ int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 	struct list_args a = { dir, &set };
 	/* Never from a replica that is late: it may be kept until a change is
 	 * heard of, and this one was already. */
-	int err = sql_txn(m, ctx, in_record(dir) ? SQL_ONE : SQL_READ,
+	int err = sql_txn(m, ctx, is_at_once(m, dir) ? SQL_ONE : SQL_READ,
 	                  list_txn, &a);
 
 	return err ? err : sql_set_each(&set, each, arg);

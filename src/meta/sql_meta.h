@@ -407,6 +407,9 @@ struct collect {
 /* A row in the directory's space, as scan's callback; and the last one. */
 int sql_collect_row(struct collect *c, struct sqlstmt *s, char **seek);
 int sql_collect_end(struct collect *c);
+/* A row in a space below it, and such a space, its time in `oldest`; live. */
+int sql_collect_far(struct collect *c, struct sqlstmt *s, char **seek);
+int sql_collect_space(struct collect *c, struct sqlstmt *s, char **seek);
 
 /* Adds what rows alone say is in a directory. ROWS_ALL: deleted ones too, of
  * the times of a place. */
