@@ -1,10 +1,13 @@
 /*
  * Content to object bytes and back, in streams of bounded memory.
  *
- * An object is one bzip2 stream, encrypted with AES-256-CBC and PKCS#7
- * padding; DESIGN.md gives each format by the byte. A handle belongs to one
- * thread at a time. Sinks return 0 or -errno, which ends the stream and is
- * passed through.
+ * An object is one bzip2 stream, a row of zstd frames or the content itself,
+ * encrypted with AES-256-CBC and PKCS#7 padding; DESIGN.md gives each format by
+ * the byte. A handle belongs to one thread at a time; a content of more than
+ * one piece is worked on by the pool besides (fsp_pool.h), and its handle holds
+ * some two megabytes for each of the pool's threads. Sinks are called by the
+ * handle's thread. They return 0 or -errno, which ends the stream and is passed
+ * through.
  */
 #ifndef FSP_CODEC_H
 #define FSP_CODEC_H
@@ -39,14 +42,23 @@ int fsp_sha256(const void *buf, size_t len, uint8_t out[32]);
 enum fsp_format {
 	FSP_FMT_LEGACY,         /* "bzip2+aes-256-cbc"     the PHP library's */
 	FSP_FMT_IV,             /* "iv+bzip2+aes-256-cbc"  16 bytes iv first */
-	FSP_FMT_PLAIN           /* "bzip2"                 not encrypted */
+	FSP_FMT_PLAIN,          /* "bzip2"                 not encrypted */
+	FSP_FMT_ZSTD,           /* "zstd+aes-256-cbc" */
+	FSP_FMT_ZSTD_IV,        /* "iv+zstd+aes-256-cbc" */
+	FSP_FMT_ZSTD_PLAIN,     /* "zstd" */
+	FSP_FMT_STORED,         /* "stored+aes-256-cbc"    not compressed */
+	FSP_FMT_STORED_IV,      /* "iv+stored+aes-256-cbc" */
+	FSP_FMT_STORED_PLAIN    /* "stored"                the content itself */
 };
 
 const char *fsp_format_name(enum fsp_format f);
 int fsp_format_parse(const char *name, enum fsp_format *out);   /* -EINVAL */
+/* The format that is encrypted as f is and compressed in the other way. */
+enum fsp_format fsp_format_zstd(enum fsp_format f);
+enum fsp_format fsp_format_stored(enum fsp_format f);
 
 struct fsp_keys {
-	bool set;               /* false: only FSP_FMT_PLAIN works */
+	bool set;               /* false: only what is not encrypted works */
 	uint8_t key[32];
 	uint8_t iv[16];
 };
@@ -56,7 +68,10 @@ typedef int (*fsp_sink)(void *arg, const void *buf, size_t len);
 struct fsp_encoder;
 struct fsp_decoder;
 
-/* level: bzip2's 1 to 9. keys are copied and wiped on free. */
+/*
+ * level: bzip2's 1 to 9, zstd's 1 to 19. The object does not depend on how many
+ * threads there are. keys are copied and wiped on free.
+ */
 int fsp_encoder_new(enum fsp_format f, const struct fsp_keys *keys, int level,
                     fsp_sink sink, void *arg, struct fsp_encoder **out);
 int fsp_encoder_write(struct fsp_encoder *e, const void *buf, size_t len);

@@ -1,42 +1,27 @@
 /*
- * The decoder: object bytes -> AES-256-CBC -> one bzip2 stream -> sink.
+ * The decoder: object bytes -> AES-256-CBC -> pieces -> sink.
  *
- * The bytes may be hostile. Whatever is wrong with them, the answer is -EIO
- * and stays so; only memory and the sink have errors of their own.
+ * The owner's thread decrypts, cuts, and hashes the content; the pool unpacks
+ * the pieces. A content of one piece is unpacked by its owner. The bytes may be
+ * hostile. Whatever is wrong with them, the answer is -EIO and stays so; only
+ * memory and the sink have errors of their own.
  */
-#include "fsp_codec.h"
+#include "decode_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <bzlib.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 
-#define CHUNK 65536
-#define IV_LEN 16
+/* Blocks that are smaller on the average have no index. */
+#define BLOCK_LEAST 16384
+#define BLOCKS_FREE 64
 
-struct fsp_decoder {
-	bz_stream bz;
-	EVP_CIPHER_CTX *cipher;         /* NULL: not encrypted */
-	struct fsp_digest *digest;
-	fsp_sink sink;
-	void *arg;
-	uint64_t max_size;
-	int err;                        /* sticks; -EINVAL after finish */
-	bool bz_live;
-	bool ended;                     /* the bzip2 stream is over */
-	size_t iv_need;                 /* iv bytes still to come */
-	uint8_t iv[IV_LEN];
-	unsigned char packed[CHUNK + EVP_MAX_BLOCK_LENGTH];
-	char plain[CHUNK];
-};
-
-static int init_cipher(struct fsp_decoder *d, enum fsp_format f,
+static int init_cipher(struct fsp_decoder *d, enum sealing s,
                        const struct fsp_keys *keys)
 {
-	const uint8_t *iv = f == FSP_FMT_IV ? NULL : keys->iv;
+	const uint8_t *iv = s == SEAL_OWN_IV ? NULL : keys->iv;
 
 	d->cipher = EVP_CIPHER_CTX_new();
 	if (!d->cipher || !EVP_DecryptInit_ex(d->cipher, EVP_aes_256_cbc(),
@@ -53,29 +38,31 @@ int fsp_decoder_new(enum fsp_format f, const struct fsp_keys *keys,
 	struct fsp_decoder *d;
 	int rc;
 
-	if (f > FSP_FMT_PLAIN || (f != FSP_FMT_PLAIN && (!keys || !keys->set)))
+	if (!format_valid(f, keys))
 		return -EINVAL;
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
+	d->algo = format_algo(f);
 	d->sink = sink;
 	d->arg = arg;
 	d->max_size = max_size;
-	rc = fsp_digest_new(&d->digest);
-	if (!rc && f != FSP_FMT_PLAIN)
-		rc = init_cipher(d, f, keys);
-	if (!rc && BZ2_bzDecompressInit(&d->bz, 0, 0) != BZ_OK)
-		rc = -ENOMEM;
+	d->index.max = max_size / BLOCK_LEAST + BLOCKS_FREE;
+	bzip2_init(d);
+	rc = ring_init(&d->ring);
+	if (!rc)
+		rc = fsp_digest_new(&d->digest);
+	if (!rc && format_sealing(f) != SEAL_NONE)
+		rc = init_cipher(d, format_sealing(f), keys);
 	if (rc) {
 		fsp_decoder_free(d);
 		return rc;
 	}
-	d->bz_live = true;
 	*out = d;
 	return 0;
 }
 
-static int emit(struct fsp_decoder *d, const void *buf, size_t len)
+int decoder_emit(struct fsp_decoder *d, const void *buf, size_t len)
 {
 	int rc;
 
@@ -87,28 +74,83 @@ static int emit(struct fsp_decoder *d, const void *buf, size_t len)
 	return rc ? rc : d->sink(d->arg, buf, len);
 }
 
-/* Decompresses len bytes of the stream; none may follow its end. */
-static int unpack(struct fsp_decoder *d, const void *buf, size_t len)
+static int emit_sink(void *arg, const void *buf, size_t len)
 {
-	int state = BZ_OK, rc;
+	return decoder_emit(arg, buf, len);
+}
 
-	if (d->ended)
-		return len ? -EIO : 0;
-	/* libbz2 only reads it, but its struct is older than const. */
-	d->bz.next_in = (char *)(uintptr_t)buf;
-	d->bz.avail_in = (unsigned int)len;
-	do {
-		d->bz.next_out = d->plain;
-		d->bz.avail_out = CHUNK;
-		state = BZ2_bzDecompress(&d->bz);
-		if (state != BZ_OK && state != BZ_STREAM_END)
-			return state == BZ_MEM_ERROR ? -ENOMEM : -EIO;
-		rc = emit(d, d->plain, CHUNK - d->bz.avail_out);
-		if (rc)
-			return rc;
-	} while (state == BZ_OK && (d->bz.avail_in || !d->bz.avail_out));
-	d->ended = state == BZ_STREAM_END;
-	return d->bz.avail_in ? -EIO : 0;
+void decoder_drop(struct fsp_decoder *d, uint64_t byte)
+{
+	size_t n = byte - d->tail_byte;
+
+	if (!n)
+		return;
+	memmove(d->tail.data, d->tail.data + n, d->tail.len - n);
+	d->tail.len -= n;
+	d->tail_byte = byte;
+}
+
+int decoder_push(struct fsp_decoder *d, struct piece **out)
+{
+	int rc = ring_full(&d->ring) ? decoder_take(d) : 0;
+
+	/* Taking may have found that it must go another way. */
+	if (rc || d->alone)
+		return rc;
+	*out = ring_push(&d->ring, d->algo, piece_unpack);
+	(*out)->limit = d->max_size - fsp_digest_size(d->digest);
+	return 0;
+}
+
+int decoder_take(struct fsp_decoder *d)
+{
+	struct piece *p = ring_at(&d->ring, 0);
+	uint64_t off = fsp_digest_size(d->digest);
+	int rc = p->is_end ? -EIO : ring_wait(p);
+
+	if (rc == -EIO && d->algo == ALGO_BZIP2 && !p->is_end)
+		return bzip2_alone(d);
+	if (!rc && p->size && d->lone_frame)
+		rc = -EIO;
+	if (!rc && !p->size) {
+		/* Of nothing, and nothing else: the empty content. */
+		rc = d->lone_frame || off ? -EIO : 0;
+		d->lone_frame = true;
+	} else if (!rc) {
+		rc = index_add(&d->index, off, p->start, p->digest);
+	}
+	if (!rc)
+		rc = piece_content(p, emit_sink, d);
+	if (!rc && d->algo == ALGO_BZIP2)
+		bzip2_took(d, p->crc);
+	ring_pop(&d->ring);
+	return rc;
+}
+
+int decoder_take_all(struct fsp_decoder *d)
+{
+	int rc = 0;
+
+	while (!rc && d->ring.n)
+		rc = decoder_take(d);
+	return rc;
+}
+
+/* Cuts what has come, and takes what is done. */
+static int split(struct fsp_decoder *d)
+{
+	struct piece *last = ring_last(&d->ring);
+	int rc;
+
+	/* What was held back as perhaps the last is not. A bzip2 stream says
+	 * which is. */
+	if (last && d->algo != ALGO_BZIP2)
+		ring_submit(last);
+	rc = d->algo == ALGO_BZIP2 ? split_bzip2(d)
+		: d->algo == ALGO_ZSTD ? split_zstd(d) : split_stored(d);
+	while (!rc && ring_ready(&d->ring))
+		rc = decoder_take(d);
+	return rc;
 }
 
 /* Takes what belongs to the iv in front; returns how much that was. */
@@ -126,13 +168,17 @@ static size_t take_iv(struct fsp_decoder *d, const uint8_t *p, size_t len)
 
 static int open_chunk(struct fsp_decoder *d, const uint8_t *p, size_t len)
 {
-	int n = 0;
+	int n = (int)len, rc = fsp_buf_reserve(&d->tail, len + IV_LEN);
+	unsigned char *to = (unsigned char *)d->tail.data + d->tail.len;
 
+	if (rc)
+		return rc;
 	if (!d->cipher)
-		return unpack(d, p, len);
-	if (!EVP_DecryptUpdate(d->cipher, d->packed, &n, p, (int)len))
+		memcpy(to, p, len);
+	else if (!EVP_DecryptUpdate(d->cipher, to, &n, p, (int)len))
 		return -EIO;
-	return unpack(d, d->packed, (size_t)n);
+	d->tail.len += (size_t)n;
+	return n ? split(d) : 0;
 }
 
 int fsp_decoder_write(struct fsp_decoder *d, const void *buf, size_t len)
@@ -151,23 +197,34 @@ int fsp_decoder_write(struct fsp_decoder *d, const void *buf, size_t len)
 	return d->err;
 }
 
+/* The last cipher block, without its padding. */
+static int open_last(struct fsp_decoder *d)
+{
+	int n = 0, rc = fsp_buf_reserve(&d->tail, IV_LEN);
+
+	if (rc || !d->cipher)
+		return rc;
+	if (!EVP_DecryptFinal_ex(d->cipher,
+	                         (unsigned char *)d->tail.data + d->tail.len,
+	                         &n)) {
+		/* What is left in the queue would confuse TLS. */
+		ERR_clear_error();
+		return -EIO;
+	}
+	d->tail.len += (size_t)n;
+	return n ? split(d) : 0;
+}
+
 static int finish(struct fsp_decoder *d)
 {
-	int n = 0, rc;
+	int rc = d->iv_need ? -EIO : open_last(d);
 
-	if (d->iv_need)
-		return -EIO;
-	if (d->cipher) {
-		if (!EVP_DecryptFinal_ex(d->cipher, d->packed, &n)) {
-			/* What is left in the queue would confuse TLS. */
-			ERR_clear_error();
-			return -EIO;
-		}
-		rc = unpack(d, d->packed, (size_t)n);
-		if (rc)
-			return rc;
-	}
-	return d->ended ? 0 : -EIO;
+	if (rc)
+		return rc;
+	if (d->algo == ALGO_BZIP2)
+		return finish_bzip2(d);
+	rc = d->algo == ALGO_ZSTD ? finish_zstd(d) : finish_stored(d);
+	return rc ? rc : decoder_take_all(d);
 }
 
 int fsp_decoder_finish(struct fsp_decoder *d, struct fsp_digests *digests)
@@ -178,17 +235,27 @@ int fsp_decoder_finish(struct fsp_decoder *d, struct fsp_digests *digests)
 		d->err = fsp_digest_get(d->digest, digests);
 	if (d->err)
 		return d->err;
+	d->finished = true;
 	d->err = -EINVAL;
 	return 0;
+}
+
+int fsp_decoder_blocks(const struct fsp_decoder *d, struct fsp_blocks *out)
+{
+	*out = (struct fsp_blocks){ 0 };
+	return d->finished ? index_copy(&d->index, fsp_digest_size(d->digest),
+	                                d->end_bit, out) :
+		-EINVAL;
 }
 
 void fsp_decoder_free(struct fsp_decoder *d)
 {
 	if (!d)
 		return;
-	if (d->bz_live)
-		BZ2_bzDecompressEnd(&d->bz);
+	ring_free(&d->ring);
 	EVP_CIPHER_CTX_free(d->cipher);
 	fsp_digest_free(d->digest);
+	fsp_buf_free(&d->tail);
+	fsp_blocks_free(&d->index.b);
 	free(d);
 }

@@ -1,42 +1,51 @@
 /*
- * The encoder: content -> one bzip2 stream -> AES-256-CBC -> sink.
+ * The encoder: content -> pieces -> AES-256-CBC -> sink.
  *
- * Always a single bzip2 stream, because PHP's bzdecompress stops at the end
- * of the first. The key lives in the EVP context alone, which OpenSSL wipes.
+ * The owner's thread cuts the content, joins what the pieces became and
+ * encrypts it; the pool packs the pieces. A content of one piece is packed by
+ * its owner. Always a single bzip2 stream, because PHP's bzdecompress stops at
+ * the end of the first; its blocks are cut where libbz2 cuts them, so the
+ * stream is the one that bzip2 writes. The key lives in the EVP context alone,
+ * which OpenSSL wipes.
  */
-#include "fsp_codec.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
-#include <bzlib.h>
 #include <openssl/evp.h>
 
-#include "fsp_buf.h"
+#include "bits.h"
+#include "piece.h"
+#include "rle.h"
 
-#define CHUNK 65536
-#define IV_LEN 16
+#define ZSTD_LEVEL_MAX 19
 
 struct fsp_encoder {
-	bz_stream bz;
+	struct ring ring;               /* the newest may be filling */
+	enum algo algo;
+	int level;
+	struct rle rle;                 /* of the piece that is filling */
+	struct bits joined;             /* what is not encrypted yet */
+	uint64_t bit;                   /* behind all that was joined */
+	uint32_t crc;                   /* bzip2's of all blocks */
+	uint64_t size;                  /* of the content in done pieces */
+	struct index index;
 	EVP_CIPHER_CTX *cipher;         /* NULL: not encrypted */
 	fsp_sink sink;
 	void *arg;
 	uint64_t stored;
 	int err;                        /* sticks; -EINVAL after finish */
-	bool bz_live;
+	bool finished;
 	bool iv_due;                    /* iv still has to go out */
 	uint8_t iv[IV_LEN];
-	char packed[CHUNK];
 	unsigned char sealed[CHUNK + EVP_MAX_BLOCK_LENGTH];
 };
 
-static int init_cipher(struct fsp_encoder *e, enum fsp_format f,
+static int init_cipher(struct fsp_encoder *e, enum sealing s,
                        const struct fsp_keys *keys)
 {
 	const uint8_t *iv = keys->iv;
 
-	if (f == FSP_FMT_IV) {
+	if (s == SEAL_OWN_IV) {
 		fsp_random(e->iv, IV_LEN);
 		e->iv_due = true;
 		iv = e->iv;
@@ -48,29 +57,40 @@ static int init_cipher(struct fsp_encoder *e, enum fsp_format f,
 	return 0;
 }
 
+static bool level_valid(enum algo a, int level)
+{
+	return a == ALGO_STORED ||
+	       (level >= 1 && level <= (a == ALGO_ZSTD ? ZSTD_LEVEL_MAX : 9));
+}
+
 int fsp_encoder_new(enum fsp_format f, const struct fsp_keys *keys, int level,
                     fsp_sink sink, void *arg, struct fsp_encoder **out)
 {
 	struct fsp_encoder *e;
-	int rc = 0;
+	int rc;
 
-	if (f > FSP_FMT_PLAIN || level < 1 || level > 9 ||
-	    (f != FSP_FMT_PLAIN && (!keys || !keys->set)))
+	if (!format_valid(f, keys) || !level_valid(format_algo(f), level))
 		return -EINVAL;
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
+	e->algo = format_algo(f);
+	e->level = level;
+	e->rle = (struct rle)RLE_INIT;
 	e->sink = sink;
 	e->arg = arg;
-	if (f != FSP_FMT_PLAIN)
-		rc = init_cipher(e, f, keys);
-	if (!rc && BZ2_bzCompressInit(&e->bz, level, 0, 0) != BZ_OK)
-		rc = -ENOMEM;
+	rc = ring_init(&e->ring);
+	if (!rc && format_sealing(f) != SEAL_NONE)
+		rc = init_cipher(e, format_sealing(f), keys);
+	if (!rc && e->algo == ALGO_BZIP2) {
+		rc = bits_put(&e->joined, 0x425a6830u + (unsigned)level,
+		              BZ_HEADER_BITS);
+		e->bit = BZ_HEADER_BITS;
+	}
 	if (rc) {
 		fsp_encoder_free(e);
 		return rc;
 	}
-	e->bz_live = true;
 	*out = e;
 	return 0;
 }
@@ -87,67 +107,169 @@ static int emit(struct fsp_encoder *e, const void *buf, size_t len)
 	return rc;
 }
 
-/* Encrypts len <= CHUNK bytes of the bzip2 stream and hands them on. */
-static int seal(struct fsp_encoder *e, const char *buf, size_t len)
+/* Encrypts and hands on. */
+static int seal(struct fsp_encoder *e, const void *buf, size_t len)
 {
-	int n = 0, rc;
+	const unsigned char *p = buf;
+	int n = 0, rc = 0;
 
 	if (!e->cipher)
 		return emit(e, buf, len);
 	if (e->iv_due) {
 		e->iv_due = false;
 		rc = emit(e, e->iv, IV_LEN);
-		if (rc)
-			return rc;
 	}
-	if (!EVP_EncryptUpdate(e->cipher, e->sealed, &n,
-	                       (const unsigned char *)buf, (int)len))
-		return -EIO;
-	return emit(e, e->sealed, (size_t)n);
+	while (!rc && len) {
+		size_t part = len < CHUNK ? len : CHUNK;
+
+		if (!EVP_EncryptUpdate(e->cipher, e->sealed, &n, p, (int)part))
+			return -EIO;
+		rc = emit(e, e->sealed, (size_t)n);
+		p += part;
+		len -= part;
+	}
+	return rc;
 }
 
-/* One step of the compressor; *state is libbz2's answer. */
-static int step(struct fsp_encoder *e, int action, int *state)
+static int seal_joined(struct fsp_encoder *e)
 {
-	e->bz.next_out = e->packed;
-	e->bz.avail_out = CHUNK;
-	*state = BZ2_bzCompress(&e->bz, action);
-	if (*state < 0)
-		return -EIO;
-	return seal(e, e->packed, CHUNK - e->bz.avail_out);
+	int rc = seal(e, e->joined.whole.data, e->joined.whole.len);
+
+	fsp_buf_reset(&e->joined.whole);
+	return rc;
+}
+
+static int join(struct fsp_encoder *e, const struct piece *p)
+{
+	int rc;
+
+	if (e->algo == ALGO_STORED)
+		return seal(e, p->in.data, p->in.len);
+	if (e->algo == ALGO_ZSTD)
+		return seal(e, p->out.data, p->out.len);
+	e->crc = (e->crc << 1 | e->crc >> 31) ^ p->crc;
+	rc = bits_copy(&e->joined, p->out.data, BZ_HEADER_BITS, p->bits);
+	return rc ? rc : seal_joined(e);
+}
+
+/* Takes the result of the oldest piece. */
+static int take_oldest(struct fsp_encoder *e)
+{
+	struct piece *p = ring_at(&e->ring, 0);
+	int rc = ring_wait(p);
+
+	if (!rc && p->size)
+		rc = index_add(&e->index, e->size, e->bit, p->digest);
+	if (!rc)
+		rc = join(e, p);
+	e->bit += p->bits;
+	e->size += p->size;
+	ring_pop(&e->ring);
+	return rc;
+}
+
+/* Puts what belongs to the piece into it; less than len: it is full. */
+static int fill(struct fsp_encoder *e, struct piece *p, const char *buf,
+                size_t *len)
+{
+	size_t max = e->algo == ALGO_ZSTD ? ZSTD_FRAME : STORED_BLOCK;
+	size_t n = *len < CHUNK ? *len : CHUNK;
+	int rc;
+
+	if (e->algo == ALGO_BZIP2) {
+		rc = fsp_buf_reserve(&p->in, RLE_ROOM(n));
+		if (rc)
+			return rc;
+		*len = rle_add(&e->rle, &p->in, (size_t)e->level * 100000 - 19,
+		               buf, n);
+		return *len < n;
+	}
+	if (n > max - p->in.len)
+		n = max - p->in.len;
+	*len = n;
+	rc = fsp_buf_add(&p->in, buf, n);
+	return rc ? rc : n == 0;
+}
+
+/* The piece that is filling: a new one when the newest is full. */
+static int filling(struct fsp_encoder *e, struct piece **out)
+{
+	struct piece *p = ring_last(&e->ring);
+	int rc = 0;
+
+	if (!p || p->submitted) {
+		if (ring_full(&e->ring))
+			rc = take_oldest(e);
+		p = ring_push(&e->ring, e->algo, piece_pack);
+		p->level = e->level;
+	}
+	*out = p;
+	return rc;
 }
 
 int fsp_encoder_write(struct fsp_encoder *e, const void *buf, size_t len)
 {
-	const char *p = buf;
-	int state;
+	const char *in = buf;
+	struct piece *p;
 
 	while (!e->err && len) {
-		size_t n = len < CHUNK ? len : CHUNK;
+		size_t n = len;
 
-		/* libbz2 only reads it, but its struct is older than const. */
-		e->bz.next_in = (char *)(uintptr_t)p;
-		e->bz.avail_in = (unsigned int)n;
-		while (!e->err && e->bz.avail_in)
-			e->err = step(e, BZ_RUN, &state);
-		p += n;
+		e->err = filling(e, &p);
+		if (!e->err)
+			e->err = fill(e, p, in, &n);
+		if (e->err < 0)
+			break;
+		if (e->err > 0) {
+			e->err = 0;
+			ring_submit(p);
+		}
+		in += n;
 		len -= n;
+		while (!e->err && ring_ready(&e->ring))
+			e->err = take_oldest(e);
 	}
 	return e->err;
 }
 
-static int finish(struct fsp_encoder *e)
+/* The piece that was filling, and all others. A stream of no frame is none. */
+static int take_all(struct fsp_encoder *e)
 {
-	int state, n = 0, rc;
+	struct piece *p = ring_last(&e->ring);
+	int rc = 0;
 
-	e->bz.avail_in = 0;
-	do {
-		rc = step(e, BZ_FINISH, &state);
-		if (rc)
-			return rc;
-	} while (state != BZ_STREAM_END);
-	if (!e->cipher)
-		return 0;
+	if (!p && !e->size && e->algo == ALGO_ZSTD) {
+		p = ring_push(&e->ring, e->algo, piece_pack);
+		p->level = e->level;
+	}
+	if (p && !p->submitted && e->algo == ALGO_BZIP2) {
+		rc = fsp_buf_reserve(&p->in, RLE_ROOM(1));
+		if (!rc)
+			rle_end(&e->rle, &p->in);
+	}
+	if (p && e->ring.n > 1)
+		ring_submit(p);
+	while (!rc && e->ring.n)
+		rc = take_oldest(e);
+	return rc;
+}
+
+static int end_stream(struct fsp_encoder *e)
+{
+	int n = 0, rc = 0;
+
+	if (e->algo == ALGO_BZIP2) {
+		rc = bits_put(&e->joined, BZ_END_MAGIC, BZ_MAGIC_BITS);
+		if (!rc)
+			rc = bits_put(&e->joined, e->crc, 32);
+		if (!rc)
+			rc = bits_pad(&e->joined);
+	}
+	/* Also where there is nothing: the iv goes out. */
+	if (!rc)
+		rc = seal_joined(e);
+	if (rc || !e->cipher)
+		return rc;
 	if (!EVP_EncryptFinal_ex(e->cipher, e->sealed, &n))
 		return -EIO;
 	return emit(e, e->sealed, (size_t)n);
@@ -157,20 +279,31 @@ int fsp_encoder_finish(struct fsp_encoder *e, uint64_t *stored)
 {
 	if (e->err)
 		return e->err;
-	e->err = finish(e);
+	e->err = take_all(e);
+	if (!e->err)
+		e->err = end_stream(e);
 	if (e->err)
 		return e->err;
 	*stored = e->stored;
+	e->finished = true;
 	e->err = -EINVAL;
 	return 0;
+}
+
+int fsp_encoder_blocks(const struct fsp_encoder *e, struct fsp_blocks *out)
+{
+	*out = (struct fsp_blocks){ 0 };
+	return e->finished ? index_copy(&e->index, e->size, e->bit, out) :
+		-EINVAL;
 }
 
 void fsp_encoder_free(struct fsp_encoder *e)
 {
 	if (!e)
 		return;
-	if (e->bz_live)
-		BZ2_bzCompressEnd(&e->bz);
+	ring_free(&e->ring);
+	fsp_buf_free(&e->joined.whole);
+	fsp_blocks_free(&e->index.b);
 	EVP_CIPHER_CTX_free(e->cipher);
 	free(e);
 }

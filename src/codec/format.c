@@ -1,33 +1,84 @@
 /*
  * Names of the object formats, and what a data_hash may look like.
  */
-#include "fsp_codec.h"
-
 #include <errno.h>
 #include <string.h>
 
-static const char *const format_names[] = {
-	[FSP_FMT_LEGACY] = "bzip2+aes-256-cbc",
-	[FSP_FMT_IV] = "iv+bzip2+aes-256-cbc",
-	[FSP_FMT_PLAIN] = "bzip2",
+#include "piece.h"
+
+static const struct {
+	const char *name;
+	enum algo algo;
+	enum sealing sealing;
+} formats[] = {
+	[FSP_FMT_LEGACY] = { "bzip2+aes-256-cbc", ALGO_BZIP2, SEAL_FIXED_IV },
+	[FSP_FMT_IV] = { "iv+bzip2+aes-256-cbc", ALGO_BZIP2, SEAL_OWN_IV },
+	[FSP_FMT_PLAIN] = { "bzip2", ALGO_BZIP2, SEAL_NONE },
+	[FSP_FMT_ZSTD] = { "zstd+aes-256-cbc", ALGO_ZSTD, SEAL_FIXED_IV },
+	[FSP_FMT_ZSTD_IV] = { "iv+zstd+aes-256-cbc", ALGO_ZSTD, SEAL_OWN_IV },
+	[FSP_FMT_ZSTD_PLAIN] = { "zstd", ALGO_ZSTD, SEAL_NONE },
+	[FSP_FMT_STORED] = { "stored+aes-256-cbc", ALGO_STORED, SEAL_FIXED_IV },
+	[FSP_FMT_STORED_IV] = { "iv+stored+aes-256-cbc", ALGO_STORED,
+		                SEAL_OWN_IV },
+	[FSP_FMT_STORED_PLAIN] = { "stored", ALGO_STORED, SEAL_NONE },
 };
 
-#define NFORMATS (sizeof(format_names) / sizeof(*format_names))
+#define NFORMATS (sizeof(formats) / sizeof(*formats))
 
 const char *fsp_format_name(enum fsp_format f)
 {
-	return (size_t)f < NFORMATS ? format_names[f] : "unknown";
+	return (size_t)f < NFORMATS ? formats[f].name : "unknown";
 }
 
 int fsp_format_parse(const char *name, enum fsp_format *out)
 {
 	for (size_t i = 0; i < NFORMATS; i++) {
-		if (!strcmp(name, format_names[i])) {
+		if (!strcmp(name, formats[i].name)) {
 			*out = (enum fsp_format)i;
 			return 0;
 		}
 	}
 	return -EINVAL;
+}
+
+static int find(enum algo a, enum sealing s, enum fsp_format *out)
+{
+	for (size_t i = 0; i < NFORMATS; i++) {
+		if (formats[i].algo == a && formats[i].sealing == s) {
+			*out = (enum fsp_format)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+enum fsp_format fsp_format_stored(enum fsp_format f)
+{
+	/* There is one for each way of sealing. */
+	(void)find(ALGO_STORED, formats[f].sealing, &f);
+	return f;
+}
+
+enum fsp_format fsp_format_zstd(enum fsp_format f)
+{
+	(void)find(ALGO_ZSTD, formats[f].sealing, &f);
+	return f;
+}
+
+bool format_valid(enum fsp_format f, const struct fsp_keys *keys)
+{
+	return (size_t)f < NFORMATS &&
+	       (formats[f].sealing == SEAL_NONE || (keys && keys->set));
+}
+
+enum algo format_algo(enum fsp_format f)
+{
+	return formats[f].algo;
+}
+
+enum sealing format_sealing(enum fsp_format f)
+{
+	return formats[f].sealing;
 }
 
 bool fsp_hash_valid(const char *hash)

@@ -1,0 +1,171 @@
+/*
+ * The pool: a list of waiting jobs and detached threads that take from it.
+ *
+ * A job is IDLE -> QUEUED -> RUNNING -> DONE, IDLE being 0; who waits may take
+ * it to RUNNING from either of the first two. Every change is under `lock`.
+ */
+#include "fsp_pool.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "fsp_lock.h"
+
+enum { IDLE, QUEUED, RUNNING, DONE };
+
+static struct {
+	pthread_once_t once;
+	struct fsp_mutex lock;
+	struct fsp_cond work;           /* a job waits, or threads must go */
+	struct fsp_cond done;           /* a job is done, or a thread gone */
+	struct fsp_job *first, *last;
+	unsigned limit, threads, idle, queued;
+} pool = { .once = PTHREAD_ONCE_INIT };
+
+static void init(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	fsp_mutex_init(&pool.lock);
+	fsp_cond_init(&pool.work);
+	fsp_cond_init(&pool.done);
+	pool.limit = cores > 0 ? (unsigned)cores : 1;
+}
+
+static void lock_pool(void)
+{
+	/* Fails for a wrong argument only. */
+	(void)pthread_once(&pool.once, init);
+	fsp_lock(&pool.lock);
+}
+
+static void unlink_locked(struct fsp_job *j)
+{
+	fsp_assert_held(&pool.lock);
+	*(j->prev ? &j->prev->next : &pool.first) = j->next;
+	*(j->next ? &j->next->prev : &pool.last) = j->prev;
+	j->next = j->prev = NULL;
+	pool.queued--;
+}
+
+/* Without the lock while it runs. */
+static void run_locked(struct fsp_job *j)
+{
+	j->state = RUNNING;
+	fsp_unlock(&pool.lock);
+	j->run(j);
+	fsp_lock(&pool.lock);
+	j->state = DONE;
+	fsp_cond_broadcast(&pool.done);
+}
+
+static void *worker(void *arg)
+{
+	(void)arg;
+	fsp_lock(&pool.lock);
+	while (pool.threads <= pool.limit) {
+		struct fsp_job *j = pool.first;
+
+		if (j) {
+			unlink_locked(j);
+			run_locked(j);
+			continue;
+		}
+		pool.idle++;
+		/* No deadline, hence no error. */
+		(void)fsp_cond_wait(&pool.work, &pool.lock, 0);
+		pool.idle--;
+	}
+	pool.threads--;
+	fsp_cond_broadcast(&pool.done);
+	fsp_unlock(&pool.lock);
+	return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_thread(void)
+{
+	sigset_t all, before;
+	pthread_t t;
+	int err;
+
+	sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&t, NULL, worker, NULL);
+	if (!err)
+		(void)pthread_detach(t);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
+void fsp_pool_set_workers(unsigned n)
+{
+	lock_pool();
+	pool.limit = n;
+	fsp_cond_broadcast(&pool.work);
+	while (pool.threads > pool.limit)
+		(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
+	fsp_unlock(&pool.lock);
+}
+
+unsigned fsp_pool_workers(void)
+{
+	unsigned n;
+
+	lock_pool();
+	n = pool.limit;
+	fsp_unlock(&pool.lock);
+	return n;
+}
+
+void fsp_pool_submit(struct fsp_job *j)
+{
+	lock_pool();
+	j->state = QUEUED;
+	j->next = NULL;
+	j->prev = pool.last;
+	*(pool.last ? &pool.last->next : &pool.first) = j;
+	pool.last = j;
+	pool.queued++;
+	fsp_cond_signal(&pool.work);
+	/* A thread that cannot be had is one less: who waits does the job. */
+	if (pool.queued > pool.idle && pool.threads < pool.limit &&
+	    !start_thread())
+		pool.threads++;
+	fsp_unlock(&pool.lock);
+}
+
+void fsp_pool_wait(struct fsp_job *j)
+{
+	lock_pool();
+	if (j->state == QUEUED)
+		unlink_locked(j);
+	if (j->state == QUEUED || j->state == IDLE)
+		run_locked(j);
+	while (j->state != DONE)
+		(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
+	fsp_unlock(&pool.lock);
+}
+
+bool fsp_pool_done(const struct fsp_job *j)
+{
+	bool done;
+
+	lock_pool();
+	done = j->state == DONE;
+	fsp_unlock(&pool.lock);
+	return done;
+}
+
+void fsp_pool_cancel(struct fsp_job *j)
+{
+	lock_pool();
+	if (j->state == QUEUED) {
+		unlink_locked(j);
+		j->state = IDLE;
+	}
+	while (j->state == RUNNING)
+		(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
+	fsp_unlock(&pool.lock);
+}

@@ -1,0 +1,136 @@
+/*
+ * Blocks of an object by themselves. Every piece decrypts what it needs of the
+ * bytes, as CBC allows, so that this is done by the pool, too.
+ */
+#include "fsp_blocks.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "piece.h"
+
+/* The bytes that all pieces of one call come from. */
+struct sealed {
+	const struct fsp_blocks *b;
+	enum fsp_format format;
+	const struct fsp_keys *keys;
+	const uint8_t *bytes;
+	uint64_t off, len;      /* what the bytes are of the object */
+};
+
+static int decrypt(const struct sealed *s, const uint8_t *iv,
+                   const uint8_t *from, size_t len, struct fsp_buf *out)
+{
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	int n = 0, err = fsp_buf_reserve(out, len + IV_LEN);
+
+	if (!c || err) {
+		EVP_CIPHER_CTX_free(c);
+		return -ENOMEM;
+	}
+	if (!EVP_DecryptInit_ex(c, EVP_aes_256_cbc(), NULL, s->keys->key, iv))
+		err = -ENOMEM;
+	if (!err)
+		(void)EVP_CIPHER_CTX_set_padding(c, 0);
+	if (!err && !EVP_DecryptUpdate(c, (unsigned char *)out->data, &n, from,
+	                               (int)len))
+		err = -EIO;
+	out->len = (size_t)n;
+	EVP_CIPHER_CTX_free(c);
+	return err;
+}
+
+/* Gets what holds the block, and cuts off what is before its first byte. */
+static int open_bytes(struct piece *p, const struct sealed *s, size_t i)
+{
+	const uint8_t *from, *iv = s->keys ? s->keys->iv : NULL;
+	uint64_t off, len, skip;
+	int err;
+
+	fsp_blocks_range(s->b, s->format, i, 1, &off, &len);
+	from = s->bytes + (off - s->off);
+	if (format_sealing(s->format) == SEAL_NONE)
+		return fsp_buf_add(&p->in, from, len);
+	skip = p->start / 8 % IV_LEN;
+	if (off || format_sealing(s->format) == SEAL_OWN_IV) {
+		iv = from;
+		from += IV_LEN;
+		len -= IV_LEN;
+	}
+	err = decrypt(s, iv, from, len, &p->in);
+	if (err)
+		return err;
+	len = (p->start % 8 + p->bits + 7) / 8;
+	memmove(p->in.data, p->in.data + skip, len);
+	p->in.len = len;
+	return 0;
+}
+
+static int decode_block(struct piece *p)
+{
+	const struct sealed *s = p->sealed;
+	size_t i = p->block;
+	int err = open_bytes(p, s, i);
+
+	if (!err)
+		err = piece_unpack(p);
+	if (err)
+		return err;
+	return p->size == p->limit &&
+	       !memcmp(p->digest, s->b->block[i].digest, FSP_BLOCK_DIGEST) ?
+		0 : -EIO;
+}
+
+static void begin(struct ring *r, const struct sealed *s, size_t i, bool only)
+{
+	struct piece *p = ring_push(r, format_algo(s->format), decode_block);
+	const struct fsp_blocks *b = s->b;
+
+	p->sealed = s;
+	p->block = i;
+	p->level = 9;   /* as large as a block may be; its digest is known */
+	p->start = b->block[i].bit;
+	p->bits = (i + 1 < b->n ? b->block[i + 1].bit : b->end_bit) - p->start;
+	p->limit = fsp_blocks_len(b, i);
+	if (!only)
+		ring_submit(p);
+}
+
+static int take_oldest(struct ring *r, fsp_sink sink, void *arg)
+{
+	struct piece *p = ring_at(r, 0);
+	int err = ring_wait(p);
+
+	if (!err)
+		err = piece_content(p, sink, arg);
+	ring_pop(r);
+	return err;
+}
+
+int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
+                      const struct fsp_keys *keys, size_t first, size_t n,
+                      const void *bytes, size_t len, fsp_sink sink, void *arg)
+{
+	struct sealed s = { b, f, keys, bytes, 0, 0 };
+	struct ring r = { 0 };
+	int err;
+
+	if (!format_valid(f, keys) || first > b->n || n > b->n - first)
+		return -EINVAL;
+	fsp_blocks_range(b, f, first, n, &s.off, &s.len);
+	if (len != s.len)
+		return -EIO;
+	err = ring_init(&r);
+	for (size_t i = 0; !err && i < n; i++) {
+		if (ring_full(&r))
+			err = take_oldest(&r, sink, arg);
+		if (!err)
+			begin(&r, &s, first + i, n == 1);
+	}
+	while (!err && r.n)
+		err = take_oldest(&r, sink, arg);
+	ring_free(&r);
+	return err;
+}

@@ -1,0 +1,177 @@
+/*
+ * One block of a bzip2 stream by itself. libbz2 knows streams only, so a block
+ * is packed as a stream of one, of which the block's bits are taken, and is
+ * unpacked as a stream of one that is put together around its bits.
+ */
+#include <errno.h>
+
+#include <bzlib.h>
+
+#include "bits.h"
+#include "piece.h"
+#include "rle.h"
+
+#define SOME 16384      /* of a thread's stack */
+
+static int bz_error(int state)
+{
+	return state == BZ_MEM_ERROR ? -ENOMEM : -EIO;
+}
+
+/* Runs until the input is taken, or the stream is over; the output grows. */
+static int compress(bz_stream *bz, int action, struct fsp_buf *out)
+{
+	int state;
+
+	do {
+		int err = fsp_buf_reserve(out, SOME);
+
+		if (err)
+			return err;
+		bz->next_out = out->data + out->len;
+		bz->avail_out = (unsigned)(out->cap - 1 - out->len);
+		state = BZ2_bzCompress(bz, action);
+		if (state < 0)
+			return bz_error(state);
+		out->len = (size_t)(bz->next_out - out->data);
+	} while (action == BZ_RUN ? bz->avail_in : state != BZ_STREAM_END);
+	return 0;
+}
+
+static int compress_all(struct piece *p, bz_stream *bz)
+{
+	struct rle_reader r = RLE_READER_INIT;
+	char buf[SOME];
+	size_t n;
+	int err = piece_hash_begin(p);
+
+	while (!err && (n = rle_read(&r, &p->in, buf, sizeof(buf)))) {
+		p->size += n;
+		err = piece_hash(p, buf, n);
+		if (err)
+			break;
+		bz->next_in = buf;
+		bz->avail_in = (unsigned)n;
+		err = compress(bz, BZ_RUN, &p->out);
+	}
+	bz->avail_in = 0;
+	if (!err)
+		err = compress(bz, BZ_FINISH, &p->out);
+	return err ? err : piece_hash_end(p);
+}
+
+/*
+ * Where the block ends: the end mark stands there, and the CRC of all is that
+ * of the one block. It is not the only one if the block was cut wrongly.
+ */
+static int find_end(struct piece *p)
+{
+	uint64_t all = p->out.len * 8;
+	const char *s = p->out.data;
+
+	p->crc = (uint32_t)bits_get(s, BZ_HEADER_BITS + BZ_MAGIC_BITS, 32);
+	for (unsigned pad = 0; pad < 8; pad++) {
+		uint64_t end = all - pad - BZ_END_BITS;
+
+		if (bits_get(s, end, BZ_MAGIC_BITS) == BZ_END_MAGIC &&
+		    bits_get(s, end + BZ_MAGIC_BITS, 32) == p->crc) {
+			p->bits = end - BZ_HEADER_BITS;
+			return 0;
+		}
+	}
+	return -EIO;
+}
+
+int pack_bzip2(struct piece *p)
+{
+	bz_stream bz = { 0 };
+	int err, state = BZ2_bzCompressInit(&bz, p->level, 0, 0);
+
+	if (state != BZ_OK)
+		return bz_error(state);
+	err = compress_all(p, &bz);
+	BZ2_bzCompressEnd(&bz);
+	return err ? err : find_end(p);
+}
+
+/* The block between the head and the end of a stream. */
+static int wrap(struct piece *p, struct bits *s)
+{
+	unsigned skip = (unsigned)(p->start % 8);
+	int err;
+
+	if (p->bits < BZ_MAGIC_BITS + 32)
+		return -EIO;
+	p->crc = (uint32_t)bits_get(p->in.data, skip + BZ_MAGIC_BITS, 32);
+	err = bits_put(s, 0x425a6830u + (unsigned)p->level, BZ_HEADER_BITS);
+	if (!err)
+		err = bits_copy(s, p->in.data, skip, p->bits);
+	if (!err)
+		err = bits_put(s, BZ_END_MAGIC, BZ_MAGIC_BITS);
+	if (!err)
+		err = bits_put(s, p->crc, 32);
+	return err ? err : bits_pad(s);
+}
+
+/* Content of the block: its digest, and kept in the coded form. */
+static int take(struct piece *p, struct rle *r, const char *buf, size_t n)
+{
+	int err;
+
+	if (n > p->limit - p->size)
+		return -EIO;
+	p->size += n;
+	err = piece_hash(p, buf, n);
+	if (!err)
+		err = fsp_buf_reserve(&p->out, RLE_ROOM(n));
+	if (!err)
+		(void)rle_add(r, &p->out, SIZE_MAX, buf, n);
+	return err;
+}
+
+static int decompress(struct piece *p, bz_stream *bz)
+{
+	struct rle r = RLE_INIT;
+	char buf[SOME];
+	int state, err = piece_hash_begin(p);
+
+	if (err)
+		return err;
+	do {
+		bz->next_out = buf;
+		bz->avail_out = sizeof(buf);
+		state = BZ2_bzDecompress(bz);
+		if (state != BZ_OK && state != BZ_STREAM_END)
+			return bz_error(state);
+		err = take(p, &r, buf, sizeof(buf) - bz->avail_out);
+		if (err)
+			return err;
+	} while (state == BZ_OK && (bz->avail_in || !bz->avail_out));
+	if (state != BZ_STREAM_END || bz->avail_in)
+		return -EIO;
+	err = fsp_buf_reserve(&p->out, RLE_ROOM(1));
+	if (err)
+		return err;
+	rle_end(&r, &p->out);
+	return piece_hash_end(p);
+}
+
+int unpack_bzip2(struct piece *p)
+{
+	struct bits s = { 0 };
+	bz_stream bz = { 0 };
+	int err = wrap(p, &s), state;
+
+	if (!err) {
+		state = BZ2_bzDecompressInit(&bz, 0, 0);
+		err = state == BZ_OK ? 0 : bz_error(state);
+	}
+	if (!err) {
+		bz.next_in = s.whole.data;
+		bz.avail_in = (unsigned)s.whole.len;
+		err = decompress(p, &bz);
+		BZ2_bzDecompressEnd(&bz);
+	}
+	fsp_buf_free(&s.whole);
+	return err;
+}

@@ -1,0 +1,145 @@
+/* One zstd frame, one stored block, and the digest of any piece. */
+#include "piece.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "rle.h"
+
+int piece_hash_begin(struct piece *p)
+{
+	if (!p->sha)
+		p->sha = EVP_MD_CTX_new();
+	/* A known algorithm fails to start only for want of memory. */
+	return p->sha && EVP_DigestInit_ex(p->sha, EVP_sha256(), NULL) ?
+		0 : -ENOMEM;
+}
+
+int piece_hash(struct piece *p, const void *buf, size_t len)
+{
+	return EVP_DigestUpdate(p->sha, buf, len) ? 0 : -EIO;
+}
+
+int piece_hash_end(struct piece *p)
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+
+	if (!EVP_DigestFinal_ex(p->sha, md, NULL))
+		return -EIO;
+	memcpy(p->digest, md, FSP_BLOCK_DIGEST);
+	return 0;
+}
+
+/* size and digest of a content that is there as a whole. */
+static int hash_whole(struct piece *p, const struct fsp_buf *content)
+{
+	int err = piece_hash_begin(p);
+
+	p->size = content->len;
+	if (!err)
+		err = piece_hash(p, content->data, content->len);
+	return err ? err : piece_hash_end(p);
+}
+
+static int zstd_error(size_t code, int otherwise)
+{
+	return ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation ?
+		-ENOMEM : otherwise;
+}
+
+static int pack_zstd(struct piece *p)
+{
+	size_t room = ZSTD_compressBound(p->in.len), n;
+	ZSTD_CCtx *c = p->zc ? p->zc : ZSTD_createCCtx();
+	int err = fsp_buf_reserve(&p->out, room);
+
+	if (!c)
+		return -ENOMEM;
+	p->zc = c;
+	if (err)
+		return err;
+	/* The level is in range, as the caller has checked. */
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, p->level);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
+	n = ZSTD_compress2(c, p->out.data, room, p->in.data, p->in.len);
+	if (ZSTD_isError(n))
+		return zstd_error(n, -EIO);
+	p->out.len = n;
+	p->bits = n * 8;
+	return hash_whole(p, &p->in);
+}
+
+/* Frames that say how long their content is: those that we write. */
+static int unpack_zstd(struct piece *p)
+{
+	unsigned long long size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
+	ZSTD_DCtx *d = p->zd ? p->zd : ZSTD_createDCtx();
+	size_t n;
+	int err;
+
+	if (!d)
+		return -ENOMEM;
+	p->zd = d;
+	if (size > ZSTD_FRAME || size > p->limit)
+		return -EIO;
+	err = fsp_buf_reserve(&p->out, size);
+	if (err)
+		return err;
+	n = ZSTD_decompressDCtx(d, p->out.data, size, p->in.data, p->in.len);
+	if (ZSTD_isError(n))
+		return zstd_error(n, -EIO);
+	p->out.len = n;
+	return n == size ? hash_whole(p, &p->out) : -EIO;
+}
+
+int piece_pack(struct piece *p)
+{
+	switch (p->algo) {
+	case ALGO_BZIP2:
+		return pack_bzip2(p);
+	case ALGO_ZSTD:
+		return pack_zstd(p);
+	case ALGO_STORED:
+		p->bits = p->in.len * 8;
+		return hash_whole(p, &p->in);
+	}
+	return -EINVAL;
+}
+
+int piece_unpack(struct piece *p)
+{
+	switch (p->algo) {
+	case ALGO_BZIP2:
+		return unpack_bzip2(p);
+	case ALGO_ZSTD:
+		return unpack_zstd(p);
+	case ALGO_STORED:
+		return hash_whole(p, &p->in);
+	}
+	return -EINVAL;
+}
+
+static int expanded(const struct fsp_buf *coded, fsp_sink sink, void *arg)
+{
+	struct rle_reader r = RLE_READER_INIT;
+	char buf[CHUNK];
+	size_t n;
+	int err = 0;
+
+	while (!err && (n = rle_read(&r, coded, buf, sizeof(buf))))
+		err = sink(arg, buf, n);
+	return err;
+}
+
+int piece_content(const struct piece *p, fsp_sink sink, void *arg)
+{
+	const struct fsp_buf *b = p->algo == ALGO_STORED ? &p->in : &p->out;
+
+	if (p->algo == ALGO_BZIP2)
+		return expanded(&p->out, sink, arg);
+	return b->len ? sink(arg, b->data, b->len) : 0;
+}
