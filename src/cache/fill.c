@@ -19,7 +19,7 @@
 #include "fsp_log.h"
 
 /* What one thread looks at and fetches in one go, of the content. */
-#define RUN_BYTES (8UL << 20)
+#define RUN_BYTES (4UL << 20)
 #define PIECE (256UL << 10)
 /* How long a waiter may take to see that it was cancelled. */
 #define SLICE_NS (50 * 1000 * 1000LL)

@@ -118,6 +118,14 @@ struct file {
 	uint64_t writes;                /* changes so far, to see new ones */
 };
 
+/* How a handle is read. ahead.c */
+struct ahead {
+	uint64_t end;                   /* of the furthest read of the run */
+	uint64_t run;                   /* bytes read in order so far */
+	uint64_t window;                /* how far to be ahead; 0: not */
+	uint64_t until;                 /* so far it was asked for */
+};
+
 struct fsp_handle {
 	struct fsp_vfs *v;
 	struct inode *inode;
@@ -127,11 +135,13 @@ struct fsp_handle {
 	bool commits;                   /* its close does: it writes, or it
 	                                   made or emptied the file */
 	bool flocked;                   /* a flock was taken with it */
+	struct ahead ahead;             /* under v->ahead.lock */
 	uint64_t *owners;               /* of fcntl locks taken through it */
 	size_t n_owners;
 };
 
 #define INODE_BUCKETS_MIN 1024
+#define AHEAD_THREADS 4         /* streams at once, of the whole mount */
 
 struct fsp_vfs {
 	struct fsp_store *store;
@@ -166,6 +176,16 @@ struct fsp_vfs {
 	struct file *stales, **stales_end;
 	pthread_t stales_thread;
 	bool stales_runs, stales_stop;
+
+	struct {
+		struct fsp_mutex lock;
+		struct fsp_cond wake;
+		struct ahead_job *first, **last;
+		unsigned queued, threads, idle;
+		uint64_t max;           /* the widest window; 0: none */
+		atomic_bool stop;
+		pthread_t thread[AHEAD_THREADS];
+	} ahead;
 
 	struct retry *retries;          /* opens that are to be tried again */
 
@@ -278,6 +298,10 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
               bool grow);
 int file_grow(struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
+/* Released by base_put(); NULL is fine there. */
+int base_get(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+             struct base_ref **out);
+void base_put(struct base_ref *r);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
@@ -292,6 +316,13 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);
 /* Have open handles another content than this one, which is live? */
 bool file_behind(struct file *f, const struct fsp_content *c);
+
+/* ahead.c */
+void ahead_init(struct fsp_vfs *v);
+void ahead_end(struct fsp_vfs *v);
+/* The bytes at off were read: what comes next is fetched, where it looks as if
+ * it would be read. Waits for nothing. */
+void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len);
 
 /* pages.c */
 int pages_init(struct fsp_vfs *v);
