@@ -153,7 +153,7 @@ static bool revive_locked(struct fsp_cache *c, struct fsp_cached *e,
                           struct fsp_cached **dead)
 {
 	cache_idle_del_locked(c, e);
-	if (disk_hold(e->fd)) {
+	if (disk_hold(e->fd, false)) {
 		disk_touch(e->fd);
 		e->refs++;
 		return true;

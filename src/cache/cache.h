@@ -2,7 +2,7 @@
  * What the files of cache share. See DESIGN.md in this folder.
  *
  *   entry state  in table  refs  idle list  index  fd
- *   OPENING      yes       >= 1  no         no     -1
+ *   OPENING      yes       >= 1  no         the opening thread's
  *   READY        yes       >= 1  no         yes    open; -1 only while a whole
  *                                                  content has not come yet
  *   READY        yes       0     yes        yes    open
@@ -100,8 +100,9 @@ int disk_write_index(int dirfd, const char *hash, enum fsp_format f,
                      const struct fsp_blocks *b);
 /* Marks it as used now. */
 void disk_touch(int fd);
-/* Takes the shared lock; false: it has no name any more. */
-bool disk_hold(int fd);
+/* Takes the shared lock; false: it has no name any more, or is about to lose it
+ * and the caller does not want to wait for that. */
+bool disk_hold(int fd, bool wait);
 void disk_release(int fd);
 /* With its index. -EBUSY: somebody holds it. */
 int disk_remove(int dirfd, const char *name);

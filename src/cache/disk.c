@@ -46,12 +46,13 @@ bool cache_parse(const char *name, char hash[FSP_HASH_MAX + 1], uint64_t *size)
 	return fsp_hash_valid(hash) && strcmp(again, name) == 0;
 }
 
-bool disk_hold(int fd)
+bool disk_hold(int fd, bool wait)
 {
 	struct stat st;
 
 	/* An exclusive one is held only by who removes it just now. */
-	if (flock(fd, LOCK_SH | LOCK_NB) || fstat(fd, &st))
+	if (TEMP_FAILURE_RETRY(flock(fd, LOCK_SH | (wait ? 0 : LOCK_NB))) ||
+	    fstat(fd, &st))
 		return false;
 	return st.st_nlink > 0;
 }
@@ -84,7 +85,7 @@ int disk_open(int dirfd, const char *name, uint64_t size, int *fd)
 				return -errno;
 			return -ENOENT;
 		}
-		if (disk_hold(f)) {
+		if (disk_hold(f, true)) {
 			*fd = fsp_steal_fd(&f);
 			return 0;
 		}
@@ -92,7 +93,7 @@ int disk_open(int dirfd, const char *name, uint64_t size, int *fd)
 	return -EBUSY;
 }
 
-int disk_create(int dirfd, const char *name, uint64_t size, int *fd)
+static int create_once(int dirfd, const char *name, uint64_t size, int *fd)
 {
 	struct fsp_atomic *a;
 	int err = fsp_atomic_begin(dirfd, 0600, &a);
@@ -105,8 +106,20 @@ int disk_create(int dirfd, const char *name, uint64_t size, int *fd)
 		fsp_atomic_abort(a);
 		return err;
 	}
-	err = fsp_atomic_place(a, name, false, fd);
-	return err == -EEXIST ? disk_open(dirfd, name, size, fd) : err;
+	return fsp_atomic_place(a, name, false, fd);
+}
+
+/* What another process has just made it may remove again at once. */
+int disk_create(int dirfd, const char *name, uint64_t size, int *fd)
+{
+	int err = -ENOENT;
+
+	for (int i = 0; i < TRIES && err == -ENOENT; i++) {
+		err = create_once(dirfd, name, size, fd);
+		if (err == -EEXIST)
+			err = disk_open(dirfd, name, size, fd);
+	}
+	return err == -ENOENT ? -EBUSY : err;
 }
 
 static void put_le(char *out, uint64_t v, int bytes)

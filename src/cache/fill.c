@@ -118,10 +118,17 @@ static void range_of(const struct fsp_cached *e, size_t u, uint64_t *off,
 	*len = e->index.n ? fsp_blocks_len(&e->index, u) : e->size;
 }
 
+/* Of its first and last page a neighbour may have written the rest. */
 static bool is_hole(int fd, uint64_t off, uint64_t len)
 {
-	off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	off_t data;
 
+	if (len > 2 * page) {
+		off += page;
+		len -= 2 * page;
+	}
+	data = lseek(fd, (off_t)off, SEEK_DATA);
 	return data < 0 ? errno == ENXIO : (uint64_t)data >= off + len;
 }
 

@@ -111,7 +111,7 @@ static void check_entry(const struct fsp_cached *e)
 {
 	must(e->state != CACHE_FAILED, "no failed one in the table", e);
 	if (e->state == CACHE_OPENING) {
-		must(e->refs && e->fd < 0, "opening: refs, no fd", e);
+		must(e->refs, "opening: refs", e);
 		return;
 	}
 	must(e->unit && e->units, "ready: units", e);
