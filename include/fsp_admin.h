@@ -87,6 +87,13 @@ int fsp_admin_restore_at(struct fsp_admin *a, const char *path,
 int fsp_admin_cat_object(struct fsp_admin *a, const char *hash, int fd,
                          bool force);
 
+/* What is in the cache that the settings name, and emptying it of all that
+ * nobody holds. */
+int fsp_admin_cache_show(struct fsp_admin *a, const struct fsp_config *c);
+int fsp_admin_cache_drop(struct fsp_admin *a, const struct fsp_config *c);
+/* Fetches a file, or all that is below a directory, into it. */
+int fsp_admin_cache_warm(struct fsp_admin *a, const char *path);
+
 /* The invariants of the rows; the check comes from the backend. */
 typedef int (*fsp_admin_checker)(struct fsp_meta *m, const struct fsp_ctx *ctx,
                                  void (*each)(void *arg, const char *what),
@@ -167,14 +174,15 @@ int fsp_version_spec_parse(const char *s, struct fsp_version_spec *out);
 enum fsp_cli_command {
 	FSP_CLI_INIT, FSP_CLI_CONFIG, FSP_CLI_STATUS, FSP_CLI_VERSIONS,
 	FSP_CLI_RESTORE, FSP_CLI_CAT_OBJECT, FSP_CLI_STATS, FSP_CLI_SCHEMA,
-	FSP_CLI_CHECK, FSP_CLI_STORE, FSP_CLI_HELP, FSP_CLI_VERSION
+	FSP_CLI_CHECK, FSP_CLI_STORE, FSP_CLI_CACHE, FSP_CLI_HELP,
+	FSP_CLI_VERSION
 };
 
 #define FSP_CLI_MAX_SETTINGS 64
 
 struct fsp_cli {
 	enum fsp_cli_command command;
-	const char *arg;                /* the command's argument, or NULL */
+	const char *arg, *arg2;         /* the command's arguments, or NULL */
 	const char *source;             /* -s or -c */
 	bool source_is_file;            /* -c */
 	const char *settings[FSP_CLI_MAX_SETTINGS];     /* -o */

@@ -35,6 +35,9 @@ uint64_t fsp_digest_size(const struct fsp_digest *d);
 int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out);
 void fsp_digest_free(struct fsp_digest *d);
 
+/* SHA-256 of a piece, 32 bytes. -ENOMEM. */
+int fsp_sha256(const void *buf, size_t len, uint8_t out[32]);
+
 /* Object formats; the names stand in the object's row. */
 enum fsp_format {
 	FSP_FMT_LEGACY,         /* "bzip2+aes-256-cbc"     the PHP library's */

@@ -51,11 +51,17 @@ int fsp_atomic_fd(const struct fsp_atomic *a);
 int fsp_atomic_write(struct fsp_atomic *a, const void *buf, size_t len);
 
 /*
- * All three end the handle, whatever they return. commit replaces what `name`
+ * All end the handle, whatever they return. commit replaces what `name`
  * was; commit_new returns -EEXIST then.
  */
 int fsp_atomic_commit(struct fsp_atomic *a, const char *name);
 int fsp_atomic_commit_new(struct fsp_atomic *a, const char *name);
+/*
+ * The same without waiting for the disk, for what is checked whenever it is
+ * read. fd, where it is not NULL, gets the open file.
+ */
+int fsp_atomic_place(struct fsp_atomic *a, const char *name, bool replace,
+                     int *fd);
 void fsp_atomic_abort(struct fsp_atomic *a);
 
 /* Removes .tmp-* of this host's dead processes, or older than a day. */

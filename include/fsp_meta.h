@@ -95,6 +95,11 @@ struct fsp_object {
 	uint64_t size, stored;
 	char format[32];                /* fsp_format_name() */
 	int64_t verified_us;
+	/*
+	 * Where it is written: its packed index of blocks, which goes with it
+	 * (fsp_blocks.h). Empty: it has none. NULL: what is recorded stays.
+	 */
+	const struct fsp_buf *blocks;
 };
 
 /* A commit that close() promised some time ago. */
@@ -269,7 +274,12 @@ struct fsp_meta_ops {
 	/* By key; -ENOENT for what nobody has verified. */
 	int (*object_get)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const char *key, struct fsp_object *out);
-	/* verified_us 0: it was found damaged, and object_find() passes it by. */
+	/* The same, and its index; an empty one where it has none. */
+	int (*object_blocks)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                     const char *key, struct fsp_object *out,
+	                     struct fsp_buf *blocks);
+	/* verified_us 0: it was found damaged, object_find() passes it by, and
+	 * it has no index any more. */
 	int (*object_put)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const struct fsp_object *o);
 	/* Every key that a row names, with its plain size. */

@@ -35,6 +35,9 @@ FSP_META_CALL(object_find, (FSP_META_ARGS, const char *sha256,
                             struct fsp_object *out), sha256, sha1, size, out)
 FSP_META_CALL(object_get, (FSP_META_ARGS, const char *key,
                            struct fsp_object *out), key, out)
+FSP_META_CALL(object_blocks, (FSP_META_ARGS, const char *key,
+                              struct fsp_object *out, struct fsp_buf *blocks),
+              key, out, blocks)
 FSP_META_CALL(object_put, (FSP_META_ARGS, const struct fsp_object *o), o)
 FSP_META_CALL(object_each, (FSP_META_ARGS,
                             int (*each)(void *arg, const char *key,

@@ -124,6 +124,7 @@ int fsp_objstore_dir_open(const char *path, int create, int read_only,
  */
 struct fsp_obj_counts {
 	uint64_t put, get, head, del, list;
+	uint64_t down;                  /* bytes of objects that came */
 };
 int fsp_objstore_count(struct fsp_objstore *inner, struct fsp_objstore **out);
 /* All 0 where it is no counter. */

@@ -14,6 +14,9 @@
 #include "fsp_meta.h"
 #include "fsp_objstore.h"
 
+struct fsp_blocks;
+struct fsp_buf;
+struct fsp_cache_source;
 struct fsp_config;
 struct fsp_ctx;
 struct fsp_health;
@@ -56,21 +59,45 @@ typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);
  * before and is still there in the right size is used again; else it is
  * encoded and put. *out is its record, for the commit. `known` are the
  * digests when the caller has them, else the content is read once more.
- * *reused says whether nothing had to be uploaded.
+ * *reused says whether nothing had to be uploaded. What was uploaded and has
+ * an index of blocks puts it into *index, and out->blocks points to that.
  */
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
                   fsp_source source, void *arg, uint64_t size,
                   const struct fsp_digests *known, struct fsp_object *out,
-                  bool *reused);
+                  struct fsp_buf *index, bool *reused);
 
 /*
  * The verified content into fd from offset 0. A damaged object is read a second
  * time, then -EIO with a log line; nothing that was not verified stays in fd.
  * hash and size are the row's; the first full read of an object that nobody
- * recorded records it.
+ * recorded records it, with its index, and so does one that finds another index
+ * than the recorded one. f and b, where they are not NULL, get its format and
+ * index; the caller frees that.
  */
 int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
-                       const char *hash, uint64_t size, int fd);
+                       const char *hash, uint64_t size, int fd,
+                       enum fsp_format *f, struct fsp_blocks *b);
+
+/* Below this size a content is fetched whole, and no index is kept. */
+#define FSP_INDEX_MIN (256 * 1024)
+
+/* The recorded index; none, n 0, is no error. The caller frees it. */
+int fsp_store_index(struct fsp_store *s, const struct fsp_ctx *ctx,
+                    const char *hash, uint64_t size, enum fsp_format *f,
+                    struct fsp_blocks *out);
+/*
+ * Blocks [first, first + n), verified, in order. What is damaged is read a
+ * second time; -ESTALE: the object is not as this index says, and has to be
+ * read whole, which tells whether it is damaged.
+ */
+int fsp_store_fetch_blocks(struct fsp_store *s, const struct fsp_ctx *ctx,
+                           const char *hash, enum fsp_format f,
+                           const struct fsp_blocks *b, size_t first, size_t n,
+                           fsp_sink sink, void *arg);
+
+/* A cache of this store's content. */
+void fsp_store_cache_source(struct fsp_store *s, struct fsp_cache_source *out);
 
 /* What the wiring offers to both programs. */
 struct fsp_wire_options {

@@ -92,12 +92,27 @@ static int resolve(struct run *r, const char *arg, const char *inside,
 	return err ? fsp_admin_fail(&r->admin, err, "%s", arg) : 0;
 }
 
-static int run_config(struct run *r)
+/* The settings of the store that PATH is in, or that -s or -c names. */
+static int read_config(struct run *r, const char *path, struct fsp_config **c)
 {
 	struct fsp_wire_options o;
-	struct fsp_config *c = NULL;
 	char *error = NULL;
-	int rc, err;
+	int err = find_source(r, path);
+
+	if (err)
+		return err;
+	o = wire_options(r, true);
+	err = fsp_wire_config(&o, c, &error);
+	if (err)
+		return complain(r, err, "cannot read the settings", error);
+	free(error);
+	return 0;
+}
+
+static int run_config(struct run *r)
+{
+	struct fsp_config *c = NULL;
+	int rc;
 
 	if (r->cli.sample || r->cli.man || r->cli.help_text) {
 		if (r->cli.sample)
@@ -108,14 +123,9 @@ static int run_config(struct run *r)
 			fsp_config_print_help(stdout);
 		return FSP_EXIT_OK;
 	}
-	rc = find_source(r, r->cli.arg);
+	rc = read_config(r, r->cli.arg, &c);
 	if (rc)
 		return rc;
-	o = wire_options(r, true);
-	err = fsp_wire_config(&o, &c, &error);
-	if (err)
-		return complain(r, err, "cannot read the settings", error);
-	free(error);
 	rc = fsp_admin_config(&r->admin, c);
 	fsp_config_free(c);
 	return rc;
@@ -300,6 +310,45 @@ static int run_store(struct run *r)
 	return status;
 }
 
+static int warm_cache(struct run *r)
+{
+	struct fsp_admin_target t = { 0 };
+	int rc = open_store(r, r->cli.arg2, true);
+
+	if (!rc)
+		rc = resolve(r, r->cli.arg2, r->inside, &t);
+	if (!rc && t.version)
+		rc = fsp_admin_fail(&r->admin, 0, "%s: only what is live can be "
+		                    "fetched by its path", r->cli.arg2);
+	if (!rc)
+		rc = fsp_admin_cache_warm(&r->admin, t.path);
+	fsp_admin_target_free(&t);
+	return rc;
+}
+
+static int run_cache(struct run *r)
+{
+	bool show = strcmp(r->cli.arg, "show") == 0;
+	struct fsp_config *c = NULL;
+	int rc;
+
+	if (strcmp(r->cli.arg, "warm") == 0 && r->cli.arg2)
+		return warm_cache(r);
+	if ((!show && strcmp(r->cli.arg, "drop") != 0) ||
+	    (r->cli.arg2 && r->cli.source)) {
+		fsp_admin_fail(&r->admin, 0, "cache %s: give show, drop or "
+		               "warm PATH", r->cli.arg);
+		return FSP_EXIT_USAGE;
+	}
+	rc = read_config(r, r->cli.arg2, &c);
+	if (rc)
+		return rc;
+	rc = show ? fsp_admin_cache_show(&r->admin, c) :
+		fsp_admin_cache_drop(&r->admin, c);
+	fsp_config_free(c);
+	return rc;
+}
+
 static int run_help(struct run *r)
 {
 	if (r->cli.has_command && r->cli.command == FSP_CLI_HELP) {
@@ -343,6 +392,8 @@ static int dispatch(struct run *r)
 		return run_check(r);
 	case FSP_CLI_STORE:
 		return run_store(r);
+	case FSP_CLI_CACHE:
+		return run_cache(r);
 	case FSP_CLI_VERSION:
 		puts("filespacectl " FSP_VERSION);
 		return FSP_EXIT_OK;

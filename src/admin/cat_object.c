@@ -93,7 +93,8 @@ static int send_content(struct fsp_admin *a, const char *hash, uint64_t size,
 	if (err)
 		return fsp_admin_fail(a, err, "cannot make a temporary file in "
 		                      "$TMPDIR or /var/tmp");
-	err = fsp_store_fetch_fd(a->store, &a->ctx, hash, size, fd);
+	err = fsp_store_fetch_fd(a->store, &a->ctx, hash, size, fd, NULL,
+	                         NULL);
 	if (err)
 		return fsp_admin_fail(a, err, "object %s: nothing was written",
 		                      hash);

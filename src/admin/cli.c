@@ -9,12 +9,13 @@
 enum {
 	OPT_JSON = 1, OPT_TO = 2, OPT_FORCE = 4, OPT_TEXTS = 8,
 	OPT_AT = 32,
-	ARG_STORE = 16          /* no option: the argument finds the store */
+	ARG_STORE = 16,         /* no option: the argument finds the store */
+	ARG_TWO = 64            /* no option: there may be two of them */
 };
 
 static const struct command {
 	const char *name, *args, *text;
-	int min_args;                   /* the most is one */
+	int min_args;
 	unsigned int options;
 	int usage_exit;
 } commands[] = {
@@ -58,6 +59,10 @@ static const struct command {
 		"store", "test [--json]",
 		"try what a mount will ask of database and object store",
 		1, OPT_JSON, FSP_EXIT_USAGE },
+	[FSP_CLI_CACHE] = {
+		"cache", "[--json] {show | drop} [PATH] | warm PATH",
+		"show, empty or fill the local cache of content",
+		1, OPT_JSON | ARG_TWO, FSP_EXIT_USAGE },
 	[FSP_CLI_HELP] = {
 		"help", "[COMMAND]", "show this, or more about a command",
 		0, 0, FSP_EXIT_USAGE },
@@ -96,6 +101,10 @@ static const char *const details[N_COMMANDS] = {
 		"them, and says for whatever fails what to do about it. A store\n"
 		"that is in use is not disturbed. Exits 1 when something that is\n"
 		"needed does not work.\n",
+	[FSP_CLI_CACHE] =
+		"show tells how much there is, with --json each content, too. warm\n"
+		"fetches a file, or all files below a directory, as far as cache.size\n"
+		"goes. drop removes what nobody has in use.\n",
 	[FSP_CLI_SCHEMA] =
 		"check says what differs and exits 1 when an upgrade is needed,\n"
 		"plan prints its SQL and changes nothing, upgrade does it, and\n"
@@ -179,9 +188,13 @@ static int take_word(struct parse *p, const char *word)
 		c->has_command = true;
 		return 0;
 	}
-	if (c->arg)
+	if (c->arg2 ||
+	    (c->arg && !(commands[c->command].options & ARG_TWO)))
 		return wrong(p, "one argument too many:", word);
-	c->arg = word;
+	if (c->arg)
+		c->arg2 = word;
+	else
+		c->arg = word;
 	return 0;
 }
 
@@ -339,7 +352,7 @@ void fsp_cli_usage(const struct fsp_cli *c, FILE *out)
 	      "  -c, --config FILE    a configuration file\n"
 	      "  -o, --option ...     a setting, over what the file says\n"
 	      "      --json           for scripts: config, status, versions, "
-	      "stats, schema,\n                       check\n"
+	      "stats, schema,\n                       check, cache\n"
 	      "  -h, --help           this, or more about the command\n"
 	      "  -V, --version        the version of this program\n"
 	      "\n"

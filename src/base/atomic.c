@@ -154,6 +154,25 @@ int fsp_atomic_commit_new(struct fsp_atomic *a, const char *name)
 	return commit(a, name, rename_new);
 }
 
+int fsp_atomic_place(struct fsp_atomic *a, const char *name, bool replace_it,
+                     int *fd)
+{
+	int err = a->err;
+
+	if (!err)
+		err = replace_it ? replace(a, name) : rename_new(a, name);
+	if (err) {
+		fsp_atomic_abort(a);
+		return err;
+	}
+	if (fd)
+		*fd = a->fd;
+	else
+		close(a->fd);   /* its writes have succeeded */
+	free(a);
+	return 0;
+}
+
 void fsp_atomic_abort(struct fsp_atomic *a)
 {
 	if (!a)

@@ -329,6 +329,10 @@ const struct fsp_param fsp_params[] = {
 	      "limits nothing."),
 	INTEGER("mount", "threads", "64", 1, 1000, "threads",
 	        "How many calls are served at once."),
+	BYTES("mount", "read_ahead", "32M", 0, 1024 * 1024 * 1024LL,
+	      "How far a large file that is read from one end to the other is "
+	      "fetched ahead, for each reader, at the most. 0 fetches what is "
+	      "read and no more."),
 	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,
 	         "How long one call may take before it returns an error."),
 	DURATION("mount", "lease", "30s", 2 * MS_SECOND, MS_HOUR,
@@ -360,11 +364,16 @@ const struct fsp_param fsp_params[] = {
 	      "less than that."),
 
 	DIRPATH("cache", "path", "cache",
-	        "The directory of content that was read, decrypted. It can be "
-	        "emptied while nothing is mounted."),
+	        "The directory of content that was read, decrypted. Mounts of "
+	        "one user can share it, and it survives them. What is in it can "
+	        "be removed at any time."),
 	BYTES("cache", "size", "1G", 0, INT64_MAX,
 	      "How much the cache may hold. What was not used for the longest "
-	      "time goes first."),
+	      "time goes first. 0 keeps content only while it is in use."),
+	BYTES("cache", "min_free", "1G", 0, INT64_MAX,
+	      "How much of the disk the cache leaves free, a tenth of the disk "
+	      "at the most. Where there is less, content that is not in use "
+	      "goes."),
 
 	CHOICE("log", "level", "info", "error|warning|info|debug",
 	       "The least important messages that are logged."),

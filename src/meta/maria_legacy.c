@@ -33,6 +33,7 @@ static const char *const no_tables[SQL_TABLES] = {
 	[SQL_CHANGE] = "(SELECT 0 AS id, 0 AS at_us, '' AS origin,"
 		" '' AS space_key, '' AS dir_key, '' AS name, 0 AS ino,"
 		" 0 AS named FROM filespace WHERE 0)",
+	[SQL_BLOCKS] = MARIA_NO_BLOCKS,
 	[SQL_LOCK] = "(SELECT 0 AS id, 0 AS ino, 0 AS kind, '' AS mount,"
 		" 0 AS owner, 0 AS type, 0 AS first_byte, 0 AS last_byte,"
 		" 0 AS pid FROM filespace WHERE 0)",

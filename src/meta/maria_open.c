@@ -17,7 +17,7 @@ static const struct sql_dialect ours = {
 		[SQL_OBJECT] = "fsp_object", [SQL_MOUNT] = "fsp_mount",
 		[SQL_INFO] = "fsp_info", [SQL_XATTR] = "fsp_xattr",
 		[SQL_LOCK] = "fsp_lock",
-		[SQL_CHANGE] = "fsp_change",
+		[SQL_CHANGE] = "fsp_change", [SQL_BLOCKS] = "fsp_blocks",
 	},
 	.update = " FOR UPDATE",
 	.by_key = " FORCE INDEX (fsp_file_key)",
@@ -63,7 +63,15 @@ static int refuse(const struct fsp_maria_options *o,
 		                    "upgrade`", o->database));
 		return -EROFS;
 	case MARIA_OURS:
-		break;
+		if (read_only || f->version == MARIA_SCHEMA_VERSION)
+			return 0;
+		say(error, fsp_strf("the database %s: its schema is version %d,"
+		                    " this program's is %d; it can be mounted "
+		                    "read-only, or brought up to date with "
+		                    "`filespacectl schema upgrade`",
+		                    o->database, f->version,
+		                    MARIA_SCHEMA_VERSION));
+		return -EROFS;
 	}
 	return 0;
 }
@@ -110,6 +118,8 @@ static int open_pool(const struct fsp_maria_options *o,
 	};
 	int err = 0;
 
+	if (f->version < 2)
+		s.dialect.table[SQL_BLOCKS] = MARIA_NO_BLOCKS;
 	if (legacy)
 		err = maria_legacy_dialect(f, charset, &s.dialect);
 	if (err == -EINVAL)

@@ -188,7 +188,12 @@ void maria_site_note(struct maria_pool *p, struct maria_site *s, size_t host,
 int maria_prepare(struct sqlconn *conn, const char *text,
                   struct sqlstmt **out);
 int maria_bind_int(struct sqlstmt *s, int i, int64_t v);
+/* What stands for {blocks} where there is no such table. */
+#define MARIA_NO_BLOCKS "(SELECT '' AS object_key, '' AS data" \
+	" FROM filespace WHERE 0)"
+
 int maria_bind_text(struct sqlstmt *s, int i, const char *v);
+int maria_bind_bytes(struct sqlstmt *s, int i, const void *v, size_t len);
 int maria_bind_null(struct sqlstmt *s, int i);
 int maria_step(struct sqlstmt *s);
 /* Rows changed by the step that just was. */
@@ -218,6 +223,7 @@ void maria_result_free(struct maria_stmt *s);
 int maria_fetch(struct maria_stmt *s);          /* 1, 0, -errno */
 int maria_get_int(struct sqlstmt *s, int col, int64_t *v);
 const char *maria_get_text(struct sqlstmt *s, int col, size_t *len);
+const void *maria_get_bytes(struct sqlstmt *s, int col, size_t *len);
 
 /* ---- maria_txn.c */
 

@@ -180,3 +180,8 @@ const char *maria_get_text(struct sqlstmt *base, int col, size_t *len)
 	*len = c->len;
 	return c->buf;
 }
+
+const void *maria_get_bytes(struct sqlstmt *base, int col, size_t *len)
+{
+	return maria_get_text(base, col, len);
+}

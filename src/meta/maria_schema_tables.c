@@ -133,6 +133,17 @@ static const struct maria_index object_indexes[] = {
 	NO_MORE
 };
 
+static const struct maria_column blocks_columns[] = {
+	{ "object_key", HASH, MARIA_NOT_NULL },
+	{ "data", "mediumblob", MARIA_NOT_NULL },
+	END
+};
+
+static const struct maria_index blocks_indexes[] = {
+	PRIMARY("object_key"),
+	NO_MORE
+};
+
 static const struct maria_column mount_columns[] = {
 	{ "id", WORD, MARIA_NOT_NULL },
 	{ "host", NAME, MARIA_NOT_NULL },
@@ -238,6 +249,9 @@ static const struct maria_table node_table = {
 static const struct maria_table object_table = {
 	"fsp_object", object_columns, object_indexes, NULL
 };
+static const struct maria_table blocks_table = {
+	"fsp_blocks", blocks_columns, blocks_indexes, NULL
+};
 static const struct maria_table mount_table = {
 	"fsp_mount", mount_columns, id_index, NULL
 };
@@ -269,14 +283,14 @@ static const struct maria_table info_table = {
 };
 
 const struct maria_table *const maria_own_tables[] = {
-	&name_table, &node_table, &object_table, &mount_table, &xattr_table,
-	&lock_table, &shard_table, &outcome_table, &change_table,
+	&name_table, &node_table, &object_table, &blocks_table, &mount_table,
+	&xattr_table, &lock_table, &shard_table, &outcome_table, &change_table,
 	&info_table, NULL
 };
 
 const char maria_version_row[] =
-	"INSERT INTO fsp_info (name, value) VALUES ('schema', '1')\n"
-	"  ON DUPLICATE KEY UPDATE value = '1'";
+	"INSERT INTO fsp_info (name, value) VALUES ('schema', '2')\n"
+	"  ON DUPLICATE KEY UPDATE value = '2'";
 
 /* The clock without time zones: an hour that comes twice would be ambiguous. */
 static const char *const kind_sql[] = {

@@ -124,7 +124,20 @@ static int mend_journal(struct maria_up *u)
 	                        maria_journal_row);
 }
 
-static int work_ours(struct maria_up *u)
+/* Last of all: everything that the version stands for is there. */
+static int mend_version(struct maria_up *u, const struct maria_found *f)
+{
+	FSP_FREE char *what = fsp_strf("the schema is version %d, this "
+	                               "program's is %d", f->version,
+	                               MARIA_SCHEMA_VERSION);
+
+	if (f->version == MARIA_SCHEMA_VERSION)
+		return 0;
+	return !what ? -ENOMEM : mend(&(struct mending){ .up = u }, what,
+	                              maria_version_row);
+}
+
+static int work_ours(struct maria_up *u, const struct maria_found *f)
 {
 	int err = mend_own(u);
 
@@ -134,7 +147,9 @@ static int work_ours(struct maria_up *u)
 		err = mend_table(u, &maria_space_table, false);
 	if (!err)
 		err = mend_table(u, &maria_file_table, false);
-	return err ? err : mend_journal(u);
+	if (!err)
+		err = mend_journal(u);
+	return err ? err : mend_version(u, f);
 }
 
 static int work_new(struct maria_up *u)
@@ -210,7 +225,7 @@ static int work(struct maria_up *u, const struct maria_found *f)
 	case MARIA_NOTHING:
 		return work_new(u);
 	case MARIA_OURS:
-		return work_ours(u);
+		return work_ours(u, f);
 	case MARIA_LEGACY:
 		break;
 	}

@@ -233,7 +233,7 @@ int maria_bind_int(struct sqlstmt *s, int i, int64_t n)
 	return 0;
 }
 
-int maria_bind_text(struct sqlstmt *s, int i, const char *text)
+int maria_bind_bytes(struct sqlstmt *s, int i, const void *bytes, size_t len)
 {
 	struct maria_value *v = value_at(s, i);
 
@@ -241,8 +241,13 @@ int maria_bind_text(struct sqlstmt *s, int i, const char *text)
 		return -EINVAL;
 	v->type = MARIA_V_TEXT;
 	fsp_buf_reset(&v->text);
-	v->len = strlen(text);
-	return fsp_buf_add(&v->text, text, v->len);
+	v->len = len;
+	return fsp_buf_add(&v->text, bytes, len);
+}
+
+int maria_bind_text(struct sqlstmt *s, int i, const char *text)
+{
+	return maria_bind_bytes(s, i, text, strlen(text));
 }
 
 int maria_bind_null(struct sqlstmt *s, int i)

@@ -62,8 +62,8 @@ int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
             sql_fn fn, void *arg);
 
 /*
- * Parameters by letter: t text (NULL is NULL), i int64_t, z int64_t where 0
- * is NULL.
+ * Parameters by letter: t text (NULL is NULL), b the bytes of a struct fsp_buf,
+ * i int64_t, z int64_t where 0 is NULL.
  */
 int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
               const char *types, ...);
@@ -84,6 +84,8 @@ int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
 /* Columns. A string is valid until the next row; NULL for anything else than
  * text without NUL bytes. */
 const char *sql_str(struct sqlstmt *s, int col);
+/* Any bytes; NULL for NULL. Likewise. */
+const void *sql_bytes(struct sqlstmt *s, int col, size_t *len);
 bool sql_int(struct sqlstmt *s, int col, int64_t *v);   /* false: no integer */
 int64_t sql_int_or(struct sqlstmt *s, int col, int64_t other);
 bool sql_null(struct sqlstmt *s, int col);
@@ -585,6 +587,9 @@ int sql_object_find(struct fsp_meta *m, const struct fsp_ctx *ctx,
                     struct fsp_object *out);
 int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    const char *key, struct fsp_object *out);
+int sql_object_blocks(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const char *key, struct fsp_object *out,
+                      struct fsp_buf *blocks);
 int sql_object_put(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    const struct fsp_object *o);
 int sql_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,

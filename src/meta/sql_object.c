@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "sql_meta.h"
@@ -9,9 +10,10 @@
 #define DAY_US (24 * 3600 * FSP_US_PER_SEC)
 #define PAGE 65536      /* keys read in one transaction */
 
-#define OBJECT_COLS \
+#define COLS \
 	"o.object_key, o.sha256, o.sha1, o.size, o.stored, o.format," \
-	" o.verified_us FROM {object} o"
+	" o.verified_us"
+#define OBJECT_COLS COLS " FROM {object} o"
 
 static int copy_text(struct sqlstmt *s, int col, char *out, size_t size)
 {
@@ -41,15 +43,34 @@ static int read_object(struct sqlstmt *s, struct fsp_object *o)
 	return err;
 }
 
+static int drop_blocks(struct txn *t, const char *key)
+{
+	return sql_run(t, "DELETE FROM {blocks} WHERE object_key = ?", "t",
+	               key);
+}
+
+static int put_blocks(struct txn *t, const struct fsp_object *o)
+{
+	if (!o->blocks)
+		return 0;
+	if (!o->blocks->len)
+		return drop_blocks(t, o->key);
+	return sql_run(t, "REPLACE INTO {blocks} (object_key, data)"
+	               " VALUES (?, ?)", "tb", o->key, o->blocks);
+}
+
 int sql_put_object(struct txn *t, const struct fsp_object *o)
 {
+	int err;
+
 	if (!o->verified_us)
 		return 0;               /* nothing that is known for sure */
-	return sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
-	               " size, stored, format, verified_us)"
-	               " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
-	               o->sha256, o->sha1, (int64_t)o->size,
-	               (int64_t)o->stored, o->format, o->verified_us);
+	err = sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	                " size, stored, format, verified_us)"
+	                " VALUES (?, ?, ?, ?, ?, ?, ?)", "tttiiti", o->key,
+	                o->sha256, o->sha1, (int64_t)o->size,
+	                (int64_t)o->stored, o->format, o->verified_us);
+	return err ? err : put_blocks(t, o);
 }
 
 /*
@@ -61,9 +82,11 @@ int sql_note_object(struct txn *t, const struct fsp_object *o)
 	int64_t late = o->verified_us - DAY_US;
 	int64_t size = (int64_t)o->size, stored = (int64_t)o->stored;
 
+	int err;
+
 	if (!o->verified_us)
 		return 0;
-	return sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
+	err = sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
 	               " size, stored, format, verified_us)"
 	               " SELECT ?, ?, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) q"
 	               " WHERE NOT EXISTS (SELECT 1 FROM {object} o WHERE"
@@ -73,6 +96,7 @@ int sql_note_object(struct txn *t, const struct fsp_object *o)
 	               o->sha256, o->sha1, size, stored, o->format,
 	               o->verified_us, o->key, o->sha256, o->sha1, size,
 	               stored, o->format, late > 0 ? late : (int64_t)0);
+	return err ? err : put_blocks(t, o);
 }
 
 struct wanted {
@@ -133,6 +157,42 @@ int sql_object_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	return sql_txn(m, ctx, SQL_ONE, find, &w);
 }
 
+struct with_blocks {
+	const char *key;
+	struct fsp_object *out;
+	struct fsp_buf *blocks;
+};
+
+static int find_blocks(struct txn *t, void *arg)
+{
+	const struct with_blocks *w = arg;
+	struct sqlstmt *s SQL_STMT = NULL;
+	const void *data;
+	size_t len = 0;
+	int err = sql_start(t, &s, "SELECT " COLS ", b.data FROM {object} o"
+	                    " LEFT JOIN {blocks} b ON"
+	                    " b.object_key = o.object_key"
+	                    " WHERE o.object_key = ?", "t", w->key);
+
+	fsp_buf_reset(w->blocks);
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err ? err : -ENOENT;
+	err = read_object(s, w->out);
+	data = sql_bytes(s, 7, &len);
+	return err || !data ? err : fsp_buf_add(w->blocks, data, len);
+}
+
+int sql_object_blocks(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      const char *key, struct fsp_object *out,
+                      struct fsp_buf *blocks)
+{
+	struct with_blocks w = { key, out, blocks };
+
+	return sql_txn(m, ctx, SQL_ONE, find_blocks, &w);
+}
+
 static int put(struct txn *t, void *arg)
 {
 	const struct wanted *w = arg;
@@ -140,9 +200,11 @@ static int put(struct txn *t, void *arg)
 
 	if (err)
 		return err;
-	if (!w->put->verified_us)
-		return sql_later(t, "UPDATE {object} SET verified_us = 0 WHERE"
-		               " object_key = ?", "t", w->put->key);
+	if (!w->put->verified_us) {
+		err = sql_later(t, "UPDATE {object} SET verified_us = 0 WHERE"
+		                " object_key = ?", "t", w->put->key);
+		return err ? err : drop_blocks(t, w->put->key);
+	}
 	return sql_put_object(t, w->put);
 }
 

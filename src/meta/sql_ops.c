@@ -38,6 +38,7 @@ static const struct fsp_meta_ops ops = {
 	.sync = sql_sync,
 	.object_find = sql_object_find,
 	.object_get = sql_object_get,
+	.object_blocks = sql_object_blocks,
 	.object_put = sql_object_put,
 	.object_each = sql_object_each,
 	.object_rows = sql_object_rows,

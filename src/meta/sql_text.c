@@ -11,7 +11,7 @@ static const char *const tables[SQL_TABLES] = {
 	[SQL_FILE] = "file", [SQL_SPACE] = "space", [SQL_NAME] = "name",
 	[SQL_NODE] = "node", [SQL_OBJECT] = "object", [SQL_MOUNT] = "mount",
 	[SQL_INFO] = "info", [SQL_XATTR] = "xattr", [SQL_LOCK] = "lock",
-	[SQL_CHANGE] = "change"
+	[SQL_CHANGE] = "change", [SQL_BLOCKS] = "blocks"
 };
 
 struct expansion {

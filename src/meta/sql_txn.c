@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fsp_buf.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "sql_meta.h"
@@ -105,7 +106,11 @@ static int bind(struct sqlstmt *s, const char *types, va_list ap)
 	int err = 0;
 
 	for (int i = 0; types[i] && !err; i++) {
-		if (types[i] == 't') {
+		if (types[i] == 'b') {
+			const struct fsp_buf *b = va_arg(ap, const void *);
+
+			err = ops->bind_bytes(s, i + 1, b->data, b->len);
+		} else if (types[i] == 't') {
 			const char *text = va_arg(ap, const char *);
 
 			err = text ? ops->bind_text(s, i + 1, text) :
@@ -251,6 +256,11 @@ const char *sql_str(struct sqlstmt *s, int col)
 	const char *text = s->conn->drv->ops->get_text(s, col, &len);
 
 	return text && strlen(text) == len ? text : NULL;
+}
+
+const void *sql_bytes(struct sqlstmt *s, int col, size_t *len)
+{
+	return s->conn->drv->ops->get_bytes(s, col, len);
 }
 
 bool sql_int(struct sqlstmt *s, int col, int64_t *v)

@@ -5,8 +5,8 @@
  * thread, from acquire (which begins a transaction) to release. SQL texts are
  * static strings: a statement is prepared once for each connection and kept
  * under the address of its text. In a text, {file} {space} {name} {node}
- * {object} {mount} {info} {xattr} and {lock} stand for the tables, ? for the
- * parameters, and {update} at the end of a SELECT for FOR UPDATE where there is
+ * {object} {blocks} {mount} {info} {xattr} and {lock} stand for the tables, ? for
+ * the parameters, and {update} at the end of a SELECT for FOR UPDATE where there is
  * such a thing. || concatenates, comparisons are of bytes. sql_text.h expands
  * a text for a database, and says which parameter goes where.
  *
@@ -78,6 +78,7 @@ struct sqldrv_ops {
 	               struct sqlstmt **out);
 	int (*bind_int)(struct sqlstmt *s, int i, int64_t v);
 	int (*bind_text)(struct sqlstmt *s, int i, const char *v);
+	int (*bind_bytes)(struct sqlstmt *s, int i, const void *v, size_t len);
 	int (*bind_null)(struct sqlstmt *s, int i);
 	/* 1 a row, 0 no more rows, -errno. */
 	int (*step)(struct sqlstmt *s);
@@ -94,6 +95,8 @@ struct sqldrv_ops {
 	int (*later)(struct sqlconn *c, const char *text,
 	             const struct sql_value *v, int n);
 	int (*now)(struct sqlconn *c);
+	/* Bytes of any value, likewise; NULL where the value is NULL. */
+	const void *(*get_bytes)(struct sqlstmt *s, int col, size_t *len);
 	/* Ready for another round of parameters. */
 	void (*rewind)(struct sqlstmt *s);
 	void (*end)(struct sqlstmt *s);

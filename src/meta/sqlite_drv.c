@@ -280,6 +280,12 @@ int sqlite_bind_text(struct sqlstmt *s, int i, const char *v)
 	                                       SQLITE_TRANSIENT));
 }
 
+int sqlite_bind_bytes(struct sqlstmt *s, int i, const void *v, size_t len)
+{
+	return stmt_errno(s, sqlite3_bind_blob64(raw(s), i, v, len,
+	                                         SQLITE_TRANSIENT));
+}
+
 int sqlite_bind_null(struct sqlstmt *s, int i)
 {
 	return stmt_errno(s, sqlite3_bind_null(raw(s), i));
@@ -318,6 +324,14 @@ const char *sqlite_get_text(struct sqlstmt *s, int col, size_t *len)
 	text = (const char *)sqlite3_column_text(raw(s), col);
 	*len = (size_t)sqlite3_column_bytes(raw(s), col);
 	return text;
+}
+
+const void *sqlite_get_bytes(struct sqlstmt *s, int col, size_t *len)
+{
+	const void *v = sqlite3_column_blob(raw(s), col);
+
+	*len = (size_t)sqlite3_column_bytes(raw(s), col);
+	return v;
 }
 
 void sqlite_rewind(struct sqlstmt *s)

@@ -59,10 +59,12 @@ int sqlite_prepare(struct sqlconn *conn, const char *text,
                    struct sqlstmt **out);
 int sqlite_bind_int(struct sqlstmt *s, int i, int64_t v);
 int sqlite_bind_text(struct sqlstmt *s, int i, const char *v);
+int sqlite_bind_bytes(struct sqlstmt *s, int i, const void *v, size_t len);
 int sqlite_bind_null(struct sqlstmt *s, int i);
 int sqlite_step(struct sqlstmt *s);
 int sqlite_get_int(struct sqlstmt *s, int col, int64_t *v);
 const char *sqlite_get_text(struct sqlstmt *s, int col, size_t *len);
+const void *sqlite_get_bytes(struct sqlstmt *s, int col, size_t *len);
 void sqlite_rewind(struct sqlstmt *s);
 void sqlite_end(struct sqlstmt *s);
 int64_t sqlite_last_id(struct sqlconn *conn);

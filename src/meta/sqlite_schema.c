@@ -96,6 +96,12 @@
 	TRIGGER("fsp_space_update", "UPDATE", "filespace", UNTOLD ")", \
 	        "NEW", "NULL")
 
+#define BLOCKS_TABLE \
+	"CREATE TABLE fsp_blocks (\n" \
+	"  object_key TEXT NOT NULL PRIMARY KEY,\n" \
+	"  data BLOB NOT NULL\n" \
+	")"
+
 static const char *const own_tables[] = {
 	/* all rows of a key; the live ones; those of PHP alone */
 	"CREATE INDEX fsp_file_key ON filespace_file (space_key, file_key)",
@@ -159,6 +165,7 @@ static const char *const own_tables[] = {
 	")",
 	CHANGE_TABLE,
 	CHANGE_TRIGGERS,
+	BLOCKS_TABLE,
 	"CREATE TABLE fsp_xattr (\n"
 	"  ino INTEGER NOT NULL,\n"
 	"  name TEXT NOT NULL,\n"
@@ -182,7 +189,7 @@ static const char *const own_tables[] = {
 	"  name TEXT NOT NULL PRIMARY KEY,\n"
 	"  value TEXT NOT NULL\n"
 	")",
-	"INSERT INTO fsp_info VALUES ('schema', '3'), ('next_ino', '16'),\n"
+	"INSERT INTO fsp_info VALUES ('schema', '4'), ('next_ino', '16'),\n"
 	"  ('sync', '0'), ('store', lower(hex(randomblob(16)))),\n"
 	"  ('created', strftime('%s', 'now'))",
 	NULL
@@ -434,6 +441,11 @@ static int migrate_to_3(const struct migration *m)
 	return err;
 }
 
+static int migrate_to_4(const struct migration *m)
+{
+	return emit(m, BLOCKS_TABLE);
+}
+
 /* From each version to the next. */
 static const struct {
 	int from;
@@ -441,6 +453,7 @@ static const struct {
 } steps[] = {
 	{ 1, migrate_to_2 },
 	{ 2, migrate_to_3 },
+	{ 3, migrate_to_4 },
 };
 
 int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
@@ -459,6 +472,8 @@ int sqlite_migrate(sqlite3 *db, const struct sqlite_found *f, FILE *out,
 			err = steps[i].run(&m);
 	return err ? err : emit(&m, version);
 }
+
+#define NO_BLOCKS "(SELECT NULL AS object_key, NULL AS data WHERE 0)"
 
 /* The tables we do not find are empty, the columns NULL. */
 static const char *const no_tables[SQL_TABLES] = {
@@ -483,11 +498,13 @@ static const char *const no_tables[SQL_TABLES] = {
 	"(SELECT NULL AS id, NULL AS at_us, NULL AS origin,"
 	" NULL AS space_key, NULL AS dir_key, NULL AS name, NULL AS ino,"
 	" NULL AS named WHERE 0)",
+	NO_BLOCKS,
 };
 
 static const char *const our_tables[SQL_TABLES] = {
 	"filespace_file", "filespace", "fsp_name", "fsp_node", "fsp_object",
-	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock", "fsp_change"
+	"fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock", "fsp_change",
+	"fsp_blocks"
 };
 
 static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
@@ -512,17 +529,21 @@ static int name_legacy(struct sqlite_pool *p, const struct sqlite_found *f)
 int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
 {
 	bool legacy = f->kind == SQLITE_LEGACY;
+	/* One that is only read has not been upgraded. */
+	bool older = f->kind == SQLITE_OURS;
 	int err = legacy ? name_legacy(p, f) : 0;
 
 	for (int i = legacy ? SQL_NAME : 0; !err && i < SQL_TABLES; i++) {
-		p->table[i] = strdup(legacy ? no_tables[i] : our_tables[i]);
+		bool none = legacy || (i == SQL_BLOCKS && older &&
+		                       f->version < 4);
+
+		p->table[i] = strdup(none ? no_tables[i] : our_tables[i]);
 		if (!p->table[i])
 			err = -ENOMEM;
 	}
 	for (int i = 0; i < SQL_TABLES; i++)
 		p->dialect.table[i] = p->table[i];
-	/* An older version that is only read has not been upgraded. */
-	p->base.journal = !legacy && (f->kind != SQLITE_OURS || f->version >= 3);
+	p->base.journal = !legacy && (!older || f->version >= 3);
 	p->dialect.update = "";
 	return err;
 }

@@ -11,7 +11,7 @@
 struct count_store {
 	struct fsp_objstore base;
 	struct fsp_objstore *inner;
-	atomic_uint_fast64_t put, get, head, del, list;
+	atomic_uint_fast64_t put, get, head, del, list, down;
 };
 
 struct count_writer {
@@ -68,13 +68,29 @@ static void count_put_abort(struct fsp_objwriter *base)
 	free(w);
 }
 
+struct count_sink {
+	struct count_store *c;
+	fsp_obj_sink sink;
+	void *arg;
+};
+
+static int count_down(void *arg, const void *buf, size_t len)
+{
+	struct count_sink *s = arg;
+
+	atomic_fetch_add(&s->c->down, len);
+	return s->sink(s->arg, buf, len);
+}
+
 static int count_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                      const char *key, fsp_obj_sink sink, void *arg)
 {
 	struct count_store *c = counter_of(s);
 
+	struct count_sink down = { c, sink, arg };
+
 	atomic_fetch_add(&c->get, 1);
-	return fsp_obj_get(c->inner, ctx, key, sink, arg);
+	return fsp_obj_get(c->inner, ctx, key, count_down, &down);
 }
 
 static int count_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -83,8 +99,11 @@ static int count_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 {
 	struct count_store *c = counter_of(s);
 
+	struct count_sink down = { c, sink, arg };
+
 	atomic_fetch_add(&c->get, 1);
-	return fsp_obj_get_range(c->inner, ctx, key, off, len, sink, arg);
+	return fsp_obj_get_range(c->inner, ctx, key, off, len, count_down,
+	                         &down);
 }
 
 static int count_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -183,4 +202,5 @@ void fsp_objstore_counts(struct fsp_objstore *counter,
 	out->head = atomic_load(&c->head);
 	out->del = atomic_load(&c->del);
 	out->list = atomic_load(&c->list);
+	out->down = atomic_load(&c->down);
 }

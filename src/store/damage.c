@@ -161,3 +161,8 @@ void damage_mended(struct fsp_store *s, const char *hash)
 	d->v[i] = d->v[--d->n];
 	report_locked(s, d);
 }
+
+bool damage_known(struct fsp_store *s, const char *hash)
+{
+	return s->damage && is_known(s->damage, hash);
+}

@@ -6,6 +6,8 @@
 #ifndef FSP_STORE_DAMAGE_H
 #define FSP_STORE_DAMAGE_H
 
+#include <stdbool.h>
+
 struct fsp_ctx;
 struct fsp_damage;
 struct fsp_store;
@@ -15,6 +17,14 @@ void damage_met(struct fsp_store *s, const struct fsp_ctx *ctx,
                 const char *hash, const char *what);
 /* It was read or stored whole. */
 void damage_mended(struct fsp_store *s, const char *hash);
+/* Was it met, and not yet seen whole? */
+bool damage_known(struct fsp_store *s, const char *hash);
 void damage_free(struct fsp_damage *d);
+
+
+struct fsp_blocks;
+struct fsp_buf;
+/* fetch.c: the bytes of the row, or none where they are too many. */
+int fsp_store_pack(const struct fsp_blocks *b, struct fsp_buf *out);
 
 #endif

@@ -8,10 +8,15 @@
 #include <unistd.h>
 
 #include "damage.h"
+#include "fsp_blocks.h"
+#include "fsp_buf.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_file.h"
 #include "fsp_log.h"
+
+/* An index in a row: so much is no trouble for any server's settings. */
+#define INDEX_MAX (8UL << 20)
 
 struct fetch {
 	struct fsp_store *store;
@@ -29,48 +34,80 @@ static int feed(void *arg, const void *buf, size_t len)
 	return err ? err : fsp_decoder_write(f->dec, buf, len);
 }
 
-/* The format that was recorded, or the PHP library's where nothing was. */
-static int object_format(struct fsp_store *s, const struct fsp_ctx *ctx,
-                         const char *hash, enum fsp_format *f, bool *recorded)
-{
-	struct fsp_object o;
-	int err = fsp_meta_object_get(s->meta, ctx, hash, &o);
+/* What the rows say of an object. */
+struct known {
+	bool recorded;
+	struct fsp_object object;
+	enum fsp_format format;
+	struct fsp_buf index;
+};
 
-	*recorded = !err;
+static void known_free(struct known *k)
+{
+	fsp_buf_free(&k->index);
+}
+#define KNOWN __attribute__((cleanup(known_free)))
+
+/* The format that was recorded, or the PHP library's where nothing was. */
+static int look_up(struct fsp_store *s, const struct fsp_ctx *ctx,
+                   const char *hash, uint64_t size, struct known *k)
+{
+	int err = size < FSP_INDEX_MIN ?
+		fsp_meta_object_get(s->meta, ctx, hash, &k->object) :
+		fsp_meta_object_blocks(s->meta, ctx, hash, &k->object,
+		                       &k->index);
+
+	k->recorded = !err;
 	if (err == -ENOENT) {
-		*f = s->keys.set ? FSP_FMT_LEGACY : FSP_FMT_PLAIN;
+		k->format = s->keys.set ? FSP_FMT_LEGACY : FSP_FMT_PLAIN;
 		return 0;
 	}
 	if (err)
 		return err;
-	if (fsp_format_parse(o.format, f)) {
-		fsp_error("object %s: unknown format '%s'", hash, o.format);
+	if (fsp_format_parse(k->object.format, &k->format)) {
+		fsp_error("object %s: unknown format '%s'", hash,
+		          k->object.format);
 		return -EIO;
 	}
 	return 0;
 }
 
+int fsp_store_pack(const struct fsp_blocks *b, struct fsp_buf *out)
+{
+	int err = fsp_blocks_pack(b, out);
+
+	/* More than a server takes in one statement: read whole, then. */
+	if (!err && out->len > INDEX_MAX)
+		fsp_buf_reset(out);
+	return err;
+}
+
 /*
  * A reader that verified an object nobody had recorded records it, so that
- * equal content is not stored twice. The content is good either way, hence a
- * failure is only logged.
+ * equal content is not stored twice; and so does who found that its index is
+ * another. The content is good either way, hence a failure is only logged.
  */
-static void record(struct fetch *f, const char *hash, enum fsp_format fmt,
-                   const struct fsp_digests *d)
+static void record(struct fetch *f, const char *hash, const struct known *k,
+                   const struct fsp_digests *d, const struct fsp_blocks *b)
 {
-	struct fsp_object o = { 0 };
-	int err;
+	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
+	struct fsp_object o = { .size = d->size, .stored = f->stored };
+	int err = 0;
 
-	if (f->store->read_only)
+	if (b->n > 1 && d->size >= FSP_INDEX_MIN)
+		err = fsp_store_pack(b, &index);
+	if (f->store->read_only ||
+	    (!err && k->recorded && index.len == k->index.len &&
+	     (!index.len || !memcmp(index.data, k->index.data, index.len))))
 		return;
 	strcpy(o.key, hash);
 	strcpy(o.sha256, d->sha256);
 	strcpy(o.sha1, d->sha1);
-	strcpy(o.format, fsp_format_name(fmt));
-	o.size = d->size;
-	o.stored = f->stored;
+	strcpy(o.format, fsp_format_name(k->format));
 	o.verified_us = fsp_now_us();
-	err = fsp_meta_object_put(f->store->meta, f->ctx, &o);
+	o.blocks = &index;
+	if (!err)
+		err = fsp_meta_object_put(f->store->meta, f->ctx, &o);
 	if (err)
 		fsp_warn("object %s: not recorded as verified: %s", hash,
 		         strerror(-err));
@@ -117,7 +154,7 @@ static int fd_restart(struct fd_sink *f)
 
 static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
                       enum fsp_format fmt, struct fd_sink *to,
-                      struct fsp_digests *d)
+                      struct fsp_digests *d, struct fsp_blocks *b)
 {
 	int err = fsp_decoder_new(fmt, &f->store->keys, size, fd_write, to,
 	                          &f->dec);
@@ -130,6 +167,8 @@ static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
 		err = fsp_decoder_finish(f->dec, d);
 	if (!err)
 		err = fsp_digests_match(d, hash, size);
+	if (!err)
+		err = fsp_decoder_blocks(f->dec, b);
 	fsp_decoder_free(f->dec);
 	f->dec = NULL;
 	return err;
@@ -141,7 +180,7 @@ static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
  */
 static int fetch_other(struct fetch *f, const char *hash, uint64_t size,
                        enum fsp_format *fmt, struct fd_sink *to,
-                       struct fsp_digests *d)
+                       struct fsp_digests *d, struct fsp_blocks *b)
 {
 	enum fsp_format was = *fmt;
 	int err = -EIO;
@@ -152,66 +191,116 @@ static int fetch_other(struct fetch *f, const char *hash, uint64_t size,
 			continue;
 		err = fd_restart(to);
 		if (!err)
-			err = fetch_once(f, hash, size, *fmt, to, d);
+			err = fetch_once(f, hash, size, *fmt, to, d, b);
 	}
 	return err;
 }
 
-static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
-                 const char *hash, uint64_t size, struct fd_sink *to)
+static int fetch_twice(struct fetch *f, const char *hash, uint64_t size,
+                       enum fsp_format fmt, struct fd_sink *to,
+                       struct fsp_digests *d, struct fsp_blocks *b)
 {
+	int err = fetch_once(f, hash, size, fmt, to, d, b);
+
+	if (err != -EIO)
+		return err;
+	fsp_warn("object %s is damaged; reading it once more", hash);
+	err = fd_restart(to);
+	return err ? err : fetch_once(f, hash, size, fmt, to, d, b);
+}
+
+/* -EIO with the log's line and the consequences. */
+static int is_bad(struct fsp_store *s, const struct fsp_ctx *ctx,
+                  const char *hash, uint64_t size, int err, bool recorded)
+{
+	char what[80];
+
+	if (err == -ENOENT) {
+		damage_met(s, ctx, hash, "is missing from the store");
+		return -EIO;
+	}
+	snprintf(what, sizeof(what), "does not hold the %llu bytes it is "
+	         "named for", (unsigned long long)size);
+	damage_met(s, ctx, hash, what);
+	if (recorded)
+		unrecord(s, ctx, hash);
+	return -EIO;
+}
+
+static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
+                 const char *hash, uint64_t size, struct fd_sink *to,
+                 enum fsp_format *fmt, struct fsp_blocks *b)
+{
+	struct known k KNOWN = { .recorded = false };
 	struct fetch f = { .store = s, .ctx = ctx };
 	struct fsp_digests d;
-	enum fsp_format fmt, was;
-	bool recorded;
-	char what[80];
 	int err;
 
 	if (!fsp_hash_valid(hash))
 		return -EIO;
-	err = object_format(s, ctx, hash, &fmt, &recorded);
+	err = look_up(s, ctx, hash, size, &k);
 	if (err)
 		return err;
-	err = fetch_once(&f, hash, size, fmt, to, &d);
-	if (err == -EIO) {
-		fsp_warn("object %s is damaged; reading it once more", hash);
-		err = fd_restart(to);
-		if (!err)
-			err = fetch_once(&f, hash, size, fmt, to, &d);
-		was = fmt;
-		if (err == -EIO)
-			err = fetch_other(&f, hash, size, &fmt, to, &d);
-		if (!err && fmt != was) {
-			fsp_warn("object %s is of the format '%s'", hash,
-			         fsp_format_name(fmt));
-			recorded = false;
-		}
+	err = fetch_twice(&f, hash, size, k.format, to, &d, b);
+	*fmt = k.format;
+	if (err == -EIO)
+		err = fetch_other(&f, hash, size, fmt, to, &d, b);
+	if (!err && *fmt != k.format) {
+		fsp_warn("object %s is of the format '%s'", hash,
+		         fsp_format_name(*fmt));
+		k.format = *fmt;
+		k.recorded = false;
 	}
-	if (err == -ENOENT) {
-		damage_met(s, ctx, hash, "is missing from the store");
-		err = -EIO;
-	} else if (err == -EIO) {
-		snprintf(what, sizeof(what), "does not hold the %llu bytes it "
-		         "is named for", (unsigned long long)size);
-		damage_met(s, ctx, hash, what);
-		if (recorded)
-			unrecord(s, ctx, hash);
-	}
-	if (!err)
-		damage_mended(s, hash);
-	if (!err && !recorded)
-		record(&f, hash, fmt, &d);
-	return err;
+	if (err == -ENOENT || err == -EIO)
+		return is_bad(s, ctx, hash, size, err, k.recorded);
+	if (err)
+		return err;
+	damage_mended(s, hash);
+	record(&f, hash, &k, &d, b);
+	return 0;
 }
 
 int fsp_store_fetch_fd(struct fsp_store *s, const struct fsp_ctx *ctx,
-                       const char *hash, uint64_t size, int fd)
+                       const char *hash, uint64_t size, int fd,
+                       enum fsp_format *f, struct fsp_blocks *b)
 {
-	struct fd_sink f = { fd, 0 };
-	int err = fetch(s, ctx, hash, size, &f);
+	struct fd_sink to = { fd, 0 };
+	struct fsp_blocks found = { .n = 0 };
+	enum fsp_format fmt;
+	int err = fetch(s, ctx, hash, size, &to, &fmt, &found);
 
 	if (err && ftruncate(fd, 0))
 		fsp_error("object %s: cannot clear a failed read: %s", hash,
 		          strerror(errno));
+	if (!err && f)
+		*f = fmt;
+	if (!err && b)
+		*b = found;
+	else
+		fsp_blocks_free(&found);
+	return err;
+}
+
+int fsp_store_index(struct fsp_store *s, const struct fsp_ctx *ctx,
+                    const char *hash, uint64_t size, enum fsp_format *f,
+                    struct fsp_blocks *out)
+{
+	struct known k KNOWN = { .recorded = false };
+	int err;
+
+	*out = (struct fsp_blocks){ .n = 0 };
+	if (size < FSP_INDEX_MIN || !fsp_hash_valid(hash))
+		return 0;               /* reading it whole says what is wrong */
+	err = look_up(s, ctx, hash, size, &k);
+	if (err)
+		return err;
+	*f = k.format;
+	if (!k.index.len || k.object.size != size)
+		return 0;
+	err = fsp_blocks_unpack(k.index.data, k.index.len, size, out);
+	if (err == -EIO) {
+		fsp_warn("object %s: its index of blocks is none", hash);
+		err = 0;
+	}
 	return err;
 }

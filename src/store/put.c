@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "damage.h"
+#include "fsp_blocks.h"
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -157,19 +159,39 @@ static int upload_step(void *arg, const void *buf, size_t len)
 	return err ? err : fsp_encoder_write(u->enc, buf, len);
 }
 
+/* Of one block there is nothing to say. */
+static int take_index(const struct fsp_encoder *e, uint64_t size,
+                      struct fsp_buf *index)
+{
+	struct fsp_blocks b = { .n = 0 };
+	int err;
+
+	fsp_buf_reset(index);
+	if (size < FSP_INDEX_MIN)
+		return 0;
+	err = fsp_encoder_blocks(e, &b);
+	if (!err && b.n > 1)
+		err = fsp_store_pack(&b, index);
+	fsp_blocks_free(&b);
+	return err;
+}
+
 static int upload_content(struct upload *u, const struct reader *r,
-                          const struct fsp_ctx *ctx, const char *key,
-                          uint64_t *stored)
+                          const struct fsp_ctx *ctx, struct fsp_object *o,
+                          struct fsp_buf *index)
 {
 	struct fsp_digests now;
 	int err = read_all(r, ctx, upload_step, u);
 
 	if (!err)
-		err = fsp_encoder_finish(u->enc, stored);
+		err = fsp_encoder_finish(u->enc, &o->stored);
+	if (!err)
+		err = take_index(u->enc, r->size, index);
 	if (!err)
 		err = fsp_digest_get(u->digest, &now);
-	if (!err && fsp_digests_match(&now, key, r->size)) {
-		fsp_error("object %s: content changed while it was stored", key);
+	if (!err && fsp_digests_match(&now, o->key, r->size)) {
+		fsp_error("object %s: content changed while it was stored",
+		          o->key);
 		err = -EIO;
 	}
 	if (err)
@@ -180,11 +202,11 @@ static int upload_content(struct upload *u, const struct reader *r,
 }
 
 static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
-                  const struct reader *r, const char *key, enum fsp_format f,
-                  uint64_t *stored)
+                  const struct reader *r, enum fsp_format f,
+                  struct fsp_object *o, struct fsp_buf *index)
 {
 	struct upload u = { 0 };
-	int err = fsp_obj_put_begin(s->objects, ctx, key, &u.writer);
+	int err = fsp_obj_put_begin(s->objects, ctx, o->key, &u.writer);
 
 	if (!err)
 		err = fsp_digest_new(&u.digest);
@@ -192,7 +214,7 @@ static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
 		err = fsp_encoder_new(f, &s->keys, s->level, upload_sink, &u,
 		                      &u.enc);
 	if (!err)
-		err = upload_content(&u, r, ctx, key, stored);
+		err = upload_content(&u, r, ctx, o, index);
 	fsp_encoder_free(u.enc);
 	fsp_digest_free(u.digest);
 	fsp_obj_put_abort(u.writer);
@@ -221,7 +243,7 @@ static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
                   fsp_source source, void *arg, uint64_t size,
                   const struct fsp_digests *known, struct fsp_object *out,
-                  bool *reused)
+                  struct fsp_buf *index, bool *reused)
 {
 	struct reader r = { source, arg, size };
 	struct fsp_digests d;
@@ -252,7 +274,8 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	strcpy(out->sha1, d.sha1);
 	out->size = size;
 	strcpy(out->format, fsp_format_name(f));
-	err = upload(s, ctx, &r, out->key, f, &out->stored);
+	err = upload(s, ctx, &r, f, out, index);
+	out->blocks = size >= FSP_INDEX_MIN ? index : NULL;
 	out->verified_us = fsp_now_us();
 	if (!err)
 		damage_mended(s, out->key);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "back.h"
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -187,6 +188,7 @@ static bool is_removed(struct fsp_vfs *v, struct item *it, const struct snap *s)
 int back_store_first(struct fsp_vfs *v, struct item *it,
                      const struct fsp_ctx *ctx)
 {
+	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
 	struct snap *s = it->head;
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
@@ -201,7 +203,8 @@ int back_store_first(struct fsp_vfs *v, struct item *it,
 	if (!err && s->merged.row)
 		err = back_rebased(v, it->inode, s->file);
 	if (!err)
-		err = commit_content(v, it->inode, s->file, ctx, &o, &e);
+		err = commit_content(v, it->inode, s->file, ctx, &o,
+		                     &index, &e);
 	if (err == -ESTALE && is_removed(v, it, s)) {
 		dropped(v, it, s);
 		return 0;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_blocks.h"
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
@@ -80,7 +81,8 @@ static int object_of_base(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 }
 
 static int store_content(struct fsp_vfs *v, struct file *f,
-                         const struct fsp_ctx *ctx, struct fsp_object *o)
+                         const struct fsp_ctx *ctx, struct fsp_object *o,
+                         struct fsp_buf *index)
 {
 	struct fsp_ctx moving = content_ctx(ctx);
 	struct source s = { v, f, &moving };
@@ -98,7 +100,7 @@ static int store_content(struct fsp_vfs *v, struct file *f,
 		return object_of_base(v, &moving, &base, o);
 	return fsp_store_put(v->store, &moving, source_read, &s, size,
 	                     known_digests(f, &known) ? &known : NULL, o,
-	                     &reused);
+	                     index, &reused);
 }
 
 static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
@@ -135,14 +137,22 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 void offer_to_cache(struct fsp_vfs *v, struct file *f,
                            const struct fsp_object *o)
 {
+	struct fsp_blocks b = { .n = 0 };
+	enum fsp_format fmt = v->store->format;
 	int err;
 
 	fsp_lock(&f->lock);
 	err = f->spool && fsp_spool_complete(f->spool, f->size) ? 0 : -ENOENT;
 	fsp_unlock(&f->lock);
+	if (!err && o->blocks && o->blocks->len)
+		err = fsp_format_parse(o->format, &fmt);
+	if (!err && o->blocks && o->blocks->len)
+		err = fsp_blocks_unpack(o->blocks->data, o->blocks->len,
+		                        o->size, &b);
 	if (!err)
-		err = fsp_cache_adopt(v->cache, o->key, o->size,
+		err = fsp_cache_adopt(v->cache, o->key, o->size, fmt, &b,
 		                      fsp_spool_path(f->spool));
+	fsp_blocks_free(&b);
 	if (err && err != -ENOENT)
 		fsp_debug("content %s not cached: %s", o->key, strerror(-err));
 }
@@ -186,12 +196,12 @@ static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
  */
 int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, struct fsp_object *o,
-                   struct fsp_entry *e)
+                   struct fsp_buf *index, struct fsp_entry *e)
 {
 	int err = -EAGAIN;
 
 	for (int n = 0; n < MERGES_MAX && err == -EAGAIN; n++) {
-		err = store_content(v, f, ctx, o);
+		err = store_content(v, f, ctx, o, index);
 		if (!err)
 			err = commit_row(v, i, f, ctx, o, e);
 		if (err != -EAGAIN)
@@ -219,6 +229,7 @@ static bool is_blank(struct file *f)
 static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
                        const struct fsp_ctx *ctx, enum commit_kind kind)
 {
+	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
 	bool blank;
@@ -230,7 +241,7 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	blank = (kind == COMMIT_FLUSH || kind == COMMIT_FLUSH_STORED) &&
 		is_blank(f);
 	err = blank ? commit_row(v, i, f, ctx, NULL, &e)
-		: commit_content(v, i, f, ctx, &o, &e);
+		: commit_content(v, i, f, ctx, &o, &index, &e);
 	if (err == -ESTALE && inode_lost(v, i))
 		return 0;
 	if (err || blank)

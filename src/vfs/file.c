@@ -45,7 +45,7 @@ int file_get(struct fsp_vfs *v, struct inode *i, bool make, struct file **out)
 	return 0;
 }
 
-static void ref_put(struct base_ref *r)
+void base_put(struct base_ref *r)
 {
 	if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
 		return;
@@ -57,7 +57,7 @@ void file_free(struct file *f)
 {
 	fsp_spool_drop(f->spool);
 	fsp_digest_free(f->digest);
-	ref_put(f->ref);
+	base_put(f->ref);
 	fsp_cond_destroy(&f->changed);
 	fsp_mutex_destroy(&f->lock);
 	free(f);
@@ -101,7 +101,7 @@ void file_set_base_locked(struct file *f, const struct fsp_content *c)
 {
 	fsp_assert_held(&f->lock);
 	if (strcmp(f->base.hash, c->hash) != 0 || f->base.size != c->size) {
-		ref_put(f->ref);
+		base_put(f->ref);
 		f->ref = NULL;
 		if (!f->dirty)
 			digest_drop_locked(f);
@@ -136,10 +136,10 @@ void file_wait_locked(struct file *f)
 }
 
 /*
- * The base's bytes at hand: fetched without the lock, kept where the base is
+ * A handle for the base's bytes: got without the lock, kept where the base is
  * still the same afterwards.
  */
-static int base_get(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+int base_get(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                     struct base_ref **out)
 {
 	struct fsp_ctx moving = content_ctx(ctx);
@@ -204,15 +204,15 @@ static enum piece_kind piece_locked(struct file *f, uint64_t off, uint64_t *len)
 }
 
 /*
- * One piece. Bytes of the base are read without the lock; `retry` is set when
- * the base has to be fetched first.
+ * One piece, or -EAGAIN: *need bytes of the base have to be fetched first,
+ * without the lock; none: r is not, or no longer, what they are in.
  */
 static ssize_t read_piece(struct file *f, struct base_ref *r, void *buf,
-                          size_t len, uint64_t off, bool *retry)
+                          size_t len, uint64_t off, size_t *need)
 {
 	uint64_t have = 0;
 
-	*retry = false;
+	*need = 0;
 	FSP_GUARD(&f->lock);
 	if (off >= f->size)
 		return 0;
@@ -226,16 +226,15 @@ static ssize_t read_piece(struct file *f, struct base_ref *r, void *buf,
 	case PIECE_BASE:
 		break;
 	}
-	if (!r || r != f->ref) {
-		*retry = true;
-		return 0;
-	}
-	return fsp_cached_pread(r->cached, buf, len < have ? len : have, off);
+	if (!r || r != f->ref)
+		return -EAGAIN;
+	*need = len < have ? len : have;
+	return fsp_cached_peek(r->cached, buf, *need, off);
 }
 
 /*
  * A clean file, the common case: its bytes come from the cache's file with no
- * lock held. -EAGAIN: it is not clean, or its base not at hand.
+ * lock held. -EAGAIN: it is not clean, or they are not at hand.
  */
 static ssize_t read_clean(struct file *f, void *buf, size_t len, uint64_t off)
 {
@@ -250,8 +249,8 @@ static ssize_t read_clean(struct file *f, void *buf, size_t len, uint64_t off)
 	fsp_unlock(&f->lock);
 	if (!r)
 		return -EAGAIN;
-	n = fsp_cached_pread(r->cached, buf, len, off);
-	ref_put(r);
+	n = fsp_cached_peek(r->cached, buf, len, off);
+	base_put(r);
 	return n;
 }
 
@@ -266,30 +265,34 @@ void file_wait_size(struct file *f, const struct fsp_ctx *ctx)
 ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                   void *buf, size_t len, uint64_t off)
 {
+	struct fsp_ctx moving = content_ctx(ctx);
 	struct base_ref *r = NULL;
 	ssize_t n = read_clean(f, buf, len, off);
-	size_t done = 0;
-	bool retry;
+	size_t done = 0, need;
 
 	if (n != -EAGAIN)
 		return n;
 	n = 0;
 	while (done < len) {
 		n = read_piece(f, r, (char *)buf + done, len - done, off + done,
-		               &retry);
-		if (retry) {
-			ref_put(r);
+		               &need);
+		if (n == -EAGAIN && need) {
+			n = fsp_cached_fill(r->cached, &moving, off + done,
+			                    need);
+		} else if (n == -EAGAIN) {
+			base_put(r);
 			r = NULL;
 			n = base_get(v, f, ctx, &r);
-			if (n)
-				break;
+		} else if (n > 0) {
+			done += (size_t)n;
 			continue;
-		}
-		if (n <= 0)
+		} else {
 			break;
-		done += (size_t)n;
+		}
+		if (n)
+			break;
 	}
-	ref_put(r);
+	base_put(r);
 	return n < 0 && !done ? n : (ssize_t)done;
 }
 

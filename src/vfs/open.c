@@ -529,8 +529,13 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 ssize_t fsp_vfs_read(struct fsp_handle *h, const struct fsp_ctx *ctx, void *buf,
                      size_t len, uint64_t off)
 {
+	ssize_t n;
+
 	file_wait_size(h->file, ctx);
-	return file_read(h->v, h->file, ctx, buf, len, off);
+	n = file_read(h->v, h->file, ctx, buf, len, off);
+	if (n > 0)
+		ahead_note(h, off, (uint64_t)n);
+	return n;
 }
 
 ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,

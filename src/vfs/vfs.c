@@ -22,14 +22,6 @@ static int fail(char **error, int err, const char *what, const char *path)
 	return err;
 }
 
-static int cache_fetch(void *arg, const struct fsp_ctx *ctx, const char *hash,
-                       uint64_t size, int fd)
-{
-	struct fsp_vfs *v = arg;
-
-	return fsp_store_fetch_fd(v->store, ctx, hash, size, fd);
-}
-
 static int reap_one(void *arg, const char *id)
 {
 	struct fsp_vfs *v = arg;
@@ -39,7 +31,8 @@ static int reap_one(void *arg, const char *id)
 
 	if (!cache)
 		return -ENOMEM;
-	fsp_rm_tree(cache);     /* only a cache: what stays does no harm */
+	/* What versions before the shared cache left; it does no harm. */
+	(void)fsp_rm_tree(cache);
 	return v->store->read_only ? 0
 		: fsp_meta_mount_remove(v->store->meta, &ctx, id);
 }
@@ -71,22 +64,24 @@ static int reap_dead(struct fsp_vfs *v, char **error)
 static int open_dirs(struct fsp_vfs *v, char **error)
 {
 	struct fsp_config *c = v->store->config;
-	FSP_FREE char *cache = fsp_strf("%s/%s", fsp_config_str(c, "cache", "path"),
-	                                v->id);
+	struct fsp_cache_options cache = {
+		.dir = fsp_config_str(c, "cache", "path"),
+		.max_bytes = (uint64_t)fsp_config_int(c, "cache", "size"),
+		.min_free = (uint64_t)fsp_config_int(c, "cache", "min_free"),
+	};
 	int err;
 
+	fsp_store_cache_source(v->store, &cache.source);
 	v->spool_dir = strdup(fsp_config_str(c, "spool", "path"));
-	if (!v->spool_dir || !cache)
+	if (!v->spool_dir)
 		return -ENOMEM;
 	err = fsp_spool_open(v->spool_dir, v->id, &v->spool);
 	if (!err && v->back)
 		err = fsp_journal_open(v->spool, &v->back->journal);
 	if (err)
 		return fail(error, err, "spool", v->spool_dir);
-	err = fsp_cache_open(cache,
-	                     (uint64_t)fsp_config_int(c, "cache", "size"),
-	                     cache_fetch, v, &v->cache);
-	return err ? fail(error, err, "cache", cache) : reap_dead(v, error);
+	err = fsp_cache_open(&cache, &v->cache);
+	return err ? fail(error, err, "cache", cache.dir) : reap_dead(v, error);
 }
 
 int mount_register(struct fsp_vfs *v, const struct fsp_ctx *ctx,
@@ -132,6 +127,7 @@ static void vfs_free(struct fsp_vfs *v)
 	fsp_mutex_destroy(&v->feed_lock);
 	back_end(v);
 	pages_end(v);
+	ahead_end(v);
 	fsp_cond_destroy(&v->lock_wake);
 	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
@@ -159,6 +155,7 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	random_id(v->id);
 	locks_init(v);
 	feed_init(v);
+	ahead_init(v);
 	err = inode_table_init(v);
 	if (!err)
 		err = retry_init(v);

@@ -130,6 +130,14 @@ struct file {
 	struct fsp_queued_commit end;   /* and this became of it */
 };
 
+/* How a handle is read. ahead.c */
+struct ahead {
+	uint64_t end;                   /* of the furthest read of the run */
+	uint64_t run;                   /* bytes read in order so far */
+	uint64_t window;                /* how far to be ahead; 0: not */
+	uint64_t until;                 /* so far it was asked for */
+};
+
 struct fsp_handle {
 	struct fsp_vfs *v;
 	struct inode *inode;
@@ -141,11 +149,13 @@ struct fsp_handle {
 	                                   made or emptied the file */
 	bool flocked;                   /* a flock was taken with it */
 	_Atomic int64_t lease;          /* under which it has locks; 0: none */
+	struct ahead ahead;             /* under v->ahead.lock */
 	uint64_t *owners;               /* of fcntl locks taken through it */
 	size_t n_owners;
 };
 
 #define INODE_BUCKETS_MIN 1024
+#define AHEAD_THREADS 4         /* streams at once, of the whole mount */
 
 struct fsp_vfs {
 	struct fsp_store *store;
@@ -192,6 +202,16 @@ struct fsp_vfs {
 	struct inode *known[OFFLINE_FILES];     /* with lock: those with last,
 	                                   referenced; a ring */
 	unsigned next_known;
+	struct {
+		struct fsp_mutex lock;
+		struct fsp_cond wake;
+		struct ahead_job *first, **last;
+		unsigned queued, threads, idle;
+		uint64_t max;           /* the widest window; 0: none */
+		atomic_bool stop;
+		pthread_t thread[AHEAD_THREADS];
+	} ahead;
+
 	struct retry *retries;          /* opens that are to be tried again */
 
 	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
@@ -335,6 +355,10 @@ struct file *file_new(void);
 void file_free(struct file *f);         /* of no inode */
 /* Was all that it has promised by a close()? */
 bool file_saved_locked(struct file *f);
+/* Released by base_put(); NULL is fine there. */
+int base_get(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+             struct base_ref **out);
+void base_put(struct base_ref *r);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
@@ -351,6 +375,13 @@ int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);
 /* Have open handles another content than this one, which is live? */
 bool file_behind(struct file *f, const struct fsp_content *c);
+
+/* ahead.c */
+void ahead_init(struct fsp_vfs *v);
+void ahead_end(struct fsp_vfs *v);
+/* The bytes at off were read: what comes next is fetched, where it looks as if
+ * it would be read. Waits for nothing. */
+void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len);
 
 /* pages.c */
 int pages_init(struct fsp_vfs *v);
@@ -515,7 +546,7 @@ int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 /* Object, then row, merged where that must be; *o and *e are what is live. */
 int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, struct fsp_object *o,
-                   struct fsp_entry *e);
+                   struct fsp_buf *index, struct fsp_entry *e);
 /* The file is clean and has what *e says. f->lock is held. */
 void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                       const struct fsp_entry *e);

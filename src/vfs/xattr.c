@@ -157,8 +157,9 @@ static int traffic_fact(struct fsp_vfs *v, struct fsp_buf *out)
 	                      " writes, %" PRIu64 " again, %" PRIu64
 	                      " round trips; objects %" PRIu64 " put, %" PRIu64
 	                      " get, %" PRIu64 " head, %" PRIu64 " del, %"
-	                      PRIu64 " list", m.reads, m.writes, m.retries,
-	                      m.trips, o.put, o.get, o.head, o.del, o.list);
+	                      PRIu64 " list, %" PRIu64 " bytes down", m.reads,
+	                      m.writes, m.retries, m.trips, o.put, o.get,
+	                      o.head, o.del, o.list, o.down);
 }
 
 /* Reading it waits until all that others had done by then shows here. */

@@ -24,7 +24,7 @@ trips() { traffic | sed 's/.*, \([0-9]*\) round trips;.*/\1/'; }
 step "the kernel looks up the way once"
 stat "$R" >/dev/null
 before=$(objects)
-grep -qE '^objects [0-9]+ put, [0-9]+ get, [0-9]+ head, [0-9]+ del, [0-9]+ list$' <<<"$before" ||
+grep -qE '^objects [0-9]+ put, [0-9]+ get, [0-9]+ head, [0-9]+ del, [0-9]+ list, [0-9]+ bytes down$' <<<"$before" ||
 	fail "objects: $(traffic)"
 
 step "a cold listing with all attributes"

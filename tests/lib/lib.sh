@@ -105,11 +105,18 @@ gone() { ! alive "$1"; }
 # The daemon in the foreground as our child, so that its exit status and its
 # whole log are ours. FS_ENV holds NAME=VALUE words for its environment.
 declare -a FS_ENV=()
+# What was cached would be read in the place of the objects: mounts begin without,
+# unless KEEP_CACHE is set.
+cache_drop() { # cache_drop SOURCE
+	[ ! -e "$1" ] || "$CTL" -s "$1" cache drop >/dev/null
+}
+
 fs_start() { # fs_start NAME SOURCE MOUNTPOINT [OPTION...]
 	local name=$1 source=$2 mnt=$3
 	shift 3
 	! on_servers || [ -e "$source" ] || store_init "$source"
 	mkdir -p "$mnt" 2>/dev/null || true     # a stale mount says no
+	[ -n "${KEEP_CACHE:-}" ] || cache_drop "$source"
 	env "${FS_ENV[@]}" "$FILESPACEFS" -f "$@" "$source" "$mnt" \
 		>>"$WORK/$name.log" 2>&1 &
 	FS_PID[$name]=$!

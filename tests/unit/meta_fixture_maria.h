@@ -22,7 +22,7 @@ FX void fx_db_empty(MYSQL *my)
 	static const char *const all[] = {
 		"filespace_file", "filespace", "fsp_name", "fsp_node",
 		"fsp_object", "fsp_mount", "fsp_xattr", "fsp_lock",
-		"fsp_outcome", "fsp_change", NULL
+		"fsp_outcome", "fsp_change", "fsp_blocks", NULL
 	};
 	char sql[200];
 

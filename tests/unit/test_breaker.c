@@ -589,7 +589,7 @@ static void all_calls(struct fsp_meta *m, int want, bool arrives)
 	void *arg = NULL, *target = NULL, *at = NULL, *what = NULL;
 	void *attr = NULL, *c = NULL, *to = NULL, *from = NULL, *sha256 = NULL;
 	void *sha1 = NULL, *key = NULL, *o = NULL, *path = NULL, *value = NULL;
-	void *feed = NULL, *f = NULL;
+	void *feed = NULL, *f = NULL, *blocks = NULL;
 	void *was = NULL, *l = NULL, *conflict = NULL, *i = NULL, *id = NULL;
 	void *mount = NULL;
 	int ino = 0, mask = 0, flags = 0, size = 0, len = 0;

@@ -1,217 +1,94 @@
-/*
- * The content cache. The fetch of these tests makes content up from the hash,
- * and can be told to wait, to fail or to lie.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+/* The content cache: what it fetches, what it believes, and what it removes. */
+#include "cache_fixture.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "fsp_cache.h"
-#include "fsp_cleanup.h"
-#include "fsp_clock.h"
-#include "fsp_ctx.h"
-#include "fsp_file.h"
 
 #define THREADS 8
-#define SEED 77u
 
-struct env {
-	char root[256];
-	char dir[300];
-	struct fsp_cache *c;
-	struct fsp_ctx ctx;
-	atomic_int fetches;
-	atomic_int fail;                /* errno of the fetches */
-	atomic_int fail_times;          /* how many fail; -1 all */
-	atomic_int until_misses;        /* fetch waits for that many */
-	atomic_bool blocked;            /* fetch waits while it is set */
-	atomic_bool fetching;           /* a fetch has begun */
-	atomic_int short_by;            /* bytes the fetch leaves out */
-	atomic_llong last_size;         /* of the file when fetch began */
-};
-
-static char byte_of(const char *hash, uint64_t i)
-{
-	return (char)(hash[i % 40] ^ (char)(i >> 8));
-}
-
-static int write_content(int fd, const char *hash, uint64_t size)
-{
-	FSP_FREE char *p = malloc(size + 1);
-
-	for (uint64_t i = 0; i < size; i++)
-		p[i] = byte_of(hash, i);
-	return fsp_write_all(fd, p, size);
-}
-
-static int fetch(void *arg, const struct fsp_ctx *ctx, const char *hash,
-                 uint64_t size, int fd)
-{
-	struct env *e = arg;
-	struct fsp_cache_stats st;
-	struct stat sb;
-	int rc;
-
-	atomic_fetch_add(&e->fetches, 1);
-	if (fstat(fd, &sb) || lseek(fd, 0, SEEK_CUR) != 0)
-		return -EBADF;
-	e->last_size = sb.st_size;
-	e->fetching = true;
-	do {
-		fsp_cache_get_stats(e->c, &st);
-		sched_yield();
-	} while (st.misses < (uint64_t)e->until_misses || e->blocked);
-	rc = write_content(fd, hash, size - (uint64_t)e->short_by);
-	if (!rc)
-		rc = fsp_ctx_check(ctx);
-	if (e->fail && e->fail_times) {
-		e->fail_times--;
-		return -e->fail;
-	}
-	return rc;
-}
-
-static int setup_max(void **state, uint64_t max)
-{
-	struct env *e = calloc(1, sizeof(*e));
-	const char *tmp = getenv("TMPDIR");
-
-	assert_non_null(e);
-	e->ctx = fsp_ctx_background();
-	(void)snprintf(e->root, sizeof(e->root), "%s/fsp-cache-XXXXXX",
-	               tmp ? tmp : "/tmp");
-	assert_non_null(mkdtemp(e->root));
-	(void)snprintf(e->dir, sizeof(e->dir), "%s/c", e->root);
-	assert_int_equal(fsp_cache_open(e->dir, max, fetch, e, &e->c), 0);
-	*state = e;
-	return 0;
-}
-
-static int setup_large(void **state)
-{
-	return setup_max(state, 1 << 30);
-}
-
-static int setup_100(void **state)
-{
-	return setup_max(state, 100);
-}
-
-static int setup_0(void **state)
-{
-	return setup_max(state, 0);
-}
-
-static int teardown(void **state)
-{
-	struct env *e = *state;
-
-	fsp_cache_close(e->c);
-	assert_int_equal(access(e->dir, F_OK), -1);
-	assert_int_equal(fsp_rm_tree(e->root), 0);
-	free(e);
-	return 0;
-}
-
-/* The nth hash of these tests. */
-static const char *hash_of(char out[41], unsigned int n)
-{
-	(void)snprintf(out, 41, "%08x%032x", n * 2654435761u, n);
-	return out;
-}
-
-static int get(struct env *e, unsigned int n, uint64_t size,
-               struct fsp_cached **h)
-{
-	char hash[41];
-
-	return fsp_cache_get(e->c, &e->ctx, hash_of(hash, n), size, h);
-}
-
-static bool content_ok(struct fsp_cached *h, unsigned int n, uint64_t size)
-{
-	FSP_FREE char *p = malloc(size + 10);
-	char hash[41];
-
-	hash_of(hash, n);
-	if (fsp_cached_pread(h, p, size + 10, 0) != (ssize_t)size)
-		return false;
-	for (uint64_t i = 0; i < size; i++)
-		if (p[i] != byte_of(hash, i))
-			return false;
-	return true;
-}
-
-/* Gets, compares and lets go. */
-static void use(struct env *e, unsigned int n, uint64_t size)
-{
-	struct fsp_cached *h;
-
-	assert_int_equal(get(e, n, size, &h), 0);
-	assert_true(content_ok(h, n, size));
-	fsp_cached_put(h);
-}
-
-static struct fsp_cache_stats stats(struct env *e)
-{
-	struct fsp_cache_stats s;
-
-	fsp_cache_get_stats(e->c, &s);
-	return s;
-}
-
-static int count_files(const char *path)
+static int count_files(const char *path, const char *with)
 {
 	DIR *d = opendir(path);
+	const struct dirent *de;
 	int n = 0;
 
 	assert_non_null(d);
-	while (readdir(d))
-		n++;
+	while ((de = readdir(d)))
+		n += de->d_type == DT_REG && strstr(de->d_name, with) != NULL;
 	closedir(d);
-	return n - 2;
+	return n;
 }
 
-static void test_basic(void **state)
+static void test_whole(void **state)
 {
 	struct env *e = *state;
 	struct fsp_cached *a, *b;
 	char two[2];
 
-	assert_int_equal(get(e, 1, 1000, &a), 0);
-	assert_true(content_ok(a, 1, 1000));
-	assert_int_equal(get(e, 1, 1000, &b), 0);
-	assert_int_equal(e->fetches, 1);
-	assert_int_equal(fsp_cached_pread(b, two, 2, 999), 1);
-	assert_int_equal(fsp_cached_pread(b, two, 2, 1000), 0);
-	assert_int_equal(fsp_cached_pread(b, two, 2, UINT64_MAX), 0);
-	assert_true(fsp_cached_fd(a) >= 0);
+	assert_int_equal(get(e, 1, &a), 0);
+	assert_false(fsp_cached_by_block(a));
+	assert_int_equal(e->wholes, 0);
+	assert_int_equal(fsp_cached_peek(a, two, 2, 0), -EAGAIN);
+	assert_int_equal(read_range(e, a, 1, &e->ctx, 0, SMALL + 9), 0);
+	assert_int_equal(get(e, 1, &b), 0);
+	assert_int_equal(fsp_cached_peek(b, two, 2, SMALL), 1);
+	assert_int_equal(fsp_cached_peek(b, two, 2, SMALL + 1), 0);
+	assert_int_equal(fsp_cached_peek(b, two, 2, UINT64_MAX), 0);
 	fsp_cached_put(a);
-	assert_true(content_ok(b, 1, 1000));
+	assert_int_equal(read_range(e, b, 1, &e->ctx, 100, 50), 0);
 	fsp_cached_put(b);
 	fsp_cached_put(NULL);
-	use(e, 1, 1000);
-	assert_int_equal(e->fetches, 1);
-	use(e, 2, 0);
-	assert_int_equal(stats(e).hits, 2);
-	assert_int_equal(stats(e).misses, 2);
-	assert_int_equal(stats(e).bytes, 1000);
-	assert_int_equal(stats(e).entries, 2);
-	assert_int_equal(count_files(e->dir), 2);
+	use(e, 1);
+	assert_int_equal(e->wholes, 1);
+	assert_int_equal(count_files(e->dir, ""), 1);
+}
+
+/* A read fetches the blocks that it touches, and no others. */
+static void test_blocks(void **state)
+{
+	struct env *e = *state;
+	struct fsp_cached *h;
+	struct stat st;
+	char path[512], two[2];
+
+	assert_int_equal(get(e, 0, &h), 0);
+	assert_true(fsp_cached_by_block(h));
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 7 * BLOCK + 5, 10), 0);
+	assert_int_equal(e->blocks, 1);
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 7 * BLOCK, BLOCK), 0);
+	assert_int_equal(e->blocks, 1);
+	assert_int_equal(fsp_cached_peek(h, two, 2, 8 * BLOCK - 1), -EAGAIN);
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 8 * BLOCK - 1, 2), 0);
+	assert_int_equal(e->blocks, 2);
+	assert_int_equal(read_range(e, h, 0, &e->ctx, BIG - 3, 100), 0);
+	assert_int_equal(e->blocks, 3);
+	path_of(e, 0, "", path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, BIG);
+	assert_true(st.st_blocks * 512 < 5 * BLOCK);
+	assert_int_equal(fsp_cached_fill(h, &e->ctx, 0, UINT64_MAX), 0);
+	assert_int_equal(e->blocks, 41);
+	fsp_cached_put(h);
+	use(e, 0);
+	assert_int_equal(e->blocks, 41);
+	assert_int_equal(e->wholes, 0);
+	assert_int_equal(e->indexes, 1);
+}
+
+/* What one process fetched the next one has, without asking anybody. */
+static void test_restart(void **state)
+{
+	struct env *e = *state;
+
+	use(e, 1);
+	assert_int_equal(try_use(e, 0, 3 * BLOCK, 5 * BLOCK), 0);
+	reopen(e);
+	use(e, 1);
+	assert_int_equal(try_use(e, 0, 3 * BLOCK, 5 * BLOCK), 0);
+	assert_int_equal(e->calls, 0);
+	/* only for what might have got an index meanwhile */
+	assert_int_equal(e->indexes, 1);
+	use(e, 0);
+	assert_int_equal(e->blocks, 36);
 }
 
 static void test_bad_hash(void **state)
@@ -222,8 +99,8 @@ static void test_bad_hash(void **state)
 	assert_int_equal(fsp_cache_get(e->c, &e->ctx, "../x", 1, &h), -EINVAL);
 	assert_null(h);
 	assert_int_equal(fsp_cache_get(e->c, &e->ctx, "", 1, &h), -EINVAL);
-	assert_int_equal(fsp_cache_adopt(e->c, "x", 0, e->root), -EINVAL);
-	assert_int_equal(e->fetches, 0);
+	assert_int_equal(fsp_cache_adopt(e->c, "x", 0, FSP_FMT_PLAIN, NULL,
+	                                 e->root), -EINVAL);
 }
 
 /* A row with a wrong size must not get, or spoil, the right content. */
@@ -231,121 +108,267 @@ static void test_size_is_part_of_it(void **state)
 {
 	struct env *e = *state;
 	struct fsp_cached *h;
+	char c;
 
-	use(e, 1, 10);
+	use(e, 1);
+	assert_int_equal(fsp_cache_get(e->c, &e->ctx, e->content[1].hash, 11,
+	                               &h), 0);
+	assert_int_equal(fsp_cached_read(h, &e->ctx, &c, 1, 0), -EIO);
+	fsp_cached_put(h);
+	use(e, 1);
+	assert_int_equal(e->wholes, 2);
+}
+
+/* Whatever was done to the files, what is read is right. */
+static void test_flipped(void **state)
+{
+	struct env *e = *state;
+
+	use(e, 0);
+	use(e, 1);
+	flip(e, 0, "", 5 * BLOCK + 17);
+	flip(e, 1, "", 4000);
+	reopen(e);
+	use(e, 0);
+	assert_int_equal(e->blocks, 1);
+	use(e, 1);
+	assert_int_equal(e->wholes, 1);
+	assert_int_equal(stats(e).damaged, 2);
+	reopen(e);
+	use(e, 0);
+	use(e, 1);
+	assert_int_equal(e->calls, 0);
+}
+
+static void test_flipped_index(void **state)
+{
+	struct env *e = *state;
+	char path[512];
+	struct stat st;
+
+	use(e, 0);
+	path_of(e, 0, ".idx", path);
+	assert_int_equal(stat(path, &st), 0);
+	for (off_t at = 0; at < st.st_size; at += 61) {
+		flip(e, 0, ".idx", at);
+		reopen(e);
+		use(e, 0);
+		assert_int_equal(e->indexes, 1);
+		assert_int_equal(e->calls, 0);
+	}
+	assert_int_equal(truncate(path, st.st_size / 2), 0);
+	reopen(e);
+	use(e, 0);
+	assert_int_equal(e->indexes, 1);
+	assert_int_equal(e->calls, 0);
+}
+
+/* Without its index a sparse file is not taken for a whole one. */
+static void test_lost_index(void **state)
+{
+	struct env *e = *state;
+	char path[512];
+
+	assert_int_equal(try_use(e, 0, 0, BLOCK), 0);
+	path_of(e, 0, ".idx", path);
+	assert_int_equal(unlink(path), 0);
+	e->no_index = true;
+	reopen(e);
+	assert_int_equal(try_use(e, 0, 30 * BLOCK, 100), 0);
+	assert_int_equal(e->wholes, 1);
+}
+
+static void spoil_truncate(const char *path)
+{
+	assert_int_equal(truncate(path, 10), 0);
+}
+
+static void spoil_remove(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+}
+
+static void spoil_mode(const char *path)
+{
+	assert_int_equal(chmod(path, 0644), 0);
+}
+
+static void spoil_link(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+}
+
+static void spoil_fifo(const char *path)
+{
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void test_spoiled(void **state)
+{
+	static void (*const spoil[])(const char *path) = {
+		spoil_truncate, spoil_remove, spoil_mode, spoil_link, spoil_fifo
+	};
+	struct env *e = *state;
+	char path[512];
+
+	for (size_t i = 0; i < sizeof(spoil) / sizeof(*spoil); i++) {
+		for (unsigned n = 0; n < 2; n++) {
+			use(e, n);
+			path_of(e, n, "", path);
+			spoil[i](path);
+			reopen(e);
+			use(e, n);
+			assert_true(e->calls > 0);
+			reopen(e);
+			use(e, n);
+			assert_int_equal(e->calls, 0);
+		}
+	}
+}
+
+/* Removed while this process has it among its idle ones. */
+static void test_removed_while_idle(void **state)
+{
+	struct env *e = *state;
+	char path[512];
+
+	for (unsigned n = 0; n < 2; n++) {
+		use(e, n);
+		path_of(e, n, "", path);
+		assert_int_equal(unlink(path), 0);
+		e->calls = 0;
+		use(e, n);
+		assert_true(e->calls > 0);
+		assert_true(is_there(e, n));
+	}
+}
+
+/* The index is of another encoding: all of it comes, once. */
+static void test_stale(void **state)
+{
+	struct env *e = *state;
+	struct fsp_cached *h;
+
+	assert_int_equal(get(e, 0, &h), 0);
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 0, 10), 0);
+	e->stale = true;
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 20 * BLOCK, 10), 0);
+	assert_int_equal(read_range(e, h, 0, &e->ctx, 0, BIG), 0);
+	assert_int_equal(e->wholes, 1);
+	fsp_cached_put(h);
+	reopen(e);
+	use(e, 0);
+	assert_int_equal(e->calls, 0);
+}
+
+/* A source that hands over too little or something else. */
+static void test_lies(void **state)
+{
+	struct env *e = *state;
+	char *right = e->content[1].bytes;
+	struct fsp_cached *h;
+
+	e->content[1].bytes = e->content[3].bytes;
+	assert_int_equal(try_use(e, 1, 0, 10), 0);      /* compared with itself */
+	e->content[1].bytes = right;
+	reopen(e);
+	/* The next process does not believe it. */
+	use(e, 1);
+	assert_int_equal(e->wholes, 1);
 	e->fail = EIO;
 	e->fail_times = -1;
-	assert_int_equal(get(e, 1, 11, &h), -EIO);
-	assert_null(h);
-	use(e, 1, 10);
-	assert_int_equal(e->fetches, 2);
+	assert_int_equal(get(e, 5, &h), 0);
+	assert_int_equal(read_range(e, h, 5, &e->ctx, 0, 1), -EIO);
+	assert_int_equal(read_range(e, h, 5, &e->ctx, 0, 1), -EIO);
+	e->fail_times = 0;
+	assert_int_equal(read_range(e, h, 5, &e->ctx, 0, 1), 0);
+	fsp_cached_put(h);
+	assert_int_equal(count_files(e->dir, ".tmp"), 0);
 }
+
+/* ---- threads */
 
 struct job {
 	struct env *e;
 	struct fsp_ctx ctx;
+	unsigned n;
+	uint64_t off;
 	int rc;
-	bool ok;
 	pthread_t thread;
 };
 
-static void *get_thread(void *arg)
+static void *read_thread(void *arg)
 {
 	struct job *j = arg;
 	struct fsp_cached *h;
-	char hash[41];
 
-	j->rc = fsp_cache_get(j->e->c, &j->ctx, hash_of(hash, 1), 5000, &h);
+	atomic_fetch_add(&j->e->begun, 1);
+	j->rc = fsp_cache_get(j->e->c, &j->ctx, j->e->content[j->n].hash,
+	                      j->e->content[j->n].size, &h);
 	if (!j->rc)
-		j->ok = content_ok(h, 1, 5000);
+		j->rc = read_range(j->e, h, j->n, &j->ctx, j->off, 3 * BLOCK);
 	fsp_cached_put(h);
 	return NULL;
 }
 
-static void start(struct job *j, struct env *e)
+static void start(struct job *j, struct env *e, unsigned n)
 {
 	j->e = e;
-	j->ctx = fsp_ctx_background();
-	assert_int_equal(pthread_create(&j->thread, NULL, get_thread, j), 0);
-}
-
-static void run_all(struct env *e, struct job *jobs)
-{
-	for (int i = 0; i < THREADS; i++)
-		start(&jobs[i], e);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_join(jobs[i].thread, NULL), 0);
+	j->n = n;
+	if (!j->ctx.cancelled)
+		j->ctx = fsp_ctx_background();
+	assert_int_equal(pthread_create(&j->thread, NULL, read_thread, j), 0);
 }
 
 static void test_shared_fetch(void **state)
 {
 	struct env *e = *state;
-	struct job jobs[THREADS] = { 0 };
 
-	e->until_misses = THREADS;
-	run_all(e, jobs);
-	for (int i = 0; i < THREADS; i++) {
-		assert_int_equal(jobs[i].rc, 0);
-		assert_true(jobs[i].ok);
+	for (unsigned n = 0; n < 2; n++) {
+		struct job jobs[THREADS] = { 0 };
+
+		e->begun = 0;
+		e->until_waiting = THREADS;
+		for (int i = 0; i < THREADS; i++)
+			start(&jobs[i], e, n);
+		for (int i = 0; i < THREADS; i++) {
+			pthread_join(jobs[i].thread, NULL);
+			assert_int_equal(jobs[i].rc, 0);
+		}
 	}
-	assert_int_equal(e->fetches, 1);
-	assert_int_equal(stats(e).entries, 1);
-}
-
-static void test_shared_failure(void **state)
-{
-	struct env *e = *state;
-	struct job jobs[THREADS] = { 0 };
-
-	e->until_misses = THREADS;
-	e->fail = EHOSTDOWN;
-	e->fail_times = 1;
-	run_all(e, jobs);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(jobs[i].rc, -EHOSTDOWN);
-	assert_int_equal(e->fetches, 1);
-	assert_int_equal(stats(e).entries, 0);
-	assert_int_equal(count_files(e->dir), 0);
-	e->until_misses = 0;
-	use(e, 1, 5000);
-	assert_int_equal(e->fetches, 2);
+	assert_int_equal(e->blocks, 3);
+	assert_int_equal(e->wholes, 1);
+	assert_int_equal(e->indexes, 2);
 }
 
 /* Starts a fetch that hangs until `blocked` is cleared. */
-static void start_blocked(struct job *j, struct env *e)
+static void start_blocked(struct job *j, struct env *e, unsigned n)
 {
 	e->blocked = true;
-	start(j, e);
+	e->fetching = false;
+	start(j, e, n);
 	while (!e->fetching)
 		sched_yield();
 }
 
-static void test_waiter_gives_up(void **state)
+/* Another block of the same content is not held up. */
+static void test_others_go_on(void **state)
 {
 	struct env *e = *state;
-	struct job fetcher = { 0 };
-	struct fsp_cached *h;
-	atomic_bool cancelled = true;
+	struct job slow = { 0 };
 
-	start_blocked(&fetcher, e);
+	assert_int_equal(try_use(e, 0, 30 * BLOCK, BLOCK), 0);
+	start_blocked(&slow, e, 0);
+	assert_int_equal(try_use(e, 0, 30 * BLOCK, BLOCK), 0);
 	e->ctx.deadline_ns = fsp_mono_ns() + 1000000;
-	assert_int_equal(get(e, 1, 5000, &h), -ETIMEDOUT);
-	assert_null(h);
-	e->ctx.deadline_ns = 0;
-	e->ctx.cancelled = &cancelled;
-	assert_int_equal(get(e, 1, 5000, &h), -EINTR);
-	assert_int_equal(e->fetches, 1);
-	/* Others are not held up by it. */
-	e->ctx.cancelled = NULL;
+	assert_int_equal(try_use(e, 0, BLOCK, 1), -ETIMEDOUT);
 	e->blocked = false;
-	assert_int_equal(pthread_join(fetcher.thread, NULL), 0);
-	assert_int_equal(fetcher.rc, 0);
-	assert_true(fetcher.ok);
-	use(e, 1, 5000);
-	assert_int_equal(e->fetches, 1);
+	pthread_join(slow.thread, NULL);
+	assert_int_equal(slow.rc, 0);
 }
 
-/* Cancelled while it waits, not before. */
 static void test_waiter_is_cancelled(void **state)
 {
 	struct env *e = *state;
@@ -353,20 +376,17 @@ static void test_waiter_is_cancelled(void **state)
 	static atomic_bool cancelled;
 
 	cancelled = false;
-	start_blocked(&fetcher, e);
-	waiter.e = e;
+	start_blocked(&fetcher, e, 1);
 	waiter.ctx = fsp_ctx_background();
 	waiter.ctx.cancelled = &cancelled;
-	assert_int_equal(pthread_create(&waiter.thread, NULL, get_thread,
-	                                &waiter),
-	                 0);
-	while (stats(e).misses < 2)
+	start(&waiter, e, 1);
+	while (e->begun < 2)
 		sched_yield();
 	cancelled = true;
-	assert_int_equal(pthread_join(waiter.thread, NULL), 0);
+	pthread_join(waiter.thread, NULL);
 	assert_int_equal(waiter.rc, -EINTR);
 	e->blocked = false;
-	assert_int_equal(pthread_join(fetcher.thread, NULL), 0);
+	pthread_join(fetcher.thread, NULL);
 	assert_int_equal(fetcher.rc, 0);
 }
 
@@ -374,309 +394,40 @@ static void test_waiter_is_cancelled(void **state)
 static void test_fetcher_is_cancelled(void **state)
 {
 	struct env *e = *state;
-	struct job fetcher = { 0 }, waiters[3] = { 0 };
 	static atomic_bool cancelled;
 
-	cancelled = false;
-	e->blocked = true;
-	fetcher.e = e;
-	fetcher.ctx = fsp_ctx_background();
-	fetcher.ctx.cancelled = &cancelled;
-	assert_int_equal(pthread_create(&fetcher.thread, NULL, get_thread,
-	                                &fetcher),
-	                 0);
-	while (!e->fetching)
-		sched_yield();
-	for (int i = 0; i < 3; i++)
-		start(&waiters[i], e);
-	while (stats(e).misses < 4)
-		sched_yield();
-	cancelled = true;
-	e->blocked = false;
-	assert_int_equal(pthread_join(fetcher.thread, NULL), 0);
-	assert_int_equal(fetcher.rc, -EINTR);
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(pthread_join(waiters[i].thread, NULL), 0);
-		assert_int_equal(waiters[i].rc, 0);
-		assert_true(waiters[i].ok);
+	for (unsigned n = 0; n < 2; n++) {
+		struct job fetcher = { 0 }, waiters[3] = { 0 };
+
+		cancelled = false;
+		fetcher.ctx = fsp_ctx_background();
+		fetcher.ctx.cancelled = &cancelled;
+		start_blocked(&fetcher, e, n);
+		for (int i = 0; i < 3; i++)
+			start(&waiters[i], e, n);
+		cancelled = true;
+		e->blocked = false;
+		pthread_join(fetcher.thread, NULL);
+		assert_int_equal(fetcher.rc, -EINTR);
+		for (int i = 0; i < 3; i++) {
+			pthread_join(waiters[i].thread, NULL);
+			assert_int_equal(waiters[i].rc, 0);
+		}
 	}
-	assert_int_equal(e->fetches, 2);
-}
-
-static void test_lru(void **state)
-{
-	struct env *e = *state;
-
-	use(e, 1, 40);
-	use(e, 2, 40);
-	use(e, 1, 40);
-	use(e, 3, 40);
-	/* 2 was the oldest. */
-	assert_int_equal(stats(e).evictions, 1);
-	assert_int_equal(stats(e).bytes, 80);
-	assert_int_equal(count_files(e->dir), 2);
-	assert_int_equal(e->fetches, 3);
-	use(e, 1, 40);
-	use(e, 3, 40);
-	assert_int_equal(e->fetches, 3);
-	use(e, 2, 40);
-	assert_int_equal(e->fetches, 4);
-	/* Exactly the limit is within it. */
-	use(e, 4, 60);
-	assert_int_equal(stats(e).bytes, 100);
-	assert_int_equal(stats(e).entries, 2);
-	/* Larger than the whole cache: used, not kept. */
-	use(e, 5, 101);
-	assert_int_equal(stats(e).entries, 0);
-	assert_int_equal(count_files(e->dir), 0);
-}
-
-static void test_held_stays(void **state)
-{
-	struct env *e = *state;
-	struct fsp_cached *h[5];
-
-	for (unsigned int i = 0; i < 5; i++)
-		assert_int_equal(get(e, i, 90, &h[i]), 0);
-	assert_int_equal(stats(e).entries, 5);
-	assert_int_equal(stats(e).evictions, 0);
-	for (unsigned int i = 0; i < 5; i++)
-		assert_true(content_ok(h[i], i, 90));
-	assert_int_equal(count_files(e->dir), 5);
-	for (unsigned int i = 0; i < 5; i++)
-		fsp_cached_put(h[i]);
-	assert_int_equal(stats(e).entries, 1);
-	assert_int_equal(count_files(e->dir), 1);
-}
-
-/* What a fetch brings in makes the others go at once, not at its release. */
-static void test_fetch_evicts(void **state)
-{
-	struct env *e = *state;
-	struct fsp_cached *h;
-
-	use(e, 1, 60);
-	assert_int_equal(get(e, 2, 60, &h), 0);
-	assert_int_equal(stats(e).entries, 1);
-	assert_int_equal(stats(e).bytes, 60);
-	assert_int_equal(count_files(e->dir), 1);
-	fsp_cached_put(h);
-}
-
-static void test_keep_nothing(void **state)
-{
-	struct env *e = *state;
-	struct fsp_cached *a, *b;
-
-	assert_int_equal(get(e, 1, 10, &a), 0);
-	assert_int_equal(get(e, 1, 10, &b), 0);
-	assert_int_equal(e->fetches, 1);
-	fsp_cached_put(a);
-	assert_true(content_ok(b, 1, 10));
-	fsp_cached_put(b);
-	assert_int_equal(stats(e).entries, 0);
-	use(e, 2, 0);
-	assert_int_equal(stats(e).entries, 0);
-	assert_int_equal(count_files(e->dir), 0);
-}
-
-/* A file with content n in the root directory; the name is the caller's. */
-static void make_file(struct env *e, unsigned int n, uint64_t size, char *path,
-                      size_t len)
-{
-	char hash[41];
-	int fd;
-
-	(void)snprintf(path, len, "%s/w-%u", e->root, n);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write_content(fd, hash_of(hash, n), size), 0);
-	close(fd);
-}
-
-static int adopt(struct env *e, unsigned int n, uint64_t size, const char *path)
-{
-	char hash[41];
-
-	return fsp_cache_adopt(e->c, hash_of(hash, n), size, path);
-}
-
-static void test_adopt(void **state)
-{
-	struct env *e = *state;
-	char path[300];
-
-	make_file(e, 1, 500, path, sizeof(path));
-	assert_int_equal(adopt(e, 1, 500, path), 0);
-	assert_int_equal(access(path, F_OK), -1);
-	use(e, 1, 500);
-	assert_int_equal(e->fetches, 0);
-	assert_int_equal(stats(e).bytes, 500);
-	/* There already: the second copy goes. */
-	make_file(e, 1, 500, path, sizeof(path));
-	assert_int_equal(adopt(e, 1, 500, path), 0);
-	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(stats(e).entries, 1);
-	use(e, 1, 500);
-}
-
-static void test_adopt_refused(void **state)
-{
-	struct env *e = *state;
-	char path[300], link[300];
-
-	make_file(e, 1, 500, path, sizeof(path));
-	assert_int_equal(adopt(e, 1, 501, path), -EINVAL);
-	(void)snprintf(link, sizeof(link), "%s/link", e->root);
-	assert_int_equal(symlink(path, link), 0);
-	assert_int_equal(adopt(e, 1, 500, link), -EINVAL);
-	assert_int_equal(adopt(e, 1, 500, "/nonexistent/file"), -ENOENT);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(stats(e).entries, 0);
-}
-
-static void test_adopt_evicts(void **state)
-{
-	struct env *e = *state;
-	char path[300];
-
-	use(e, 1, 60);
-	make_file(e, 2, 60, path, sizeof(path));
-	assert_int_equal(adopt(e, 2, 60, path), 0);
-	assert_int_equal(stats(e).evictions, 1);
-	use(e, 2, 60);
-	assert_int_equal(e->fetches, 1);
-	assert_int_equal(count_files(e->dir), 1);
-}
-
-static void test_adopt_during_fetch(void **state)
-{
-	struct env *e = *state;
-	struct job fetcher = { 0 };
-	char path[300];
-
-	start_blocked(&fetcher, e);
-	make_file(e, 1, 5000, path, sizeof(path));
-	assert_int_equal(adopt(e, 1, 5000, path), 0);
-	assert_int_equal(access(path, F_OK), -1);
-	e->blocked = false;
-	assert_int_equal(pthread_join(fetcher.thread, NULL), 0);
-	assert_int_equal(fetcher.rc, 0);
-	assert_true(fetcher.ok);
-	assert_int_equal(stats(e).entries, 1);
-	assert_int_equal(count_files(e->dir), 1);
-}
-
-static void test_disk_full(void **state)
-{
-	struct env *e = *state;
-	struct fsp_cached *held, *h;
-
-	assert_int_equal(get(e, 1, 10, &held), 0);
-	use(e, 2, 10);
-	use(e, 3, 10);
-	e->fail = ENOSPC;
-	e->fail_times = 1;
-	assert_int_equal(get(e, 4, 10, &h), 0);
-	assert_int_equal(e->last_size, 0);
-	assert_true(content_ok(h, 4, 10));
-	fsp_cached_put(h);
-	assert_int_equal(e->fetches, 5);
-	assert_int_equal(stats(e).evictions, 2);
-	assert_int_equal(stats(e).entries, 2);
-	e->fail_times = -1;
-	assert_int_equal(get(e, 5, 10, &h), -ENOSPC);
-	assert_int_equal(e->fetches, 7);
-	assert_true(content_ok(held, 1, 10));
-	fsp_cached_put(held);
-	assert_int_equal(count_files(e->dir), 1);
-}
-
-static void test_fetch_lies(void **state)
-{
-	struct env *e = *state;
-	struct fsp_cached *h;
-
-	e->short_by = 1;
-	assert_int_equal(get(e, 1, 10, &h), -EIO);
-	assert_int_equal(count_files(e->dir), 0);
-	e->short_by = 0;
-	use(e, 1, 10);
-}
-
-static void test_file_removed(void **state)
-{
-	struct env *e = *state;
-	DIR *d;
-	const struct dirent *de;
-
-	use(e, 1, 10);
-	d = opendir(e->dir);
-	assert_non_null(d);
-	while ((de = readdir(d)))
-		if (de->d_name[0] != '.')
-			assert_int_equal(unlinkat(dirfd(d), de->d_name, 0), 0);
-	closedir(d);
-	use(e, 1, 10);
-	assert_int_equal(e->fetches, 2);
-	assert_int_equal(stats(e).bytes, 10);
-}
-
-static void test_open_empties(void **state)
-{
-	struct env *e = *state;
-	struct stat st;
-	struct fsp_cache *c;
-	char path[350];
-
-	(void)snprintf(path, sizeof(path), "%s/other/deep", e->root);
-	assert_int_equal(fsp_mkdirs(path, 0755), 0);
-	(void)snprintf(path, sizeof(path), "%s/other", e->root);
-	assert_int_equal(fsp_cache_open(path, 1, fetch, e, &c), 0);
-	assert_int_equal(count_files(path), 0);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
-	fsp_cache_close(c);
-	assert_int_equal(access(path, F_OK), -1);
-	fsp_cache_close(NULL);
-}
-
-static void test_number_of_files(void **state)
-{
-	struct env *e = *state;
-
-	for (unsigned int i = 0; i < 100010; i++) {
-		struct fsp_cached *h;
-
-		if (get(e, i, 0, &h))
-			fail_msg("get %u", i);
-		fsp_cached_put(h);
-	}
-	assert_int_equal(stats(e).entries, 100000);
-	assert_int_equal(stats(e).evictions, 10);
 }
 
 /* Few contents, less room, many hands. */
 static void *stress_thread(void *arg)
 {
 	struct job *j = arg;
-	unsigned int rng = SEED + (unsigned int)(j->rc);
+	uint32_t rng = 77 + j->n;
 
-	j->rc = 0;
-	for (int i = 0; i < 1500; i++) {
-		struct fsp_cached *h;
-		unsigned int n;
-		int rc;
+	for (int i = 0; i < 300 && !j->rc; i++) {
+		int rc = use_any(j->e, 8, &rng);
 
-		rng = rng * 1664525u + 1013904223u;
-		n = (rng >> 10) % 6;
-		rc = get(j->e, n, 20 + n, &h);
 		if (rc && rc != -ENOLINK)
 			j->rc = rc;
-		if (!rc && !content_ok(h, n, 20 + n))
-			j->rc = -EIO;
-		fsp_cached_put(h);
-		if (i % 100 == 0) {
+		if (i % 20 == 0) {
 			j->e->fail = ENOLINK;
 			j->e->fail_times = 1;
 		}
@@ -689,50 +440,352 @@ static void test_stress(void **state)
 	struct env *e = *state;
 	struct job jobs[4] = { 0 };
 
-	print_message("seed %u\n", SEED);
-	for (int i = 0; i < 4; i++) {
+	e->o.max_bytes = 3 << 20;
+	reopen(e);
+	for (unsigned i = 0; i < 4; i++) {
 		jobs[i].e = e;
-		jobs[i].rc = i;
+		jobs[i].n = i;
 		assert_int_equal(pthread_create(&jobs[i].thread, NULL,
-		                                stress_thread, &jobs[i]),
-		                 0);
+		                                stress_thread, &jobs[i]), 0);
 	}
 	for (int i = 0; i < 4; i++) {
-		assert_int_equal(pthread_join(jobs[i].thread, NULL), 0);
+		pthread_join(jobs[i].thread, NULL);
 		assert_int_equal(jobs[i].rc, 0);
 	}
-	assert_true(stats(e).bytes <= 100);
 	assert_true(stats(e).evictions > 0);
-	assert_int_equal(count_files(e->dir), stats(e).entries);
 }
 
-#define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* ---- room */
+
+static void test_oldest_go(void **state)
+{
+	struct env *e = *state;
+	struct fsp_cached *h;
+
+	e->o.max_bytes = BIG / 10 * 49;
+	reopen(e);
+	for (unsigned n = 0; n < 8; n += 2) {
+		use(e, n);
+		set_used(e, n, 1000 + n);
+	}
+	assert_int_equal(stats(e).evictions, 0);
+	/* 0 is used again, 2 is held: 4 is the oldest. */
+	use(e, 0);
+	assert_int_equal(get(e, 2, &h), 0);
+	set_used(e, 2, 1);
+	use(e, 8);
+	assert_true(is_there(e, 0) && is_there(e, 2) && is_there(e, 6));
+	assert_false(is_there(e, 4));
+	assert_int_equal(read_range(e, h, 2, &e->ctx, 0, BIG), 0);
+	fsp_cached_put(h);
+	e->calls = 0;
+	use(e, 2);
+	use(e, 8);
+	assert_int_equal(e->calls, 0);
+	/* An index goes with its content. */
+	assert_int_equal(count_files(e->dir, ".idx"), 4);
+}
+
+/* What is larger than the cache is used, and goes. */
+static void test_too_large(void **state)
+{
+	struct env *e = *state;
+
+	e->o.max_bytes = BIG / 2;
+	reopen(e);
+	use(e, 0);
+	use(e, 1);
+	assert_false(is_there(e, 0));
+	assert_true(stats(e).bytes <= BIG / 2);
+}
+
+static void test_keep_nothing(void **state)
+{
+	struct env *e = *state;
+	struct fsp_cached *a, *b;
+
+	use(e, 3);
+	e->o.max_bytes = 0;
+	reopen(e);
+	assert_int_equal(count_files(e->dir, ""), 0);
+	assert_int_equal(get(e, 0, &a), 0);
+	assert_int_equal(get(e, 0, &b), 0);
+	assert_int_equal(read_range(e, a, 0, &e->ctx, 0, BIG), 0);
+	fsp_cached_put(a);
+	assert_int_equal(read_range(e, b, 0, &e->ctx, 0, BIG), 0);
+	assert_int_equal(e->blocks, 41);
+	fsp_cached_put(b);
+	assert_int_equal(count_files(e->dir, ""), 0);
+}
+
+static void test_disk_full(void **state)
+{
+	struct env *e = *state;
+	struct fsp_cached *held;
+
+	for (unsigned n = 0; n < 2; n++) {
+		assert_int_equal(get(e, n + 2, &held), 0);
+		assert_int_equal(read_range(e, held, n + 2, &e->ctx, 0, 99), 0);
+		use(e, 4);
+		e->fail = ENOSPC;
+		e->fail_times = 1;
+		use(e, n);
+		assert_false(is_there(e, 4));
+		e->fail_times = -1;
+		assert_int_equal(try_use(e, n + 6, 0, 1), -ENOSPC);
+		e->fail_times = 0;
+		assert_int_equal(read_range(e, held, n + 2, &e->ctx, 0, 99), 0);
+		fsp_cached_put(held);
+		use(e, n + 6);
+	}
+	assert_int_equal(count_files(e->dir, ".tmp"), 0);
+}
+
+static int count_each(void *arg, const struct fsp_cache_file *f)
+{
+	uint64_t *n = arg;
+
+	n[0]++;
+	n[1] += f->size;
+	n[2] += f->by_block;
+	return 0;
+}
+
+static void test_each_and_drop(void **state)
+{
+	struct env *e = *state;
+	uint64_t n[3] = { 0 }, files, bytes, held;
+	struct fsp_cached *h;
+	struct stat st;
+	char path[512];
+
+	assert_int_equal(stat(e->dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	use(e, 0);
+	use(e, 1);
+	for (int i = 0; i < 2; i++) {
+		path_of(e, 0, i ? ".idx" : "", path);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	assert_int_equal(fsp_cache_each(e->dir, count_each, n), 0);
+	assert_int_equal(n[0], 2);
+	assert_int_equal(n[1], BIG + SMALL + 1);
+	assert_int_equal(n[2], 1);
+	assert_int_equal(get(e, 1, &h), 0);
+	assert_int_equal(fsp_cache_drop(e->dir, &files, &bytes, &held), 0);
+	assert_int_equal(files, 1);
+	assert_true(bytes >= BIG);
+	assert_int_equal(held, 1);
+	fsp_cached_put(h);
+	assert_false(is_there(e, 0));
+	assert_true(is_there(e, 1));
+	use(e, 0);
+	assert_int_equal(fsp_cache_drop("/nonexistent/dir", &files, &bytes,
+	                                &held), -ENOENT);
+}
+
+/* Somebody else's directory is not used. */
+static void test_open(void **state)
+{
+	struct env *e = *state;
+	struct stat st;
+
+	fsp_cache_close(e->c);
+	e->c = NULL;
+	assert_int_equal(chmod(e->dir, 0755), 0);
+	open_cache(e);
+	assert_int_equal(stat(e->dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	if (geteuid() == 0) {
+		struct fsp_cache *c;
+
+		assert_int_equal(chown(e->dir, 12345, 12345), 0);
+		assert_int_equal(fsp_cache_open(&e->o, &c), -EACCES);
+		assert_int_equal(chown(e->dir, 0, 0), 0);
+	}
+	fsp_cache_close(NULL);
+}
+
+/* ---- adopting */
+
+static void make_file(struct env *e, unsigned n, char path[512])
+{
+	int fd;
+
+	(void)snprintf(path, 512, "%s/w-%u", e->root, n);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(fsp_write_all(fd, e->content[n].bytes,
+	                               e->content[n].size), 0);
+	close(fd);
+}
+
+static int adopt(struct env *e, unsigned n, bool index, const char *path)
+{
+	struct fsp_blocks b = { .n = 0 };
+	int err;
+
+	if (index)
+		assert_int_equal(make_index(&e->content[n], &b), 0);
+	err = fsp_cache_adopt(e->c, e->content[n].hash, e->content[n].size,
+	                      FSP_FMT_PLAIN, &b, path);
+	fsp_blocks_free(&b);
+	return err;
+}
+
+static void test_adopt(void **state)
+{
+	struct env *e = *state;
+	char path[512];
+	struct stat st;
+
+	/* in the place of what is there, too, of which a part is missing */
+	assert_int_equal(try_use(e, 0, 0, 1), 0);
+	e->blocks = 0;
+	for (unsigned n = 0; n < 2; n++) {
+		make_file(e, n, path);
+		assert_int_equal(adopt(e, n, n == 0, path), 0);
+		assert_int_equal(access(path, F_OK), -1);
+		use(e, n);
+		path_of(e, n, "", path);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	assert_int_equal(e->blocks + e->wholes, 0);
+}
+
+/* What is not what it is said to be is found out. */
+static void test_adopt_wrong(void **state)
+{
+	struct env *e = *state;
+	char path[512];
+
+	for (unsigned n = 0; n < 2; n++) {
+		make_file(e, n, path);
+		assert_int_equal(adopt(e, n, n == 0, path), 0);
+		flip(e, n, "", 1000);
+		use(e, n);
+		assert_int_equal(e->blocks, 1);
+		assert_int_equal(e->wholes, n);
+	}
+}
+
+static void test_adopt_refused(void **state)
+{
+	struct env *e = *state;
+	char path[512], link[600];
+
+	make_file(e, 1, path);
+	assert_int_equal(truncate(path, 10), 0);
+	assert_int_equal(adopt(e, 1, false, path), -EINVAL);
+	(void)snprintf(link, sizeof(link), "%s/link", e->root);
+	make_file(e, 1, path);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(adopt(e, 1, false, link), -EINVAL);
+	assert_int_equal(adopt(e, 1, false, "/nonexistent/file"), -ENOENT);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(count_files(e->dir, ""), 0);
+}
+
+/* ---- processes */
+
+static int run_child(struct env *e, void (*work)(struct env *e, unsigned n),
+                     unsigned n)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fsp_cache_close(e->c);
+		if (fsp_cache_open(&e->o, &e->c))
+			_exit(3);
+		work(e, n);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void read_all(struct env *e, unsigned n)
+{
+	(void)n;
+	for (unsigned i = 0; i < 4; i++)
+		if (try_use(e, i, 0, e->content[i].size))
+			_exit(4);
+}
+
+/* kill -9 in the middle of a piece: the next one reads what is right. */
+static void test_killed(void **state)
+{
+	struct env *e = *state;
+	const long long all = 2 * BIG + 2 * SMALL;
+	int status;
+
+	for (long long after = 1; after < all; after += all / 23) {
+		uint64_t files, bytes, held;
+		pid_t pid;
+
+		assert_int_equal(fsp_cache_drop(e->dir, &files, &bytes, &held),
+		                 0);
+		e->kill_after = after;
+		pid = run_child(e, read_all, 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGKILL);
+		e->kill_after = 0;
+		reopen(e);
+		assert_int_equal(count_files(e->dir, ".tmp"), 0);
+		read_all(e, 0);
+		assert_true(e->blocks + e->wholes > 0);
+		/* not all of what was there was fetched again */
+		assert_true(after < 8 * BLOCK || e->blocks < 82);
+	}
+}
+
+static void read_at_random(struct env *e, unsigned n)
+{
+	uint32_t rng = 4711 + n;
+
+	for (int i = 0; i < 400; i++)
+		if (use_any(e, 10, &rng))
+			_exit(4);
+}
+
+/* Several processes that fill and empty one directory. */
+static void test_processes(void **state)
+{
+	struct env *e = *state;
+	pid_t pid[4];
+	int status;
+
+	e->o.max_bytes = 5 << 20;
+	for (unsigned i = 0; i < 4; i++)
+		pid[i] = run_child(e, read_at_random, i);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(count_files(e->dir, ".tmp"), 0);
+	reopen(e);
+	for (unsigned n = 0; n < 10; n++)
+		use(e, n);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_basic, setup_large),
-		T(test_bad_hash, setup_large),
-		T(test_size_is_part_of_it, setup_large),
-		T(test_shared_fetch, setup_large),
-		T(test_shared_failure, setup_large),
-		T(test_waiter_gives_up, setup_large),
-		T(test_waiter_is_cancelled, setup_large),
-		T(test_fetcher_is_cancelled, setup_large),
-		T(test_lru, setup_100),
-		T(test_held_stays, setup_100),
-		T(test_fetch_evicts, setup_100),
-		T(test_keep_nothing, setup_0),
-		T(test_adopt, setup_large),
-		T(test_adopt_refused, setup_large),
-		T(test_adopt_evicts, setup_100),
-		T(test_adopt_during_fetch, setup_large),
-		T(test_disk_full, setup_large),
-		T(test_fetch_lies, setup_large),
-		T(test_file_removed, setup_large),
-		T(test_open_empties, setup_large),
-		T(test_number_of_files, setup_100),
-		T(test_stress, setup_100),
+		T(test_whole), T(test_blocks), T(test_restart),
+		T(test_bad_hash), T(test_size_is_part_of_it), T(test_flipped),
+		T(test_flipped_index), T(test_lost_index), T(test_spoiled),
+		T(test_removed_while_idle), T(test_stale), T(test_lies),
+		T(test_shared_fetch), T(test_others_go_on),
+		T(test_waiter_is_cancelled), T(test_fetcher_is_cancelled),
+		T(test_stress), T(test_oldest_go), T(test_too_large),
+		T(test_keep_nothing), T(test_disk_full), T(test_each_and_drop),
+		T(test_open), T(test_adopt), T(test_adopt_wrong),
+		T(test_adopt_refused), T(test_killed), T(test_processes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -346,6 +346,8 @@ static const char *const fill[] = {
 	" seq_4000_to_4003",
 	"INSERT INTO fsp_object SELECT SHA2(-seq, 256), SHA2(-seq, 256),"
 	" SHA1(-seq), 6, 6, 'bzip2', 1 FROM seq_1_to_40000",
+	"INSERT INTO fsp_blocks SELECT SHA2(-seq, 256), 'index' FROM"
+	" seq_1_to_20000",
 	"INSERT INTO fsp_xattr SELECT 5000 + seq, 'user.a', '6162' FROM"
 	" seq_1_to_20000",
 	"INSERT INTO fsp_lock (ino, kind, mount, owner, type, first_byte,"
@@ -353,7 +355,7 @@ static const char *const fill[] = {
 	" FROM seq_1_to_20000",
 	"UPDATE fsp_info SET value = '1000000' WHERE name = 'next_ino'",
 	"ANALYZE TABLE filespace_file, filespace, fsp_name, fsp_node,"
-	" fsp_object, fsp_xattr, fsp_lock",
+	" fsp_object, fsp_blocks, fsp_xattr, fsp_lock",
 };
 
 static int setup(void **state)
@@ -600,6 +602,12 @@ static void test_rest(void **state)
 	explain("locks");
 	assert_int_equal(fsp_meta_object_put(f->m, &f->ctx, &o), 0);
 	assert_int_equal(fsp_meta_object_get(f->m, &f->ctx, o.key, &o), 0);
+	assert_int_equal(fsp_meta_object_blocks(f->m, &f->ctx, o.key, &o, &b),
+	                 0);
+	o.verified_us = 0;
+	assert_int_equal(fsp_meta_object_put(f->m, &f->ctx, &o), 0);
+	o.verified_us = 1;
+	assert_int_equal(fsp_meta_object_put(f->m, &f->ctx, &o), 0);
 	assert_int_equal(fsp_meta_object_find(f->m, &f->ctx, o.sha256, o.sha1,
 	                                      5, &o), 0);
 	assert_int_equal(fsp_meta_object_rows(f->m, &f->ctx, o.key, count_row,

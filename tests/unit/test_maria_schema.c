@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "fsp_buf.h"
 #include "maria_fixture.h"
 
 #include "../../src/meta/maria_schema_up.h"
@@ -57,13 +58,13 @@ static void test_create(void **state)
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" information_schema.tables WHERE table_schema ="
 			" DATABASE() AND engine = 'InnoDB' AND row_format ="
-			" 'Dynamic'"), 12);
+			" 'Dynamic'"), 13);
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" fsp_shard WHERE id BETWEEN 0 AND 255"), 256);
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" fsp_info"), 6);
 	}
-	maria_do(php, "UPDATE fsp_info SET value = '2' WHERE name = 'schema'");
+	maria_do(php, "UPDATE fsp_info SET value = '3' WHERE name = 'schema'");
 	assert_int_equal(detect(), MARIA_NEWER);
 }
 
@@ -252,7 +253,7 @@ static void assert_upgraded(void)
 	assert_int_equal(detect(), MARIA_OURS);
 	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
 		" information_schema.tables WHERE table_schema = DATABASE()"),
-		12);
+		13);
 	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM"
 		" information_schema.triggers WHERE trigger_schema ="
 		" DATABASE() AND trigger_name LIKE 'fsp_journal_%'"), 5);
@@ -633,6 +634,8 @@ static const struct damage {
 	{ "DROP TRIGGER fsp_journal_file_update", "trigger of the journal" },
 	{ "DELETE FROM fsp_info WHERE name = 'journal'", "is not in use" },
 	{ "DROP TABLE fsp_shard", "the table fsp_shard is missing" },
+	{ "UPDATE fsp_info SET value = '1' WHERE name = 'schema'",
+	  "the schema is version 1, this program's is 2" },
 };
 
 static void test_mend(void **state)
@@ -674,6 +677,55 @@ static void test_mend(void **state)
 		assert_false(o.needed);
 		assert_non_null(strstr(o.said, "filespace_file.note is not"));
 	}
+}
+
+static int open_store(bool read_only, struct fsp_meta **m, char **error)
+{
+	struct fsp_maria_options o = maria_test_options();
+	struct fsp_meta_options mo = {
+		.connections = 2, .read_only = read_only, .file_mode = 0644,
+		.dir_mode = 0755, .busy_timeout_ns = 5000000000LL,
+	};
+
+	return fsp_meta_maria_open(&o, &mo, m, error);
+}
+
+/* A store of the first version can be read; writing wants the upgrade. */
+static void test_old_version(void **state)
+{
+	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
+	struct fsp_object o;
+	struct fsp_meta *m = NULL;
+	char *error = NULL;
+
+	(void)state;
+	assert_int_equal(maria_schema_create(conn, &ctx), 0);
+	maria_do(php, "INSERT INTO fsp_object VALUES ('aa', 'b', 'c', 1, 1,"
+	         " 'bzip2', 1)");
+	maria_do(php, "DROP TABLE fsp_blocks");
+	maria_do(php, "UPDATE fsp_info SET value = '1' WHERE name = 'schema'");
+	assert_int_equal(open_store(false, &m, &error), -EROFS);
+	assert_non_null(strstr(error, "schema upgrade"));
+	free(error);
+	assert_int_equal(open_store(true, &m, &error), 0);
+	assert_int_equal(fsp_meta_object_blocks(m, &ctx, "aa", &o, &index), 0);
+	assert_int_equal(index.len, 0);
+	fsp_meta_close(m);
+	for (int i = 0; i < 2; i++) {
+		struct outcome up OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                   "utf8mb4");
+
+		assert_int_equal(up.err, 0);
+		assert_int_equal(up.needed, i == 0);
+	}
+	assert_upgraded();
+	assert_int_equal(open_store(false, &m, &error), 0);
+	assert_int_equal(fsp_buf_adds(&index, "x"), 0);
+	o.blocks = &index;
+	assert_int_equal(fsp_meta_object_put(m, &ctx, &o), 0);
+	fsp_meta_close(m);
+	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM fsp_blocks"),
+	                 1);
 }
 
 /* An empty database gets all of it. */
@@ -862,6 +914,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_charset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mend, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_version, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_writers, setup, teardown),

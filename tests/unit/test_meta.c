@@ -1,6 +1,7 @@
 /* meta: every change, its results and its errors. */
 #include <fcntl.h>
 
+#include "fsp_buf.h"
 #include "meta_fixture.h"
 
 static void test_create(void **state)
@@ -952,6 +953,95 @@ static void test_objects(void **state)
 	                                        add_row_path, rows), 0);
 }
 
+/* Bytes of any value, a megabyte of them. */
+static void fill_index(struct fsp_buf *b, uint8_t first)
+{
+	fsp_buf_reset(b);
+	assert_int_equal(fsp_buf_reserve(b, 1 << 20), 0);
+	for (size_t i = 0; i < 1 << 20; i++)
+		b->data[i] = (char)(uint8_t)(i + first);
+	b->len = 1 << 20;
+}
+
+static void assert_index(struct fx *f, const char *key,
+                         const struct fsp_buf *want)
+{
+	FSP_BUF struct fsp_buf got = FSP_BUF_INIT;
+	struct fsp_object o;
+
+	assert_int_equal(fsp_buf_adds(&got, "what was there"), 0);
+	assert_int_equal(f->m->ops->object_blocks(f->m, &f->ctx, key, &o, &got),
+	                 0);
+	assert_string_equal(o.key, key);
+	assert_int_equal(got.len, want ? want->len : 0);
+	if (want)
+		assert_memory_equal(got.data, want->data, got.len);
+}
+
+/* An index comes with its object's record, is replaced and goes with it. */
+static void test_blocks(void **state)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT, none = FSP_BUF_INIT;
+	struct fx *f = *state;
+	struct fsp_object o = fx_object('e', 9);
+	struct fsp_entry e;
+	struct fsp_commit c = { .owner = "mount1", .object = &o };
+
+	o.verified_us = 5;
+	assert_int_equal(f->m->ops->object_blocks(f->m, &f->ctx, o.key, &o,
+	                                          &b), -ENOENT);
+	fx_mkdirs(f, "a/t/r");
+	e = fx_put(f, "a/t/r/f", '1', 10);
+	c.ref = (struct fsp_ref){ e.attr.ino, "a/t/r/f" };
+	fill_index(&b, 0);
+	o.blocks = &b;
+	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &c, &e), 0);
+	assert_index(f, o.key, &b);
+	/* the same content without an upload leaves it */
+	o.blocks = NULL;
+	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &c, &e), 0);
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
+	assert_index(f, o.key, &b);
+	/* stored again: another encoding */
+	fill_index(&b, 7);
+	o.blocks = &b;
+	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &c, &e), 0);
+	assert_index(f, o.key, &b);
+	o.blocks = &none;
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
+	assert_index(f, o.key, NULL);
+	o.blocks = &b;
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
+	assert_index(f, o.key, &b);
+	/* found damaged */
+	o.verified_us = 0;
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
+	assert_index(f, o.key, NULL);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_blocks"), 0);
+}
+
+/* A commit that does not happen brings no index. */
+static void test_blocks_undone(void **state)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct fx *f = *state;
+	struct fsp_object o = fx_object('e', 9);
+	struct fsp_entry e;
+	struct fsp_commit c = {
+		.owner = "mount1", .object = &o, .base_row = 77777,
+		.require_base = true
+	};
+
+	fx_mkdirs(f, "a/t/r");
+	e = fx_put(f, "a/t/r/f", '1', 10);
+	c.ref = (struct fsp_ref){ e.attr.ino, "a/t/r/f" };
+	fill_index(&b, 0);
+	o.verified_us = 5;
+	o.blocks = &b;
+	assert_int_equal(f->m->ops->commit(f->m, &f->ctx, &c, &e), -EAGAIN);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_blocks"), 0);
+}
+
 static int count_mounts(void *arg, const struct fsp_mountinfo *i)
 {
 	int *n = arg;
@@ -1147,7 +1237,8 @@ int main(void)
 		FX_TEST(test_links), FX_TEST(test_rename_file),
 		FX_TEST(test_rename_dirs), FX_TEST(test_rename_over_dirs),
 		FX_TEST(test_rename_limit), FX_TEST(test_exchange),
-		FX_TEST(test_objects), FX_TEST(test_known_object), FX_TEST(test_mounts),
+		FX_TEST(test_objects), FX_TEST(test_known_object), FX_TEST(test_blocks),
+		FX_TEST(test_blocks_undone), FX_TEST(test_mounts),
 		FX_TEST(test_times), FX_TEST(test_numbers),
 		FX_TEST(test_stats_and_sync), FX_TEST(test_deadline),
 		FX_TEST(test_undone), FX_TEST(test_fault),

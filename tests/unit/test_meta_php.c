@@ -683,8 +683,8 @@ static void test_refusals(void **state)
 	o.create = true;
 	fx_open(f, &o);
 	fx_close(f);
-	fx_sql(f, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
-	refused(f, -EPROTO, "version 4");
+	fx_sql(f, "UPDATE fsp_info SET value = '5' WHERE name = 'schema'");
+	refused(f, -EPROTO, "version 5");
 	fd = open(f->db.path, O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
 	                               " long enough to be looked at; this is"
@@ -698,6 +698,8 @@ static void test_refusals(void **state)
 static void test_old_version(void **state)
 {
 	struct fsp_meta_options o = fx_options();
+	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
+	struct fsp_object o1 = fx_object('1', 1);
 	struct fsp_feed *feed = NULL;
 	struct fx *f = *state;
 
@@ -708,7 +710,7 @@ static void test_old_version(void **state)
 	fx_sql(f, "DROP INDEX fsp_file_pred; DROP TRIGGER fsp_file_insert;"
 	       " DROP TRIGGER fsp_file_update; DROP TRIGGER fsp_file_delete;"
 	       " DROP TRIGGER fsp_space_insert; DROP TRIGGER fsp_space_update;"
-	       " DROP TABLE fsp_change; ALTER TABLE fsp_mount DROP COLUMN"
+	       " DROP TABLE fsp_change; DROP TABLE fsp_blocks; ALTER TABLE fsp_mount DROP COLUMN"
 	       " lease_us; UPDATE fsp_info SET value = '1'"
 	       " WHERE name = 'schema'");
 	o.read_only = true;
@@ -716,6 +718,9 @@ static void test_old_version(void **state)
 	assert_int_equal(fx_get(f, "a/t/r/f").attr.size, 1);
 	assert_int_equal(f->m->ops->changes(f->m, &f->ctx, &feed, NULL, NULL),
 	                 -ENOTSUP);
+	assert_int_equal(f->m->ops->object_blocks(f->m, &f->ctx, o1.key, &o1,
+	                                          &index), 0);
+	assert_int_equal(index.len, 0);
 	fx_close(f);
 	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
 	                           " name = 'schema'"), 1);
@@ -723,7 +728,12 @@ static void test_old_version(void **state)
 	fx_open(f, &o);
 	fx_put(f, "a/t/r/f", '2', 2);
 	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
-	                           " name = 'schema'"), 3);
+	                           " name = 'schema'"), 4);
+	assert_int_equal(fsp_buf_adds(&index, "x"), 0);
+	o1.blocks = &index;
+	o1.verified_us = 1;
+	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o1), 0);
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_blocks"), 1);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_change"), 1);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
 	                           " WHERE name = 'fsp_file_pred'"), 1);

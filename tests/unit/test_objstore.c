@@ -300,6 +300,7 @@ static void test_counts(void **state)
 	assert_int_equal(c.head, 1);
 	assert_int_equal(c.del, 2);
 	assert_int_equal(c.list, 1);
+	assert_true(c.down > 0);
 }
 
 /* From here on: the directory backend alone. */

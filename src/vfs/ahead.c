@@ -1,0 +1,203 @@
+/*
+ * Reading ahead: what somebody reads in order is fetched before it is asked
+ * for, several pieces at once, by threads of the mount.
+ *
+ * The window is how far in front of the reader that goes. It opens when a run
+ * of reads is long enough to be no accident, doubles each time the reader has
+ * used up half of it, and closes with the first read somewhere else.
+ */
+#include "vfs_private.h"
+
+#include <stdlib.h>
+
+#include "fsp_config.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+/* The kernel asks for pieces of a run out of order, and so far apart. */
+#define SLACK (1UL << 20)
+#define RUN_MIN (512UL << 10)           /* a run begins to count */
+#define WINDOW_MIN (2UL << 20)
+#define JOB (4UL << 20)                 /* of the content, for one thread */
+#define QUEUE_MAX 64
+
+struct ahead_job {
+	struct ahead_job *next;
+	struct base_ref *ref;
+	uint64_t off, len;
+};
+
+void ahead_init(struct fsp_vfs *v)
+{
+	fsp_mutex_init(&v->ahead.lock);
+	fsp_cond_init(&v->ahead.wake);
+	v->ahead.last = &v->ahead.first;
+	v->ahead.max = (uint64_t)fsp_config_int(v->store->config, "mount",
+	                                        "read_ahead");
+}
+
+static void drop_jobs(struct fsp_vfs *v)
+{
+	struct ahead_job *j;
+
+	while ((j = v->ahead.first)) {
+		v->ahead.first = j->next;
+		base_put(j->ref);
+		free(j);
+	}
+	v->ahead.last = &v->ahead.first;
+	v->ahead.queued = 0;
+}
+
+void ahead_end(struct fsp_vfs *v)
+{
+	fsp_lock(&v->ahead.lock);
+	atomic_store(&v->ahead.stop, true);
+	fsp_cond_broadcast(&v->ahead.wake);
+	fsp_unlock(&v->ahead.lock);
+	for (unsigned i = 0; i < v->ahead.threads; i++)
+		pthread_join(v->ahead.thread[i], NULL);
+	drop_jobs(v);
+	fsp_cond_destroy(&v->ahead.wake);
+	fsp_mutex_destroy(&v->ahead.lock);
+}
+
+static struct ahead_job *next_job(struct fsp_vfs *v)
+{
+	struct ahead_job *j;
+
+	FSP_GUARD(&v->ahead.lock);
+	while (!v->ahead.first && !atomic_load(&v->ahead.stop)) {
+		v->ahead.idle++;
+		(void)fsp_cond_wait(&v->ahead.wake, &v->ahead.lock, 0);
+		v->ahead.idle--;
+	}
+	if (atomic_load(&v->ahead.stop))
+		return NULL;
+	j = v->ahead.first;
+	v->ahead.first = j->next;
+	if (!v->ahead.first)
+		v->ahead.last = &v->ahead.first;
+	v->ahead.queued--;
+	return j;
+}
+
+static void *fetch_ahead(void *arg)
+{
+	struct fsp_vfs *v = arg;
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct ahead_job *j;
+
+	ctx.cancelled = &v->ahead.stop;
+	while ((j = next_job(v))) {
+		/* Whoever reads it then meets the error himself. */
+		(void)fsp_cached_fill(j->ref->cached, &ctx, j->off, j->len);
+		base_put(j->ref);
+		free(j);
+	}
+	return NULL;
+}
+
+/* One more thread, where all have something to do and there may be one. */
+static void wake_locked(struct fsp_vfs *v)
+{
+	fsp_assert_held(&v->ahead.lock);
+	if (v->ahead.idle >= v->ahead.queued ||
+	    v->ahead.threads == AHEAD_THREADS) {
+		fsp_cond_signal(&v->ahead.wake);
+		return;
+	}
+	if (pthread_create(&v->ahead.thread[v->ahead.threads], NULL,
+	                   fetch_ahead, v))
+		fsp_warn("no thread to read ahead with");
+	else
+		v->ahead.threads++;
+}
+
+/* false: there is too much to do already. Takes a reference of its own. */
+static bool queue_locked(struct fsp_vfs *v, struct base_ref *r, uint64_t off,
+                         uint64_t len)
+{
+	struct ahead_job *j;
+
+	fsp_assert_held(&v->ahead.lock);
+	if (v->ahead.queued >= QUEUE_MAX)
+		return false;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return false;
+	atomic_fetch_add(&r->refs, 1);
+	*j = (struct ahead_job){ NULL, r, off, len };
+	*v->ahead.last = j;
+	v->ahead.last = &j->next;
+	v->ahead.queued++;
+	wake_locked(v);
+	return true;
+}
+
+/* Is this read one of a run? Follows it, and forgets what was, else. */
+static bool in_order_locked(struct ahead *a, uint64_t off, uint64_t len)
+{
+	if (off > a->end + SLACK || off + SLACK < a->end) {
+		*a = (struct ahead){ .end = off + len };
+		return false;
+	}
+	a->run += len;
+	if (off + len > a->end)
+		a->end = off + len;
+	return a->run >= RUN_MIN;
+}
+
+static void advance_locked(struct fsp_vfs *v, struct ahead *a,
+                           struct base_ref *r, uint64_t size)
+{
+	uint64_t to;
+
+	if (a->window && a->until > a->end + a->window / 2)
+		return;
+	a->window = a->window ? 2 * a->window : WINDOW_MIN;
+	if (a->window > v->ahead.max)
+		a->window = v->ahead.max;
+	if (a->until < a->end)
+		a->until = a->end;
+	to = a->end + a->window < size ? a->end + a->window : size;
+	while (a->until < to) {
+		uint64_t len = to - a->until < JOB ? to - a->until : JOB;
+
+		if (!queue_locked(v, r, a->until, len))
+			return;
+		a->until += len;
+	}
+}
+
+/* What is read is the base of a file that has one by blocks. */
+static struct base_ref *ref_of(struct file *f, uint64_t *size)
+{
+	struct base_ref *r;
+
+	FSP_GUARD(&f->lock);
+	r = f->ref;
+	*size = f->base_valid;
+	if (!r || !fsp_cached_by_block(r->cached))
+		return NULL;
+	atomic_fetch_add(&r->refs, 1);
+	return r;
+}
+
+void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len)
+{
+	struct fsp_vfs *v = h->v;
+	struct base_ref *r;
+	uint64_t size;
+
+	if (!v->ahead.max)
+		return;
+	r = ref_of(h->file, &size);
+	if (!r)
+		return;
+	fsp_lock(&v->ahead.lock);
+	if (in_order_locked(&h->ahead, off, len) && h->ahead.end < size)
+		advance_locked(v, &h->ahead, r, size);
+	fsp_unlock(&v->ahead.lock);
+	base_put(r);
+}
