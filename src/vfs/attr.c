@@ -197,7 +197,7 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 static int truncate_handle(struct fsp_handle *h, uint64_t size)
 {
-	int err = lease_fence(h);
+	int err = handle_writes(h);
 
 	if (err)
 		return err;

@@ -35,6 +35,7 @@ struct item {
 	unsigned held;                  /* a newer one is being written */
 	bool dropped;                   /* the last name went meanwhile */
 	struct fsp_queue_end ended;     /* what became of the one before */
+	uint64_t ended_session;         /* that it was made in */
 	unsigned tries;
 	int64_t next_ns;                /* not before: monotonic */
 };
@@ -58,8 +59,9 @@ struct back {
 /* back_snap.c */
 struct snap *snap_new(void);
 void snap_free(struct snap *s);
-/* The one that it is behind has come to its end. */
-void snap_follow(struct snap *s, const struct fsp_queue_end *e);
+/* The one that it is behind, made in that session, has come to its end. */
+void snap_follow(struct snap *s, const struct fsp_queue_end *e,
+                 uint64_t session);
 /* A fresh journal record that replaces the one it has. */
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops);

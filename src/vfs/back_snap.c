@@ -71,13 +71,15 @@ int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
 	return err;
 }
 
-void snap_follow(struct snap *s, const struct fsp_queue_end *e)
+void snap_follow(struct snap *s, const struct fsp_queue_end *e,
+                 uint64_t session)
 {
 	s->behind = 0;
 	if (!e->stored.row)
 		return;
 	s->file->pending = false;
-	s->file->session_row = e->stored.row;
+	s->file->session_row = s->file->session == session ?
+		e->stored.row : 0;
 	if (!e->merged) {
 		s->file->over_row = e->stored.row;
 		return;
@@ -110,6 +112,7 @@ static struct snap *take_snapshot(struct file *f, const char *path)
 	q->base_valid = f->base_valid;
 	q->over_row = f->over_row;
 	q->session_row = f->session_row;
+	q->session = f->session;
 	q->base_limit = f->base_limit;
 	q->grown = f->grown;
 	q->append_off = f->append_off;
@@ -196,7 +199,7 @@ static int catch_up(struct fsp_vfs *v, struct inode *i, struct item *it,
 	fsp_lock(&b->lock);
 	ended = s->behind && it->ended.key == s->behind;
 	if (ended)
-		snap_follow(s, &it->ended);
+		snap_follow(s, &it->ended, it->ended_session);
 	fsp_unlock(&b->lock);
 	return ended ? snap_journal(v, i, s, s->key) : 0;
 }

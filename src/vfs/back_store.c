@@ -66,9 +66,10 @@ static void tell_followers(struct fsp_vfs *v, struct item *it,
 
 	FSP_GUARD(&b->lock);
 	it->ended = *e;
+	it->ended_session = it->head->file->session;
 	for (struct snap *s = it->head->next; s; s = s->next)
 		if (s->behind == e->key)
-			snap_follow(s, e);
+			snap_follow(s, e, it->ended_session);
 }
 
 /* Is the visible file, by now, what this snapshot has? f->lock is held. */
@@ -104,6 +105,8 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 		if (!same)
 			fsp_digest_free(fsp_steal(f->digest));
 		committed_locked(v, it->inode, f, e);
+		if (s->file->session != f->session)
+			f->session_row = 0;
 		if (!same)
 			pages_change_locked(v, it, told, &e->content);
 		return;
@@ -112,7 +115,8 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 	f->pending = f->pending && !e->content.row;
 	if (same) {
 		f->over_row = end->stored.row;
-		f->session_row = end->stored.row;
+		f->session_row = s->file->session == f->session ?
+			end->stored.row : 0;
 	}
 	if (it->last == s)
 		f->queued = false;

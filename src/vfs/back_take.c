@@ -42,6 +42,7 @@ static struct snap *snap_of(const struct fsp_queued *q)
 	f->size = q->size;
 	f->over_row = q->over_row;
 	f->session_row = q->session_row;
+	f->session = 0;
 	f->mask = q->mask;
 	f->attr.ino = q->ino;
 	f->attr.mode = q->mode;

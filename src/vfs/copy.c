@@ -78,7 +78,7 @@ ssize_t fsp_vfs_copy_range(struct fsp_handle *in, uint64_t off_in,
 		return err;
 	if (off_in >= c.size)
 		return 0;
-	err = lease_fence(out);
+	err = handle_writes(out);
 	if (err)
 		return err;
 	return share(out->v, out->file, &c, off_out, len);

@@ -28,6 +28,7 @@ struct file *file_new(void)
 	fsp_mutex_init(&f->lock);
 	fsp_cond_init(&f->changed);
 	merge_reset_locked(f);
+	f->session = 1;                 /* 0: of what a dead mount left */
 	return f;
 }
 

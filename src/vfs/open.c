@@ -257,6 +257,45 @@ static int open_past(struct fsp_vfs *v, struct inode *i, struct file *f,
 }
 
 
+/*
+ * Versions that one open file commits are steps of one. The kernel tells late
+ * that it has gone, so it counts as closed once it was flushed, until it is
+ * written again.
+ */
+static void session_locked(struct file *f)
+{
+	fsp_assert_held(&f->lock);
+	if (f->open_writers)
+		return;
+	f->session++;
+	f->session_row = 0;
+}
+
+static void session_join_locked(struct fsp_handle *h)
+{
+	fsp_assert_held(&h->file->lock);
+	h->file->open_writers += !h->in_session;
+	h->in_session = true;
+}
+
+static void session_leave_locked(struct fsp_handle *h)
+{
+	fsp_assert_held(&h->file->lock);
+	h->file->open_writers -= h->in_session;
+	h->in_session = false;
+}
+
+int handle_writes(struct fsp_handle *h)
+{
+	int err = lease_fence(h);
+
+	if (err)
+		return err;
+	FSP_GUARD(&h->file->lock);
+	session_join_locked(h);
+	return 0;
+}
+
 static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
                                      struct file *f, int flags)
 {
@@ -275,8 +314,11 @@ static struct fsp_handle *handle_new(struct fsp_vfs *v, struct inode *i,
 	h->commits = writable(flags) || (flags & (O_TRUNC | O_CREAT));
 	fsp_lock(&f->lock);
 	f->handles++;
-	if (h->commits)
+	if (h->commits) {
 		f->writers++;
+		session_locked(f);
+		session_join_locked(h);
+	}
 	fsp_unlock(&f->lock);
 	return h;
 }
@@ -290,6 +332,7 @@ static void handle_end(struct fsp_handle *h)
 	h->file->handles--;
 	if (h->commits)
 		h->file->writers--;
+	session_leave_locked(h);
 	settle = h->file->writers == 0 && h->commits;
 	fsp_unlock(&h->file->lock);
 	if (settle)
@@ -546,7 +589,7 @@ ssize_t fsp_vfs_write(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	(void)ctx;      /* the spool is local and waits for nothing */
 	if (!writable(h->flags))
 		return -EBADF;
-	err = lease_fence(h);
+	err = handle_writes(h);
 	if (err)
 		return err;
 	pages_unknown(h);
@@ -560,7 +603,7 @@ int fsp_vfs_fallocate(struct fsp_handle *h, int mode, uint64_t off, uint64_t len
 
 	if (!writable(h->flags))
 		return -EBADF;
-	err = lease_fence(h);
+	err = handle_writes(h);
 	if (err)
 		return err;
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
@@ -590,10 +633,15 @@ static bool is_locked(struct fsp_handle *h)
 
 int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
+	int err;
+
 	if (!h->commits)
 		return 0;
-	return file_close(h->v, h->inode, ctx,
-	                  is_locked(h) ? COMMIT_FLUSH_STORED : COMMIT_FLUSH);
+	err = file_close(h->v, h->inode, ctx,
+	                 is_locked(h) ? COMMIT_FLUSH_STORED : COMMIT_FLUSH);
+	FSP_GUARD(&h->file->lock);
+	session_leave_locked(h);
+	return err;
 }
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)

@@ -104,6 +104,8 @@ struct file {
 	struct fsp_content base;        /* where [0, base_valid) comes from */
 	uint64_t base_valid;
 	int64_t session_row;            /* committed while it has been open */
+	unsigned open_writers;          /* handles with something to close */
+	uint64_t session;               /* changes when there were none */
 	int64_t over_row;               /* the version it was written over */
 	uint64_t base_limit;            /* truncations left no more of it; 0:
 	                                   the commit replaces, never merges */
@@ -147,6 +149,7 @@ struct fsp_handle {
 	uint64_t id;                    /* never used again: owner of its flock */
 	bool commits;                   /* its close does: it writes, or it
 	                                   made or emptied the file */
+	bool in_session;                /* one of file->open_writers */
 	bool flocked;                   /* a flock was taken with it */
 	_Atomic int64_t lease;          /* under which it has locks; 0: none */
 	struct ahead ahead;             /* under v->ahead.lock */
@@ -373,6 +376,8 @@ struct fresh {
 };
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);
+/* A handle is about to change its file: -ENOLCK, under a lock that is lost. */
+int handle_writes(struct fsp_handle *h);
 /* Have open handles another content than this one, which is live? */
 bool file_behind(struct file *f, const struct fsp_content *c);
 
