@@ -9,7 +9,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
@@ -20,6 +22,7 @@
 
 #define RETRY_MIN_NS (100 * 1000 * 1000LL)
 #define RETRY_MAX_NS (2 * FSP_NS_PER_SEC)
+#define WORKER_NICE 5
 #define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
 #define SAY_NS (10 * FSP_NS_PER_SEC)    /* how often a drain tells of itself */
 
@@ -166,6 +169,8 @@ static void *worker(void *arg)
 	struct fsp_vfs *v = arg;
 	struct back *b = v->back;
 
+	/* Compressing comes after answering; it does no harm where refused. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
 	FSP_GUARD(&b->lock);
 	while (!b->stop) {
 		int64_t wake_ns;

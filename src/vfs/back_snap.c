@@ -268,6 +268,7 @@ static bool restore(struct file *f, const struct file *q)
 		return false;
 	if (spool)
 		fsp_spool_begin_fresh(spool);
+	file_drop_spool_locked(f);
 	f->spool = spool;
 	file_set_base_locked(f, &q->base);
 	f->base_valid = q->base_valid;

@@ -398,8 +398,9 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
  * false: another handle's commit has got on meanwhile.
  */
 static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
-                    const struct fsp_content *live, struct fsp_spool_info *info,
-                    bool *stub, struct fsp_spool_file **data)
+                    const struct fsp_content *live, bool restore,
+                    struct fsp_spool_info *info, bool *stub,
+                    struct fsp_spool_file **data)
 {
 	*data = NULL;
 	FSP_GUARD(&f->lock);
@@ -421,7 +422,7 @@ static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	fsp_digest_free(fsp_steal(f->digest));
 	*stub = f->pending;
 	/* What an earlier close() has promised is still to come. */
-	if (back_restore_locked(v, f))
+	if (restore && back_restore_locked(v, f))
 		*stub = false;
 	else
 		file_set_base_locked(f, live);
@@ -463,7 +464,7 @@ void file_give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err && err != -ESTALE)
 		fsp_warn("/%s: seems empty until it is opened again: %s",
 		         info.path, strerror(-err));
-	if (!give_up(v, i, f, &live, &info, &stub, &data))
+	if (!give_up(v, i, f, &live, keep, &info, &stub, &data))
 		return;
 	if (data && keep) {
 		err = fsp_spool_keep(data, &info);

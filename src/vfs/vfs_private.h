@@ -558,8 +558,8 @@ void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
 void offer_to_cache(struct fsp_vfs *v, struct file *f,
                     const struct fsp_object *o);
 /*
- * What has failed goes to kept/ (where `keep`), and the file has what is queued,
- * or live. hint (may be NULL): the path of an inode without a name.
+ * What has failed goes to kept/ and the file has what is queued, or live; not
+ * `keep`: it is there already, and was the last that was queued. hint (may be NULL): the path of an inode without a name.
  */
 void file_give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
                   const struct fsp_ctx *ctx, const char *hint, bool keep);
