@@ -67,10 +67,17 @@ static int64_t longer(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+/* What has several names is told of under one of them, perhaps another. */
+static int64_t keep_ns(const struct fsp_fuse *f, const struct fsp_attr *a,
+                       uint64_t news)
+{
+	return a->nlink > 1 ? 0 : fsp_vfs_keep_ns(f->vfs, a->ino, news);
+}
+
 void fuse_entry(const struct fsp_fuse *f, const struct fsp_attr *a,
                 uint64_t news, struct fuse_entry_param *e)
 {
-	int64_t keep = fsp_vfs_keep_ns(f->vfs, a->ino, news);
+	int64_t keep = keep_ns(f, a, news);
 
 	memset(e, 0, sizeof(*e));
 	e->ino = a->ino;
@@ -139,8 +146,8 @@ static void reply_attr(fuse_req_t req, int err, const struct fsp_attr *a,
 		return;
 	}
 	fuse_attr(f, a, &st);
-	fuse_reply_attr(req, &st, seconds(longer(
-		fsp_vfs_keep_ns(f->vfs, a->ino, news), f->o.attr_ns)));
+	fuse_reply_attr(req, &st, seconds(longer(keep_ns(f, a, news),
+	                                         f->o.attr_ns)));
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

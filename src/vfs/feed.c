@@ -40,10 +40,6 @@ void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
 	case FORGET_LISTING:
 		if (o->listing)
 			o->listing(o->arg, ino);
-		break;
-	case FORGET_ATTR:
-		if (o->stale)
-			o->stale(o->arg, ino, false);
 	}
 }
 

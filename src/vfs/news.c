@@ -148,9 +148,22 @@ static void each_at_locked(struct fsp_vfs *v, struct inode *dir,
 		each_at_locked(v, i, rest ? rest + 1 : "", each);
 }
 
-static void drop_attr(struct fsp_vfs *v, struct inode *i)
+/*
+ * Of a file the kernel's attributes are not called stale out of the blue: an
+ * answer that a read waits for would be ignored, and the read end where the
+ * file had ended before. Its entry ages, and a look-up brings them; whoever has
+ * it open goes over to what is live, in the order that pages.c keeps.
+ */
+static void renew_locked(struct fsp_vfs *v, struct inode *i)
 {
-	(void)later_forget(v, FORGET_ATTR, i->ino, "");
+	if (is_dir(i)) {
+		(void)later_forget(v, FORGET_LISTING, i->ino, "");
+		return;
+	}
+	if (i->file)
+		pages_refresh_locked(v, i, i->file);
+	if (i->parent)
+		(void)later_forget(v, FORGET_AGE, i->parent->ino, i->name);
 }
 
 static void drop_listing(struct fsp_vfs *v, struct inode *i)
@@ -187,11 +200,9 @@ static int tell_entry(struct fsp_vfs *v, const char *path, bool named)
 		return err;
 	FSP_GUARD(&v->lock);
 	age_locked(v, v->root, dir, name);
-	each_at_locked(v, v->root, path, drop_attr);
-	if (named) {
+	each_at_locked(v, v->root, path, renew_locked);
+	if (named)
 		each_at_locked(v, v->root, dir, drop_listing);
-		each_at_locked(v, v->root, path, drop_listing);
-	}
 	return 0;
 }
 
@@ -202,9 +213,12 @@ static int tell(struct fsp_vfs *v, const struct note *n)
 	int err = path ? tell_entry(v, path, n->named) : -ENOMEM;
 
 	if (n->ino) {
+		struct inode *i;
+
 		FSP_GUARD(&v->lock);
-		if (table_find_locked(v, n->ino))
-			(void)later_forget(v, FORGET_ATTR, n->ino, "");
+		i = table_find_locked(v, n->ino);
+		if (i && i != v->root)
+			renew_locked(v, i);
 	}
 	/* Directories that only rows make come and go with them. */
 	while (!err && n->foreign && (slash = strrchr(path, '/'))) {
@@ -301,7 +315,7 @@ static size_t copy_known(struct fsp_vfs *v, uint64_t *bucket, struct known *k)
 
 	FSP_GUARD(&v->lock);
 	for (; *bucket < v->n_buckets && n < DROP_AT_ONCE; ++*bucket) {
-		const struct inode *i = v->buckets[*bucket];
+		struct inode *i = v->buckets[*bucket];
 
 		for (; i && n < 2 * DROP_AT_ONCE; i = i->next) {
 			k[n] = (struct known){ .ino = i->ino,
@@ -310,6 +324,8 @@ static size_t copy_known(struct fsp_vfs *v, uint64_t *bucket, struct known *k)
 				k[n].parent = i->parent->ino;
 				k[n].name = strdup(i->name);
 			}
+			if (i->file)
+				pages_refresh_locked(v, i, i->file);
 			n++;
 		}
 	}
@@ -331,8 +347,8 @@ static void forget_everything(struct fsp_vfs *v)
 			if (k[i].name)
 				forget_now(v, FORGET_AGE, k[i].parent,
 				           k[i].name);
-			forget_now(v, k[i].dir ? FORGET_LISTING : FORGET_ATTR,
-			           k[i].ino, "");
+			if (k[i].dir)
+				forget_now(v, FORGET_LISTING, k[i].ino, "");
 			free(k[i].name);
 		}
 	}

@@ -136,11 +136,16 @@ void pages_wait(struct fsp_vfs *v, struct inode *i, struct file *f,
 		w->done(w->arg);
 }
 
+void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
+{
+	if (queue_locked(v, i, f))
+		f->stale.refresh = true;
+}
+
 void pages_refresh(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
 	FSP_GUARD(&v->lock);
-	if (queue_locked(v, i, f))
-		f->stale.refresh = true;
+	pages_refresh_locked(v, i, f);
 }
 
 /* Open handles go over to the version that is live, as NFS has it. */

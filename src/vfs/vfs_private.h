@@ -417,6 +417,7 @@ void pages_wait(struct fsp_vfs *v, struct inode *i, struct file *f,
                 struct fsp_pages_wait *w);
 /* Open handles are to take the version that is live. */
 void pages_refresh(struct fsp_vfs *v, struct inode *i, struct file *f);
+void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 
 /* lock.c */
 /* Gives up what was locked through a handle that ends. */
@@ -494,8 +495,7 @@ enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 enum forget {
 	FORGET_NAME,            /* the entry is not what is there */
 	FORGET_AGE,             /* the entry is to be looked up again */
-	FORGET_LISTING,         /* of the directory, and its attributes */
-	FORGET_ATTR
+	FORGET_LISTING          /* of the directory, and its attributes */
 };
 void feed_init(struct fsp_vfs *v);
 void feed_end(struct fsp_vfs *v);
