@@ -90,14 +90,16 @@ int fsp_compress_sample(const void *buf, size_t len, size_t *packed)
 /* Frames that say how long their content is: those that we write. */
 static int unpack_zstd(struct piece *p)
 {
-	unsigned long long size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
 	ZSTD_DCtx *d = p->zd ? p->zd : ZSTD_createDCtx();
+	unsigned long long size;
 	size_t n;
 	int err;
 
 	if (!d)
 		return -ENOMEM;
 	p->zd = d;
+	size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
+	/* What is not known is more than any. */
 	if (size > ZSTD_FRAME || size > p->limit)
 		return -EIO;
 	err = fsp_buf_reserve(&p->out, size);

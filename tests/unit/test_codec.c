@@ -101,7 +101,7 @@ static void test_round_trips(void **state)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		FSP_FREE char *p = make_content(sizes[i]);
 
-		for (int f = FSP_FMT_LEGACY; f <= FSP_FMT_STORED_PLAIN; f++) {
+		for (int f = FSP_FMT_LEGACY; f < FSP_FORMATS; f++) {
 			FSP_BUF struct fsp_buf obj = FSP_BUF_INIT;
 			FSP_BUF struct fsp_buf back = FSP_BUF_INIT;
 			struct fsp_digests dig;
@@ -539,7 +539,7 @@ static void test_arguments(void **state)
 	fsp_encoder_free(NULL);
 	fsp_decoder_free(NULL);
 	fsp_digest_free(NULL);
-	for (int i = FSP_FMT_LEGACY; i <= FSP_FMT_STORED_PLAIN; i++) {
+	for (int i = FSP_FMT_LEGACY; i < FSP_FORMATS; i++) {
 		const char *name = fsp_format_name((enum fsp_format)i);
 
 		assert_int_equal(fsp_format_parse(name, &f), 0);
@@ -549,6 +549,42 @@ static void test_arguments(void **state)
 	                    "bzip2+aes-256-cbc");
 	assert_int_equal(fsp_format_parse("", &f), -EINVAL);
 	assert_int_equal(fsp_format_parse("gzip", &f), -EINVAL);
+}
+
+/* Text shrinks, noise does not; each format has relatives sealed as it is. */
+static void test_choosing(void **state)
+{
+	FSP_FREE char *noise = malloc(65536);
+	struct fsp_keys none = { .set = false }, k = php_keys();
+	size_t n;
+
+	(void)state;
+	assert_non_null(noise);
+	rng_state = SEED + 8;
+	for (size_t i = 0; i < 65536; i++)
+		noise[i] = (char)rng();
+	assert_int_equal(fsp_compress_sample(noise, 65536, &n), 0);
+	assert_true(n >= 65536);
+	for (size_t i = 0; i < 65536; i++)
+		noise[i] = (char)('a' + rng() % 4);
+	assert_int_equal(fsp_compress_sample(noise, 65536, &n), 0);
+	assert_true(n < 65536 / 2);
+	assert_int_equal(fsp_format_zstd(FSP_FMT_LEGACY), FSP_FMT_ZSTD);
+	assert_int_equal(fsp_format_zstd(FSP_FMT_IV), FSP_FMT_ZSTD_IV);
+	assert_int_equal(fsp_format_stored(FSP_FMT_PLAIN),
+	                 FSP_FMT_STORED_PLAIN);
+	assert_int_equal(fsp_format_stored(FSP_FMT_ZSTD_IV), FSP_FMT_STORED_IV);
+	for (int f = FSP_FMT_LEGACY; f < FSP_FORMATS; f++) {
+		const char *name = fsp_format_name((enum fsp_format)f);
+		bool sealed = strstr(name, "aes") != NULL;
+
+		assert_true(fsp_format_usable((enum fsp_format)f, &k));
+		assert_int_equal(fsp_format_usable((enum fsp_format)f, &none),
+		                 !sealed);
+		assert_int_equal(strncmp(name, "iv+", 3) == 0, f % 3 == 1);
+	}
+	assert_false(fsp_format_usable(FSP_FORMATS, &k));
+	assert_string_equal(fsp_format_name(FSP_FORMATS), "unknown");
 }
 
 static void test_hash_valid(void **state)
@@ -720,6 +756,7 @@ int main(void)
 		cmocka_unit_test(test_random_bytes),
 		cmocka_unit_test(test_sink_errors),
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_choosing),
 		cmocka_unit_test(test_hash_valid),
 		cmocka_unit_test(test_digest_goes_on),
 		cmocka_unit_test(test_openssl_reads_it),
