@@ -75,6 +75,8 @@ TOOL_SRC := $(sort $(wildcard tests/tools/*.c))
 TOOLS := $(TOOL_SRC:tests/tools/%.c=$B/tools/%)
 tools: $(TOOLS)
 $B/tools/%.so: tests/tools/%.so.c
+$B/tools/codecbench: $B/libfsp.a
+LIBS_codecbench = $B/libfsp.a $(LDLIBS)
 $B/tools/%: tests/tools/%.c $B/flags
 	@mkdir -p $(@D)
 	@echo "  CC   $<"

@@ -5,7 +5,8 @@
  * A bzip2 object's blocks are those of its stream; a zstd object's are its
  * frames; a stored one's are FSP_STORED_BLOCK bytes each. An index is made
  * while an object is encoded, or decoded and verified as a whole; what it then
- * says of a block vouches for that block alone.
+ * says of a block vouches for that block alone. Nothing here keeps state, so
+ * any thread may call it.
  */
 #ifndef FSP_BLOCKS_H
 #define FSP_BLOCKS_H
@@ -34,8 +35,10 @@ struct fsp_blocks {
 
 void fsp_blocks_free(struct fsp_blocks *b);     /* what it points to */
 
-/* To the bytes of its row and back. unpack: -EIO for whatever is no index of a
- * content of that size; -ENOMEM. */
+/*
+ * To the bytes of its row (some 22 for each block), added to out, and back.
+ * unpack: -EIO for whatever is no index of a content of that size; -ENOMEM.
+ */
 int fsp_blocks_pack(const struct fsp_blocks *b, struct fsp_buf *out);
 int fsp_blocks_unpack(const void *buf, size_t len, uint64_t size,
                       struct fsp_blocks *out);
@@ -54,14 +57,18 @@ void fsp_blocks_range(const struct fsp_blocks *b, enum fsp_format f,
 
 /*
  * Decodes blocks [first, first + n) from the bytes of that range, several at
- * once, and hands each to the sink, in order, verified. -EIO: damaged.
+ * once, and hands each to the sink, in order, verified. -EIO: damaged, or len
+ * is not that of the range. A sink's error ends it and is passed through.
  */
 int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
                       const struct fsp_keys *keys, size_t first, size_t n,
                       const void *bytes, size_t len, fsp_sink sink, void *arg);
 
-/* After finish: the index of what was encoded, or decoded as a whole. The
- * caller frees it. -ENOMEM. */
+/*
+ * After finish: the index of what was encoded, or decoded as a whole. The
+ * caller frees it. -ENOMEM; -E2BIG where a decoded object's blocks are so many
+ * and so small (under 16 KiB of content on the average) that it has none.
+ */
 int fsp_encoder_blocks(const struct fsp_encoder *e, struct fsp_blocks *out);
 int fsp_decoder_blocks(const struct fsp_decoder *d, struct fsp_blocks *out);
 

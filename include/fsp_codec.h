@@ -48,7 +48,8 @@ enum fsp_format {
 	FSP_FMT_ZSTD_PLAIN,     /* "zstd" */
 	FSP_FMT_STORED,         /* "stored+aes-256-cbc"    not compressed */
 	FSP_FMT_STORED_IV,      /* "iv+stored+aes-256-cbc" */
-	FSP_FMT_STORED_PLAIN    /* "stored"                the content itself */
+	FSP_FMT_STORED_PLAIN,   /* "stored"                the content itself */
+	FSP_FORMATS             /* how many there are */
 };
 
 const char *fsp_format_name(enum fsp_format f);
@@ -56,6 +57,16 @@ int fsp_format_parse(const char *name, enum fsp_format *out);   /* -EINVAL */
 /* The format that is encrypted as f is and compressed in the other way. */
 enum fsp_format fsp_format_zstd(enum fsp_format f);
 enum fsp_format fsp_format_stored(enum fsp_format f);
+
+struct fsp_keys;
+/* Whether objects of the format can be read and written with these keys. */
+bool fsp_format_usable(enum fsp_format f, const struct fsp_keys *keys);
+
+/*
+ * How many bytes a quick compressor makes of a sample: a hint whether one that
+ * is slower is worth its time. -ENOMEM.
+ */
+int fsp_compress_sample(const void *buf, size_t len, size_t *packed);
 
 struct fsp_keys {
 	bool set;               /* false: only what is not encrypted works */

@@ -28,7 +28,8 @@ struct fsp_store {
 	struct fsp_health *health;      /* FSP_PART_* */
 	struct fsp_keys keys;
 	enum fsp_format format;         /* of new objects */
-	int level;                      /* bzip2 */
+	int level;                      /* of its compression */
+	bool sampling;                  /* what hardly compresses is stored */
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
 	struct fsp_damage *damage;      /* NULL: nobody keeps account */

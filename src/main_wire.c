@@ -20,6 +20,7 @@
 #include "fsp_health.h"
 #include "fsp_lock.h"
 #include "fsp_log.h"
+#include "fsp_pool.h"
 #include "main_wire.h"
 
 #define CONNECTIONS 8   /* to the database, at the most, for each process */
@@ -244,6 +245,24 @@ static int guard_meta(struct fsp_store *s)
 		0;
 }
 
+static void set_compression(struct fsp_store *s)
+{
+	const struct fsp_config *c = s->config;
+	const char *how = fsp_config_str(c, "general", "compression");
+	int64_t workers = fsp_config_int(c, "general", "workers");
+
+	s->level = (int)fsp_config_int(c, "bzip2", "level");
+	s->sampling = strcmp(how, "auto") == 0;
+	if (strcmp(how, "none") == 0) {
+		s->format = fsp_format_stored(s->format);
+	} else if (strcmp(how, "zstd") == 0) {
+		s->format = fsp_format_zstd(s->format);
+		s->level = (int)fsp_config_int(c, "zstd", "level");
+	}
+	if (workers)
+		fsp_pool_set_workers((unsigned)workers);
+}
+
 static void set_codec(struct fsp_store *s)
 {
 	const struct fsp_config *c = s->config;
@@ -255,7 +274,7 @@ static void set_codec(struct fsp_store *s)
 		fsp_config_bytes(c, "encryption", "iv", s->keys.iv) == 0;
 	s->format = none ? FSP_FMT_PLAIN
 		: per_object ? FSP_FMT_IV : FSP_FMT_LEGACY;
-	s->level = (int)fsp_config_int(c, "bzip2", "level");
+	set_compression(s);
 	s->sha1_names = strcmp(fsp_config_str(c, "general", "hash"), "sha1") == 0;
 }
 

@@ -24,7 +24,8 @@ int bits_put(struct bits *b, uint64_t value, unsigned n)
 		return err;
 	while (n) {
 		unsigned room = 8 - b->fill, take = n < room ? n : room;
-		unsigned v = (unsigned)(value >> (n - take)) & ((1u << take) - 1);
+		unsigned mask = (1u << take) - 1;
+		unsigned v = (unsigned)(value >> (n - take)) & mask;
 
 		b->last |= (uint8_t)(v << (room - take));
 		b->fill += take;

@@ -117,7 +117,7 @@ int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
 	struct ring r = { 0 };
 	int err;
 
-	if (!format_valid(f, keys) || first > b->n || n > b->n - first)
+	if (!fsp_format_usable(f, keys) || first > b->n || n > b->n - first)
 		return -EINVAL;
 	fsp_blocks_range(b, f, first, n, &s.off, &s.len);
 	if (len != s.len)

@@ -12,6 +12,7 @@
 #include "rle.h"
 
 #define SOME 16384      /* of a thread's stack */
+#define PLAIN_MAX (1u << 20)
 
 static int bz_error(int state)
 {
@@ -113,7 +114,22 @@ static int wrap(struct piece *p, struct bits *s)
 	return err ? err : bits_pad(s);
 }
 
-/* Content of the block: its digest, and kept in the coded form. */
+/* More than a block without runs has: from here on in the coded form. */
+static int recode(struct piece *p, struct rle *r)
+{
+	struct fsp_buf plain = p->out;
+	int err;
+
+	p->out = (struct fsp_buf)FSP_BUF_INIT;
+	p->coded = true;
+	err = fsp_buf_reserve(&p->out, RLE_ROOM(plain.len));
+	if (!err)
+		(void)rle_add(r, &p->out, SIZE_MAX, plain.data, plain.len);
+	fsp_buf_free(&plain);
+	return err;
+}
+
+/* Content of the block: its digest, and kept. */
 static int take(struct piece *p, struct rle *r, const char *buf, size_t n)
 {
 	int err;
@@ -122,8 +138,11 @@ static int take(struct piece *p, struct rle *r, const char *buf, size_t n)
 		return -EIO;
 	p->size += n;
 	err = piece_hash(p, buf, n);
-	if (!err)
-		err = fsp_buf_reserve(&p->out, RLE_ROOM(n));
+	if (!err && !p->coded && p->size > PLAIN_MAX)
+		err = recode(p, r);
+	if (err || !p->coded)
+		return err ? err : fsp_buf_add(&p->out, buf, n);
+	err = fsp_buf_reserve(&p->out, RLE_ROOM(n));
 	if (!err)
 		(void)rle_add(r, &p->out, SIZE_MAX, buf, n);
 	return err;
@@ -152,7 +171,7 @@ static int decompress(struct piece *p, bz_stream *bz)
 	err = fsp_buf_reserve(&p->out, RLE_ROOM(1));
 	if (err)
 		return err;
-	rle_end(&r, &p->out);
+	rle_end(&r, &p->out);   /* of a content that is plain, nothing */
 	return piece_hash_end(p);
 }
 

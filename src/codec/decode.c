@@ -38,7 +38,7 @@ int fsp_decoder_new(enum fsp_format f, const struct fsp_keys *keys,
 	struct fsp_decoder *d;
 	int rc;
 
-	if (!format_valid(f, keys))
+	if (!fsp_format_usable(f, keys))
 		return -EINVAL;
 	d = calloc(1, sizeof(*d));
 	if (!d)

@@ -69,7 +69,7 @@ int fsp_encoder_new(enum fsp_format f, const struct fsp_keys *keys, int level,
 	struct fsp_encoder *e;
 	int rc;
 
-	if (!format_valid(f, keys) || !level_valid(format_algo(f), level))
+	if (!fsp_format_usable(f, keys) || !level_valid(format_algo(f), level))
 		return -EINVAL;
 	e = calloc(1, sizeof(*e));
 	if (!e)

@@ -65,7 +65,7 @@ enum fsp_format fsp_format_zstd(enum fsp_format f)
 	return f;
 }
 
-bool format_valid(enum fsp_format f, const struct fsp_keys *keys)
+bool fsp_format_usable(enum fsp_format f, const struct fsp_keys *keys)
 {
 	return (size_t)f < NFORMATS &&
 	       (formats[f].sealing == SEAL_NONE || (keys && keys->set));

@@ -73,17 +73,33 @@ static int pack_zstd(struct piece *p)
 	return hash_whole(p, &p->in);
 }
 
+int fsp_compress_sample(const void *buf, size_t len, size_t *packed)
+{
+	struct fsp_buf out = FSP_BUF_INIT;
+	size_t room = ZSTD_compressBound(len), n;
+	int err = fsp_buf_reserve(&out, room);
+
+	if (err)
+		return err;
+	n = ZSTD_compress(out.data, room, buf, len, 1);
+	fsp_buf_free(&out);
+	*packed = n;
+	return ZSTD_isError(n) ? zstd_error(n, -EIO) : 0;
+}
+
 /* Frames that say how long their content is: those that we write. */
 static int unpack_zstd(struct piece *p)
 {
-	unsigned long long size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
 	ZSTD_DCtx *d = p->zd ? p->zd : ZSTD_createDCtx();
+	unsigned long long size;
 	size_t n;
 	int err;
 
 	if (!d)
 		return -ENOMEM;
 	p->zd = d;
+	size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
+	/* What is not known is more than any. */
 	if (size > ZSTD_FRAME || size > p->limit)
 		return -EIO;
 	err = fsp_buf_reserve(&p->out, size);
@@ -139,7 +155,7 @@ int piece_content(const struct piece *p, fsp_sink sink, void *arg)
 {
 	const struct fsp_buf *b = p->algo == ALGO_STORED ? &p->in : &p->out;
 
-	if (p->algo == ALGO_BZIP2)
+	if (p->coded)
 		return expanded(&p->out, sink, arg);
 	return b->len ? sink(arg, b->data, b->len) : 0;
 }

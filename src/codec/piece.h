@@ -35,7 +35,6 @@
 enum algo { ALGO_BZIP2, ALGO_ZSTD, ALGO_STORED };
 enum sealing { SEAL_FIXED_IV, SEAL_OWN_IV, SEAL_NONE };
 
-bool format_valid(enum fsp_format f, const struct fsp_keys *keys);
 enum algo format_algo(enum fsp_format f);
 enum sealing format_sealing(enum fsp_format f);
 
@@ -58,7 +57,8 @@ struct piece {
 	uint64_t limit;         /* decoding: of the content */
 	uint32_t crc;           /* bzip2's */
 	uint8_t digest[FSP_BLOCK_DIGEST];
-	struct fsp_buf out;     /* decoding bzip2: run-length coded */
+	struct fsp_buf out;
+	bool coded;             /* decoding bzip2: out is run-length coded */
 
 	void *sha;              /* kept for the next: an EVP_MD_CTX, */
 	void *zc, *zd;          /* a ZSTD_CCtx, a ZSTD_DCtx */

@@ -43,6 +43,17 @@ const struct fsp_param fsp_params[] = {
 	       "one file would show another's content; choose it only for a "
 	       "program that expects 40 digits."),
 
+	CHOICE("general", "compression", "bzip2", "bzip2|zstd|auto|none",
+	       "How new content is compressed. A mount reads all of them at "
+	       "once; the PHP library reads bzip2 only. zstd is several times "
+	       "faster. auto looks at samples of each content, and stores what "
+	       "would hardly become smaller, such as photographs, videos and "
+	       "archives, as it is, and all else with bzip2. none stores "
+	       "everything as it is. Encryption does not depend on this."),
+	INTEGER("general", "workers", "0", 0, 256, "threads",
+	        "How many threads compress and decompress, for all files "
+	        "together. Each takes some 10 MB while it is at work. 0 means "
+	        "as many as there are processors."),
 	INTEGER("general", "down_after", "3", 1, 1000, "calls",
 	        "How many calls to a server in a row have to fail with no "
 	        "connection or no answer in time until it counts as down, "
@@ -207,8 +218,8 @@ const struct fsp_param fsp_params[] = {
 
 	CHOICE("encryption", "method", "aes-256-cbc", "aes-256-cbc|none",
 	       "How new objects are encrypted. With none they are only "
-	       "compressed; objects that were encrypted before are still read "
-	       "with key and iv."),
+	       "compressed, if that; objects that were encrypted before are "
+	       "still read with key and iv."),
 	HEXKEY("encryption", "key", 32,
 	       "The key of all objects, in hex. Whoever has it can read every "
 	       "file; without it the content is lost for good. Keep a copy in "
@@ -222,11 +233,17 @@ const struct fsp_param fsp_params[] = {
 	       "The initialisation vector of new objects. fixed is the PHP "
 	       "library's format. object gives each object one of its own, "
 	       "which hides that two objects begin alike, and PHP cannot read "
-	       "it. A mount reads both."),
+	       "it; with another general.compression than bzip2 it costs "
+	       "nothing and hides much. A mount reads both."),
 
 	INTEGER("bzip2", "level", "9", 1, 9, "",
-	        "How hard new content is compressed: the block size in units of "
-	        "100,000 bytes."),
+	        "How hard new content is compressed with bzip2: the block size "
+	        "in units of 100,000 bytes."),
+
+	INTEGER("zstd", "level", "3", 1, 19, "",
+	        "How hard new content is compressed with general.compression = "
+	        "zstd. Higher levels take more time for writing and none for "
+	        "reading."),
 
 	BOOLEAN("mount", "read_only", "no",
 	        "Nothing can be written through the mount. The same as "

@@ -1,6 +1,9 @@
 /*
  * Content into the object store: digest, look for a verified object with the
- * same content, else encode and put.
+ * same content, else encode and put. The first pass is for the digest alone:
+ * it is what says whether anything has to be compressed. In the second, this
+ * thread reads, hashes, encrypts and hands on, the pool compresses, and the
+ * object store sends, all at once.
  */
 #include "fsp_store.h"
 
@@ -17,6 +20,9 @@
 #include "fsp_log.h"
 
 #define PIECE (256 * 1024)
+#define SAMPLE (64 * 1024)
+#define SAMPLE_LEAST 512        /* what is shorter costs little either way */
+#define SAMPLE_GAIN 32          /* one part of so many must be gained */
 
 struct reader {
 	fsp_source source;
@@ -67,6 +73,64 @@ static int digest_content(const struct reader *r, const struct fsp_ctx *ctx,
 	if (!err)
 		err = fsp_digest_get(d, out);
 	fsp_digest_free(d);
+	return err;
+}
+
+/* From off, all of len. */
+static int read_piece(const struct reader *r, char *buf, size_t len,
+                      uint64_t off)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = r->source(r->arg, buf + got, len - got, off + got);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		got += (size_t)n;
+	}
+	return 0;
+}
+
+/*
+ * Would compression hardly make it smaller? Looked at are its beginning, middle
+ * and end: a photograph has headers, an archive a directory.
+ */
+static int sample(const struct reader *r, bool *incompressible)
+{
+	size_t len = r->size < SAMPLE ? (size_t)r->size : SAMPLE;
+	int parts = r->size > SAMPLE ? 3 : 1;
+	size_t all = 0, packed = 0;
+	FSP_FREE char *buf = malloc(len);
+
+	*incompressible = false;
+	if (r->size < SAMPLE_LEAST)
+		return 0;
+	if (!buf)
+		return -ENOMEM;
+	for (int i = 0; i < parts; i++) {
+		size_t n;
+		int err = read_piece(r, buf, len, (r->size - len) / 2 *
+		                     (uint64_t)i);
+
+		if (!err)
+			err = fsp_compress_sample(buf, len, &n);
+		if (err)
+			return err;
+		all += len;
+		packed += n;
+	}
+	*incompressible = packed > all - all / SAMPLE_GAIN;
+	return 0;
+}
+
+static int choose_format(const struct fsp_store *s, const struct reader *r,
+                         enum fsp_format *f)
+{
+	bool incompressible = false;
+	int err = s->sampling ? sample(r, &incompressible) : 0;
+
+	*f = incompressible ? fsp_format_stored(s->format) : s->format;
 	return err;
 }
 
@@ -138,8 +202,8 @@ static int upload_content(struct upload *u, const struct reader *r,
 }
 
 static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
-                  const struct reader *r, struct fsp_object *o,
-                  struct fsp_buf *index)
+                  const struct reader *r, enum fsp_format f,
+                  struct fsp_object *o, struct fsp_buf *index)
 {
 	struct upload u = { 0 };
 	int err = fsp_obj_put_begin(s->objects, ctx, o->key, &u.writer);
@@ -147,8 +211,8 @@ static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (!err)
 		err = fsp_digest_new(&u.digest);
 	if (!err)
-		err = fsp_encoder_new(s->format, &s->keys, s->level, upload_sink,
-		                      &u, &u.enc);
+		err = fsp_encoder_new(f, &s->keys, s->level, upload_sink, &u,
+		                      &u.enc);
 	if (!err)
 		err = upload_content(&u, r, ctx, o, index);
 	fsp_encoder_free(u.enc);
@@ -183,6 +247,7 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 {
 	struct reader r = { source, arg, size };
 	struct fsp_digests d;
+	enum fsp_format f;
 	int err = 0;
 
 	if (known)
@@ -202,11 +267,14 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (err != -ENOENT)
 		return err;
 
+	err = choose_format(s, &r, &f);
+	if (err)
+		return err;
 	strcpy(out->sha256, d.sha256);
 	strcpy(out->sha1, d.sha1);
 	out->size = size;
-	strcpy(out->format, fsp_format_name(s->format));
-	err = upload(s, ctx, &r, out, index);
+	strcpy(out->format, fsp_format_name(f));
+	err = upload(s, ctx, &r, f, out, index);
 	out->blocks = size >= FSP_INDEX_MIN ? index : NULL;
 	out->verified_us = fsp_now_us();
 	if (!err)

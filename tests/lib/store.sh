@@ -206,12 +206,14 @@ decode_object() { # decode_object STORE HASH
 		-iv "$(conf_value "$1" encryption iv)" -in "$WORK/object-raw" | bunzip2
 }
 
-# The database's invariants, and an object that is not empty for each row.
+# The database's invariants, and an object for each row that is not empty,
+# unless that is its content.
 check_store() { # check_store STORE
 	"$CTL" -s "$1" check >"$WORK/check.out" 2>&1 ||
 		fail "check of $1: $(head -n 20 "$WORK/check.out")"
 	sql "$1" 'SELECT DISTINCT data_hash FROM filespace_file' | sort >"$WORK/check.rows"
-	object_list "$1" | awk '$2 > 0 { print $1 }' | sort >"$WORK/check.objects"
+	object_list "$1" | awk '$2 > 0 || $1 ~ /^(e3b0c44298fc1c14|da39a3ee5e6b4b0d)/ {
+		print $1 }' | sort >"$WORK/check.objects"
 	comm -23 "$WORK/check.rows" "$WORK/check.objects" >"$WORK/check.missing"
 	[ ! -s "$WORK/check.missing" ] ||
 		fail "rows without an object: $(head -n 5 "$WORK/check.missing" | xargs)"

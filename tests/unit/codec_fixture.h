@@ -1,6 +1,5 @@
 /*
- * What the tests of the codec share: content from a seed, a store's keys, and
- * whole contents through encoder and decoder.
+ * What the tests of the codec share: content from a seed, a store's keys.
  */
 #ifndef CODEC_FIXTURE_H
 #define CODEC_FIXTURE_H
@@ -64,51 +63,6 @@ static char *make_content(size_t size)
 	for (size_t i = 0; i < size; i++)
 		p[i] = (i / 5000) % 2 ? (char)rng() : (char)('a' + i % 23);
 	return p;
-}
-
-/* Encodes in pieces of at most `step` bytes, random ones when it is 0. */
-static void encode(enum fsp_format f, const char *p, size_t size, size_t step,
-                   struct fsp_buf *out)
-{
-	struct fsp_keys k = php_keys();
-	struct fsp_encoder *e;
-	uint64_t stored = 0;
-
-	fsp_buf_reset(out);
-	assert_int_equal(fsp_encoder_new(f, &k, 9, buf_sink, out, &e), 0);
-	for (size_t off = 0, n; off < size; off += n) {
-		n = step ? step : 1 + rng() % 200000;
-		if (n > size - off)
-			n = size - off;
-		assert_int_equal(fsp_encoder_write(e, p + off, n), 0);
-	}
-	assert_int_equal(fsp_encoder_finish(e, &stored), 0);
-	assert_int_equal(stored, out->len);
-	fsp_encoder_free(e);
-}
-
-static int decode(enum fsp_format f, const void *p, size_t size, size_t step,
-                  uint64_t max, struct fsp_buf *out, struct fsp_digests *dig)
-{
-	struct fsp_keys k = php_keys();
-	struct fsp_decoder *d;
-	const char *in = p;
-	int rc = 0;
-
-	fsp_buf_reset(out);
-	assert_int_equal(fsp_decoder_new(f, &k, max, buf_sink, out, &d), 0);
-	for (size_t off = 0, n; !rc && off < size; off += n) {
-		n = step ? step : 1 + rng() % 100000;
-		if (n > size - off)
-			n = size - off;
-		rc = fsp_decoder_write(d, in + off, n);
-	}
-	if (!rc)
-		rc = fsp_decoder_finish(d, dig);
-	else
-		assert_int_equal(fsp_decoder_finish(d, dig), rc);
-	fsp_decoder_free(d);
-	return rc;
 }
 
 #endif

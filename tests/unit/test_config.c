@@ -393,8 +393,8 @@ static void test_file_errors(void **state)
 		  "@:2: [bzip] level: unknown section (did you mean bzip2?)" },
 		{ "[postgres]\nlevel = 1\n",
 		  "@:2: [postgres] level: unknown section; there are [general] "
-		  "[file] [sqlite] [mysql] [s3] [encryption] [bzip2] [mount] "
-		  "[spool] [cache] [log]" },
+		  "[file] [sqlite] [mysql] [s3] [encryption] [bzip2] [zstd] "
+		  "[mount] [spool] [cache] [log]" },
 		{ "level = 1\n", "@:1: level: stands before any [section]" },
 		{ "[bzip2]\nlevel = 1\n\n level = 1\n",
 		  "@:4: [bzip2] level: set twice, first in line 2" },
