@@ -179,34 +179,43 @@ static int fetch_once(struct fetch *f, const char *hash, uint64_t size,
  * PHP for one, and the record is older. The content's hash says which it is.
  */
 static int fetch_other(struct fetch *f, const char *hash, uint64_t size,
-                       enum fsp_format *fmt, struct fd_sink *to,
+                       struct known *k, struct fd_sink *to,
                        struct fsp_digests *d, struct fsp_blocks *b)
 {
-	enum fsp_format was = *fmt;
 	int err = -EIO;
 
 	for (int i = FSP_FMT_LEGACY; err == -EIO && i < FSP_FORMATS; i++) {
-		*fmt = (enum fsp_format)i;
-		if (*fmt == was || !fsp_format_usable(*fmt, &f->store->keys))
+		enum fsp_format fmt = (enum fsp_format)i;
+
+		if (fmt == k->format ||
+		    !fsp_format_usable(fmt, &f->store->keys))
 			continue;
 		err = fd_restart(to);
 		if (!err)
-			err = fetch_once(f, hash, size, *fmt, to, d, b);
+			err = fetch_once(f, hash, size, fmt, to, d, b);
+		if (err)
+			continue;
+		fsp_warn("object %s is of the format '%s'", hash,
+		         fsp_format_name(fmt));
+		k->format = fmt;
+		k->recorded = false;
 	}
 	return err;
 }
 
-static int fetch_twice(struct fetch *f, const char *hash, uint64_t size,
-                       enum fsp_format fmt, struct fd_sink *to,
+static int fetch_again(struct fetch *f, const char *hash, uint64_t size,
+                       struct known *k, struct fd_sink *to,
                        struct fsp_digests *d, struct fsp_blocks *b)
 {
-	int err = fetch_once(f, hash, size, fmt, to, d, b);
+	int err = fetch_once(f, hash, size, k->format, to, d, b);
 
 	if (err != -EIO)
 		return err;
 	fsp_warn("object %s is damaged; reading it once more", hash);
 	err = fd_restart(to);
-	return err ? err : fetch_once(f, hash, size, fmt, to, d, b);
+	if (!err)
+		err = fetch_once(f, hash, size, k->format, to, d, b);
+	return err == -EIO ? fetch_other(f, hash, size, k, to, d, b) : err;
 }
 
 /* -EIO with the log's line and the consequences. */
@@ -241,20 +250,12 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	err = look_up(s, ctx, hash, size, &k);
 	if (err)
 		return err;
-	err = fetch_twice(&f, hash, size, k.format, to, &d, b);
-	*fmt = k.format;
-	if (err == -EIO)
-		err = fetch_other(&f, hash, size, fmt, to, &d, b);
-	if (!err && *fmt != k.format) {
-		fsp_warn("object %s is of the format '%s'", hash,
-		         fsp_format_name(*fmt));
-		k.format = *fmt;
-		k.recorded = false;
-	}
+	err = fetch_again(&f, hash, size, &k, to, &d, b);
 	if (err == -ENOENT || err == -EIO)
 		return is_bad(s, ctx, hash, size, err, k.recorded);
 	if (err)
 		return err;
+	*fmt = k.format;
 	damage_mended(s, hash);
 	record(&f, hash, &k, &d, b);
 	return 0;
