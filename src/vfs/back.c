@@ -54,7 +54,9 @@ static struct item *next_ready_locked(struct back *b, int64_t *wake_ns)
 	int64_t now = fsp_mono_ns();
 
 	fsp_assert_held(&b->lock);
-	*wake_ns = 0;
+	*wake_ns = b->down_ns > now ? b->down_ns : 0;
+	if (*wake_ns)
+		return NULL;
 	for (struct item *it = b->first; it; it = it->next) {
 		if (it->flying || it->held)
 			continue;
@@ -115,6 +117,7 @@ static void item_end(struct fsp_vfs *v, struct item *it)
 	free(it);
 }
 
+/* While a server is down, only as many as there are workers ask for it. */
 static void failed_locked(struct back *b, struct item *it, int err)
 {
 	int64_t pause = RETRY_MIN_NS << (it->tries < 5 ? it->tries : 5);
@@ -123,6 +126,8 @@ static void failed_locked(struct back *b, struct item *it, int err)
 	it->next_ns = fsp_mono_ns() +
 		(pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
 	b->error = err;
+	if (err == -EHOSTDOWN)
+		b->down_ns = it->next_ns;
 }
 
 /*
@@ -149,10 +154,12 @@ static int fly(struct fsp_vfs *v, struct item *it, const struct fsp_ctx *ctx,
 	}
 	fsp_lock(&b->lock);
 	it->flying = false;
-	if (err)
+	if (err) {
 		failed_locked(b, it, err);
-	else
+	} else {
+		b->down_ns = 0;
 		ended = pop_locked(b, it, &done);
+	}
 	fsp_cond_broadcast(&b->changed);
 	fsp_cond_broadcast(&b->wake);
 	fsp_unlock(&b->lock);
