@@ -21,6 +21,7 @@ bool maria_up_plans(const struct maria_up *u)
 	return u->job->what != FSP_SCHEMA_UPGRADE;
 }
 
+__attribute__((format(printf, 1, 0)))
 static char *format(const char *fmt, va_list ap)
 {
 	char *s;
