@@ -61,6 +61,8 @@ enum fsp_format fsp_format_stored(enum fsp_format f);
 struct fsp_keys;
 /* Whether objects of the format can be read and written with these keys. */
 bool fsp_format_usable(enum fsp_format f, const struct fsp_keys *keys);
+/* Can an object of `stored` bytes be a content of that size in this format? */
+bool fsp_format_fits(enum fsp_format f, uint64_t size, uint64_t stored);
 
 /*
  * How many bytes a quick compressor makes of a sample: a hint whether one that

@@ -71,6 +71,18 @@ bool fsp_format_usable(enum fsp_format f, const struct fsp_keys *keys)
 	       (formats[f].sealing == SEAL_NONE || (keys && keys->set));
 }
 
+bool fsp_format_fits(enum fsp_format f, uint64_t size, uint64_t stored)
+{
+	/* Whatever is compressed may have any size. */
+	if (formats[f].algo != ALGO_STORED)
+		return true;
+	if (formats[f].sealing == SEAL_NONE)
+		return stored == size;
+	if (formats[f].sealing == SEAL_OWN_IV)
+		stored -= stored < IV_LEN ? stored : IV_LEN;
+	return stored == (size / IV_LEN + 1) * IV_LEN;  /* with padding */
+}
+
 enum algo format_algo(enum fsp_format f)
 {
 	return formats[f].algo;

@@ -184,13 +184,18 @@ static int fetch_other(struct fetch *f, const char *hash, uint64_t size,
                        struct known *k, struct fd_sink *to,
                        struct fsp_digests *d, struct fsp_blocks *b)
 {
-	int err = -EIO;
+	uint64_t stored;
+	int err = fsp_obj_head(f->store->objects, f->ctx, hash, &stored);
 
+	if (err)
+		return err;
+	err = -EIO;
 	for (int i = FSP_FMT_LEGACY; err == -EIO && i < FSP_FORMATS; i++) {
 		enum fsp_format fmt = (enum fsp_format)i;
 
 		if (fmt == k->format ||
-		    !fsp_format_usable(fmt, &f->store->keys))
+		    !fsp_format_usable(fmt, &f->store->keys) ||
+		    !fsp_format_fits(fmt, size, stored))
 			continue;
 		err = fd_restart(to);
 		if (!err)

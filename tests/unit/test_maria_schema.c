@@ -267,7 +267,6 @@ static void test_upgrade(void **state)
 {
 	FSP_FREE char *before = NULL;
 	FSP_FREE char *after = NULL;
-	FSP_FREE char *again = NULL;
 
 	(void)state;
 	php_tables();
