@@ -275,7 +275,9 @@ static int fetch_into(struct fsp_cached *e, const struct fsp_ctx *ctx, int fd,
 static int take_over(struct fsp_cached *e, int fd)
 {
 	if (e->fd < 0) {
+		fsp_lock(&e->cache->lock);
 		e->fd = fd;
+		fsp_unlock(&e->cache->lock);
 		return 0;
 	}
 	if (dup3(fd, e->fd, O_CLOEXEC) < 0) {
