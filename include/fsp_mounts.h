@@ -2,6 +2,8 @@
 #ifndef FSP_MOUNTS_H
 #define FSP_MOUNTS_H
 
+#include <stddef.h>
+
 /*
  * The filespacefs mount that holds path, which need not exist. *source is what
  * was mounted, *mountpoint where, *inside the path within it without leading
@@ -10,6 +12,14 @@
  */
 int fsp_mounts_find(const char *path, char **source, char **mountpoint,
                     char **inside);
+
+/*
+ * How the line of the filespacefs mount at that very mountpoint begins (absolute,
+ * and as the kernel has it) in /proc/self/mountinfo, with its ids, and its
+ * device's minor number. -ENOENT.
+ */
+int fsp_mounts_key(const char *mountpoint, char *key, size_t size,
+                   unsigned *minor);
 
 /*
  * An absolute path without symlinks and dots, as far as it exists; fresh

@@ -55,16 +55,38 @@ int fsp_store_watch(struct fsp_store *s);
 typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);
 
 /*
+ * The beginning of a content that is encoded while the rest is still being
+ * written, in order, into a file: what a put has left to do is the rest. One
+ * thread at a time.
+ */
+struct fsp_early;
+/* fd is empty and stays the caller's; sample is how the content begins. */
+int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
+                  struct fsp_early **out);
+int fsp_early_write(struct fsp_early *e, const void *buf, size_t len);
+/* How much of the content it has. */
+uint64_t fsp_early_size(const struct fsp_early *e);
+enum fsp_format fsp_early_format(const struct fsp_early *e);
+void fsp_early_free(struct fsp_early *e);       /* NULL is fine */
+
+struct fsp_put {
+	fsp_source source;
+	void *arg;
+	uint64_t size;
+	const struct fsp_digests *known;        /* NULL: read once more */
+	struct fsp_early *early;                /* of this very content, used
+	                                           up; or NULL */
+};
+
+/*
  * Makes sure that the content is stored, durably: an object that was verified
  * before and is still there in the right size is used again; else it is
- * encoded and put. *out is its record, for the commit. `known` are the
- * digests when the caller has them, else the content is read once more.
- * *reused says whether nothing had to be uploaded. What was uploaded and has
- * an index of blocks puts it into *index, and out->blocks points to that.
+ * encoded and put. *out is its record, for the commit. *reused says whether
+ * nothing had to be uploaded. What was uploaded and has an index of blocks puts
+ * it into *index, and out->blocks points to that.
  */
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
-                  fsp_source source, void *arg, uint64_t size,
-                  const struct fsp_digests *known, struct fsp_object *out,
+                  const struct fsp_put *p, struct fsp_object *out,
                   struct fsp_buf *index, bool *reused);
 
 /*

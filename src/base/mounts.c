@@ -121,6 +121,34 @@ static int found(const char *path, const char *mp, const char *src,
 	return err;
 }
 
+int fsp_mounts_key(const char *mountpoint, char *key, size_t size,
+                   unsigned *minor)
+{
+	FSP_FCLOSE FILE *f = fopen("/proc/self/mountinfo", "re");
+	FSP_FREE char *line = NULL;
+	size_t cap = 0;
+	int found = -ENOENT;
+
+	if (!f)
+		return -errno;
+	/* The last of several is the one that is seen. */
+	while (getline(&line, &cap, f) > 0) {
+		char *mp, *src;
+		int id, parent;
+		unsigned major, min;
+
+		if (sscanf(line, "%d %d %u:%u ", &id, &parent, &major, &min) != 4)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		if (!parse(line, &mp, &src) || strcmp(mp, mountpoint) != 0)
+			continue;
+		found = snprintf(key, size, "%d %d %u:%u ", id, parent, major,
+		                 min) < (int)size ? 0 : -ENAMETOOLONG;
+		*minor = min;
+	}
+	return found;
+}
+
 int fsp_mounts_find(const char *path, char **source, char **mountpoint,
                     char **inside)
 {

@@ -37,12 +37,22 @@ struct fuse_call {
 	void *arg;
 };
 
+/* By what the kernel knows the mount; guard.c */
+struct fuse_conn_name {
+	char key[64];                   /* how its line in mountinfo begins */
+	char abort[64];                 /* the file that ends the connection */
+	char mountpoint[4096];
+};
+
 struct fsp_fuse {
 	struct fuse_calls calls;
 	struct fsp_fuse_options o;
 	struct fuse_session *se;
 	struct fsp_vfs *vfs;
 	bool mounted;
+	struct fuse_conn_name conn;
+	pid_t guard;                    /* 0: none */
+	int guard_pipe;
 	bool no_opendir;                /* the kernel can do without */
 	bool expires;                   /* and mark entries as old */
 };
@@ -56,6 +66,13 @@ static inline struct fsp_fuse *fuse_of(fuse_req_t req)
 
 /* Who asks, and until when. */
 struct fsp_ctx fuse_ctx(fuse_req_t req);
+
+/* A process that ends the connection when this one dies; from the main thread,
+ * which must be the last to go. */
+int fuse_guard_begin(struct fsp_fuse *f);
+void fuse_guard_end(struct fsp_fuse *f);
+/* Whoever still waits for an answer gets an error. */
+void fuse_abort(struct fsp_fuse *f);
 
 int fuse_calls_begin(struct fuse_calls *c);
 void fuse_calls_end(struct fuse_calls *c);

@@ -93,6 +93,10 @@ int fsp_fuse_mount(const struct fsp_fuse_options *o, struct fsp_fuse **out,
 		return err;
 	}
 	f->mounted = true;
+	/* Without it a death may leave callers hanging, and no more. */
+	err = fuse_guard_begin(f);
+	if (err)
+		fsp_warn("no guard for the mount: %s", strerror(-err));
 	*out = f;
 	return 0;
 }
@@ -165,13 +169,18 @@ int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
 		fuse_remove_signal_handlers(f->se);
 	}
 	fuse_loop_cfg_destroy(cfg);
-	return err > 0 ? 0 : err;       /* positive: ended by that signal */
+	/* Ended by a signal: nobody answers any more, and what we still have to
+	 * tell the kernel must not wait for who waits for us. */
+	if (err > 0)
+		fuse_abort(f);
+	return err > 0 ? 0 : err;
 }
 
 void fsp_fuse_end(struct fsp_fuse *f)
 {
 	if (!f)
 		return;
+	fuse_guard_end(f);
 	if (f->mounted)
 		fuse_session_unmount(f->se);
 	/* Waits for locks were answered when the vfs ended. */

@@ -12,49 +12,15 @@
 #include <string.h>
 
 #include "damage.h"
-#include "fsp_blocks.h"
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
+#include "upload.h"
 
-#define PIECE (256 * 1024)
 #define SAMPLE (64 * 1024)
 #define SAMPLE_LEAST 512        /* what is shorter costs little either way */
-#define SAMPLE_GAIN 32          /* one part of so many must be gained */
-
-struct reader {
-	fsp_source source;
-	void *arg;
-	uint64_t size;
-};
-
-/* Feeds the whole content to step(), checking that it has its size. */
-static int read_all(const struct reader *r, const struct fsp_ctx *ctx,
-                    int (*step)(void *arg, const void *buf, size_t len),
-                    void *arg)
-{
-	FSP_FREE char *buf = malloc(PIECE);
-	uint64_t off = 0;
-
-	if (!buf)
-		return -ENOMEM;
-	while (off < r->size) {
-		uint64_t want = r->size - off < PIECE ? r->size - off : PIECE;
-		ssize_t n = r->source(r->arg, buf, want, off);
-		int err = n < 0 ? (int)n : fsp_ctx_check(ctx);
-
-		if (!err && n == 0)
-			err = -EIO;     /* shorter than it said */
-		if (!err)
-			err = step(arg, buf, (size_t)n);
-		if (err)
-			return err;
-		off += (uint64_t)n;
-	}
-	return 0;
-}
 
 static int digest_step(void *arg, const void *buf, size_t len)
 {
@@ -69,7 +35,7 @@ static int digest_content(const struct reader *r, const struct fsp_ctx *ctx,
 
 	if (err)
 		return err;
-	err = read_all(r, ctx, digest_step, d);
+	err = read_from(r, ctx, 0, digest_step, d);
 	if (!err)
 		err = fsp_digest_get(d, out);
 	fsp_digest_free(d);
@@ -120,7 +86,7 @@ static int sample(const struct reader *r, bool *incompressible)
 		all += len;
 		packed += n;
 	}
-	*incompressible = packed > all - all / SAMPLE_GAIN;
+	*incompressible = is_incompressible(all, packed);
 	return 0;
 }
 
@@ -131,93 +97,6 @@ static int choose_format(const struct fsp_store *s, const struct reader *r,
 	int err = s->sampling ? sample(r, &incompressible) : 0;
 
 	*f = incompressible ? fsp_format_stored(s->format) : s->format;
-	return err;
-}
-
-/*
- * The content that goes into the encoder is hashed on its way: what was
- * changed in the spool since the first digest must not get under its name.
- */
-struct upload {
-	struct fsp_encoder *enc;
-	struct fsp_digest *digest;
-	struct fsp_objwriter *writer;
-};
-
-static int upload_sink(void *arg, const void *buf, size_t len)
-{
-	struct upload *u = arg;
-
-	return fsp_obj_put_write(u->writer, buf, len);
-}
-
-static int upload_step(void *arg, const void *buf, size_t len)
-{
-	struct upload *u = arg;
-	int err = fsp_digest_update(u->digest, buf, len);
-
-	return err ? err : fsp_encoder_write(u->enc, buf, len);
-}
-
-/* Of one block there is nothing to say. */
-static int take_index(const struct fsp_encoder *e, uint64_t size,
-                      struct fsp_buf *index)
-{
-	struct fsp_blocks b = { .n = 0 };
-	int err;
-
-	fsp_buf_reset(index);
-	if (size < FSP_INDEX_MIN)
-		return 0;
-	err = fsp_encoder_blocks(e, &b);
-	if (!err && b.n > 1)
-		err = fsp_store_pack(&b, index);
-	fsp_blocks_free(&b);
-	return err;
-}
-
-static int upload_content(struct upload *u, const struct reader *r,
-                          const struct fsp_ctx *ctx, struct fsp_object *o,
-                          struct fsp_buf *index)
-{
-	struct fsp_digests now;
-	int err = read_all(r, ctx, upload_step, u);
-
-	if (!err)
-		err = fsp_encoder_finish(u->enc, &o->stored);
-	if (!err)
-		err = take_index(u->enc, r->size, index);
-	if (!err)
-		err = fsp_digest_get(u->digest, &now);
-	if (!err && fsp_digests_match(&now, o->key, r->size)) {
-		fsp_error("object %s: content changed while it was stored",
-		          o->key);
-		err = -EIO;
-	}
-	if (err)
-		return err;
-	err = fsp_obj_put_commit(u->writer);
-	u->writer = NULL;
-	return err;
-}
-
-static int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
-                  const struct reader *r, enum fsp_format f,
-                  struct fsp_object *o, struct fsp_buf *index)
-{
-	struct upload u = { 0 };
-	int err = fsp_obj_put_begin(s->objects, ctx, o->key, &u.writer);
-
-	if (!err)
-		err = fsp_digest_new(&u.digest);
-	if (!err)
-		err = fsp_encoder_new(f, &s->keys, s->level, upload_sink, &u,
-		                      &u.enc);
-	if (!err)
-		err = upload_content(&u, r, ctx, o, index);
-	fsp_encoder_free(u.enc);
-	fsp_digest_free(u.digest);
-	fsp_obj_put_abort(u.writer);
 	return err;
 }
 
@@ -241,23 +120,23 @@ static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
 }
 
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
-                  fsp_source source, void *arg, uint64_t size,
-                  const struct fsp_digests *known, struct fsp_object *out,
+                  const struct fsp_put *p, struct fsp_object *out,
                   struct fsp_buf *index, bool *reused)
 {
-	struct reader r = { source, arg, size };
+	struct reader r = { p->source, p->arg, p->size };
 	struct fsp_digests d;
 	enum fsp_format f;
 	int err = 0;
 
-	if (known)
-		d = *known;
+	if (p->known)
+		d = *p->known;
 	else
 		err = digest_content(&r, ctx, &d);
 	if (err)
 		return err;
 	*reused = false;
-	err = fsp_meta_object_find(s->meta, ctx, d.sha256, d.sha1, size, out);
+	err = fsp_meta_object_find(s->meta, ctx, d.sha256, d.sha1, p->size,
+	                           out);
 	if (!err)
 		err = still_there(s, ctx, out);
 	else if (err == -ENOENT)
@@ -267,15 +146,19 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (err != -ENOENT)
 		return err;
 
-	err = choose_format(s, &r, &f);
+	err = 0;
+	if (p->early)
+		f = fsp_early_format(p->early);
+	else
+		err = choose_format(s, &r, &f);
 	if (err)
 		return err;
 	strcpy(out->sha256, d.sha256);
 	strcpy(out->sha1, d.sha1);
-	out->size = size;
+	out->size = p->size;
 	strcpy(out->format, fsp_format_name(f));
-	err = upload(s, ctx, &r, f, out, index);
-	out->blocks = size >= FSP_INDEX_MIN ? index : NULL;
+	err = upload(s, ctx, &r, f, p->early, out, index);
+	out->blocks = p->size >= FSP_INDEX_MIN ? index : NULL;
 	out->verified_us = fsp_now_us();
 	if (!err)
 		damage_mended(s, out->key);

@@ -108,6 +108,7 @@ static struct snap *take_snapshot(struct file *f, const char *path)
 		return NULL;
 	q = s->file;
 	FSP_GUARD(&f->lock);
+	q->early = early_take_locked(f);
 	q->base = f->base;
 	q->base_valid = f->base_valid;
 	q->over_row = f->over_row;

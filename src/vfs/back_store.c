@@ -103,7 +103,7 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 	if (is_visible_locked(v, it, s)) {
 		f->queued = false;
 		if (!same)
-			fsp_digest_free(fsp_steal(f->digest));
+			file_drop_digest_locked(f);
 		committed_locked(v, it->inode, f, e);
 		if (s->file->session != f->session)
 			f->session_row = 0;
@@ -252,6 +252,7 @@ void back_keep_first(struct fsp_vfs *v, struct item *it, int err)
 	if (visible) {
 		f->queued = false;
 		f->failed = err;
+		f->kept = true;         /* a release may come before us */
 	}
 	fsp_unlock(&f->lock);
 	if (!keep_bytes(s, it->inode, err))

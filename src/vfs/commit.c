@@ -86,21 +86,31 @@ static int store_content(struct fsp_vfs *v, struct file *f,
 {
 	struct fsp_ctx moving = content_ctx(ctx);
 	struct source s = { v, f, &moving };
+	struct fsp_put put = { .source = source_read, .arg = &s };
 	struct fsp_digests known;
 	struct fsp_content base;
-	uint64_t size;
+	struct early *early;
 	bool whole, reused;
+	int err;
 
 	fsp_lock(&f->lock);
 	whole = file_is_base_locked(f);
 	base = f->base;
-	size = f->size;
+	put.size = f->size;
+	early = early_take_locked(f);
 	fsp_unlock(&f->lock);
-	if (whole)
+	if (whole) {
+		early_free(early);
 		return object_of_base(v, &moving, &base, o);
-	return fsp_store_put(v->store, &moving, source_read, &s, size,
-	                     known_digests(f, &known) ? &known : NULL, o,
-	                     index, &reused);
+	}
+	/* Without digests nobody knows whether it is still this content. */
+	if (known_digests(f, &known)) {
+		put.known = &known;
+		put.early = early_work(early, put.size);
+	}
+	err = fsp_store_put(v->store, &moving, &put, o, index, &reused);
+	early_free(early);
+	return err;
 }
 
 static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
@@ -278,7 +288,7 @@ static bool begin(struct file *f, enum commit_kind kind, bool back, bool *again,
 static void end(struct file *f, int err)
 {
 	FSP_GUARD(&f->lock);
-	f->busy = false;
+	f->busy = f->kept = false;
 	f->failed = err;
 	fsp_cond_broadcast(&f->changed);
 }
@@ -305,8 +315,10 @@ static int promise(struct fsp_vfs *v, struct inode *i, struct file *f,
 static void not_stored(struct file *f, int err)
 {
 	FSP_GUARD(&f->lock);
-	if (f->dirty && !file_saved_locked(f))
+	if (f->dirty && !file_saved_locked(f)) {
 		f->failed = err;
+		f->kept = false;
+	}
 }
 
 /* Whether the lock still holds has to be known when it is committed. */
@@ -410,16 +422,17 @@ static bool give_up(struct fsp_vfs *v, struct inode *i, struct file *f,
 	info->size = f->size;
 	info->base_row = f->over_row;
 	info->error = -f->failed;
-	if (f->spool && f->size)
+	if (f->spool && f->size && !f->kept)
 		*data = fsp_steal(f->spool);
-	f->dirty = f->untouched = f->queued = false;
+	restore = restore && !f->kept;
+	f->dirty = f->untouched = f->queued = f->kept = false;
 	f->writes++;
 	f->torn = f->failed;
 	f->fence = 0;
 	f->mask = 0;
 	file_drop_spool_locked(f);
 	merge_reset_locked(f);
-	fsp_digest_free(fsp_steal(f->digest));
+	file_drop_digest_locked(f);
 	*stub = f->pending;
 	/* What an earlier close() has promised is still to come. */
 	if (restore && back_restore_locked(v, f))

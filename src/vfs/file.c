@@ -56,6 +56,7 @@ void base_put(struct base_ref *r)
 
 void file_free(struct file *f)
 {
+	early_free(f->early);
 	fsp_spool_drop(f->spool);
 	fsp_digest_free(f->digest);
 	base_put(f->ref);
@@ -91,10 +92,11 @@ void file_drop_spool_locked(struct file *f)
 	f->spool = NULL;
 }
 
-static void digest_drop_locked(struct file *f)
+void file_drop_digest_locked(struct file *f)
 {
 	fsp_digest_free(f->digest);
 	f->digest = NULL;
+	early_drop_locked(f);
 }
 
 /* Where the bytes come from now on; the caller sees to spool and dirty. */
@@ -105,7 +107,7 @@ void file_set_base_locked(struct file *f, const struct fsp_content *c)
 		base_put(f->ref);
 		f->ref = NULL;
 		if (!f->dirty)
-			digest_drop_locked(f);
+			file_drop_digest_locked(f);
 	}
 	f->base = *c;
 	f->base_valid = c->size;
@@ -308,7 +310,7 @@ static void digest_write_locked(struct file *f, const void *buf, size_t len,
 		return;                 /* beyond what is hashed: still good */
 	if (off < fsp_digest_size(f->digest) ||
 	    fsp_digest_update(f->digest, buf, len))
-		digest_drop_locked(f);
+		file_drop_digest_locked(f);
 }
 
 static void touched_locked(struct file *f)
@@ -339,7 +341,7 @@ static int put_bytes_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 		f->torn = err;
 		f->dirty = true;
 		f->untouched = false;
-		digest_drop_locked(f);
+		file_drop_digest_locked(f);
 	}
 	return err;
 }
@@ -365,6 +367,7 @@ ssize_t file_write(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (off + len > f->size)
 		f->size = off + len;
 	touched_locked(f);
+	early_note_locked(v, i, f);
 	pages_written(v, f, end);
 	/*
 	 * Another mount had appended: the kernel took these bytes for another
@@ -386,8 +389,10 @@ int file_truncate_locked(struct file *f, uint64_t size)
 	if (err)
 		return err;
 	f->grown = size > f->size ? size : 0;
-	if (!size)
+	if (!size) {
 		f->torn = f->failed = 0;        /* begun anew */
+		f->kept = false;
+	}
 	if (f->base_valid > size)
 		f->base_valid = size;
 	if (f->base_limit > size)
@@ -395,7 +400,7 @@ int file_truncate_locked(struct file *f, uint64_t size)
 	if (f->append_off > size)
 		f->append_off = UINT64_MAX;
 	if (f->digest && fsp_digest_size(f->digest) > size)
-		digest_drop_locked(f);
+		file_drop_digest_locked(f);
 	f->size = size;
 	touched_locked(f);
 	return 0;
@@ -421,7 +426,7 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 	if (err)
 		return err;
 	if (f->digest && fsp_digest_size(f->digest) > off)
-		digest_drop_locked(f);
+		file_drop_digest_locked(f);
 	if (off + len > f->append_off)
 		f->append_off = UINT64_MAX;
 	touched_locked(f);

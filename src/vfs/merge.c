@@ -113,7 +113,6 @@ int file_rebase(struct fsp_vfs *v, struct inode *i, struct file *f,
 	f->size = size;
 	if (f->append_off != UINT64_MAX)
 		f->append_off = size - appended;
-	fsp_digest_free(f->digest);
-	f->digest = NULL;
+	file_drop_digest_locked(f);
 	return 0;
 }

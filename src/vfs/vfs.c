@@ -128,6 +128,7 @@ static void vfs_free(struct fsp_vfs *v)
 	back_end(v);
 	pages_end(v);
 	ahead_end(v);
+	early_end(v);
 	fsp_cond_destroy(&v->lock_wake);
 	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
@@ -156,6 +157,7 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	locks_init(v);
 	feed_init(v);
 	ahead_init(v);
+	early_init(v);
 	err = inode_table_init(v);
 	if (!err)
 		err = retry_init(v);
@@ -205,6 +207,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	news_end(v);
 	feed_end(v);
 	pages_end(v);
+	early_stop(v);
 	back_drain(v);
 	while ((i = next_dirty(v))) {
 		file_settle(v, i);

@@ -117,6 +117,9 @@ struct file {
 	struct base_ref *ref;           /* of base, once read */
 	struct fsp_digest *digest;      /* of [0, its size), while writes are
 	                                   sequential */
+	struct early *early;            /* encoded already, or NULL */
+	bool no_early;                  /* that failed */
+	bool early_queued;
 	uint32_t mask;                  /* attributes that go with the commit */
 	struct fsp_attr attr;
 	int64_t mtime_ns;
@@ -125,6 +128,8 @@ struct file {
 	                                   dirty was written; 0: under none */
 	uint64_t writes;                /* changes so far, to see new ones */
 	bool queued;                    /* its last snapshot waits */
+	bool kept;                      /* what has failed was that, and is in
+	                                   kept/ by now */
 	uint64_t queued_writes;         /* writes, when that was made */
 	struct item *item;              /* under back->lock */
 	struct snap *snap;              /* it is a snapshot's own */
@@ -215,6 +220,7 @@ struct fsp_vfs {
 		pthread_t thread[AHEAD_THREADS];
 	} ahead;
 
+	struct earlies *earlies;        /* files to be encoded; NULL: none */
 	struct retry *retries;          /* opens that are to be tried again */
 
 	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
@@ -339,6 +345,8 @@ void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out);
 int file_get(struct fsp_vfs *v, struct inode *i, bool make, struct file **out);
 void file_put(struct fsp_vfs *v, struct inode *i, struct file *f);
 void file_set_base_locked(struct file *f, const struct fsp_content *c);
+/* What was hashed, and encoded early, is not how the content begins. */
+void file_drop_digest_locked(struct file *f);
 bool file_has_extents_locked(struct file *f);
 bool file_is_base_locked(struct file *f);
 void file_wait_locked(struct file *f);
@@ -524,6 +532,21 @@ void news_listed(struct fsp_vfs *v, struct inode *dir);
 /* dir.c */
 void lists_free(struct fsp_vfs *v);
 void lists_age(struct fsp_vfs *v);      /* now and then */
+
+/* early.c: f->lock is held where the name says so */
+void early_init(struct fsp_vfs *v);
+void early_stop(struct fsp_vfs *v);     /* before the files are settled */
+void early_end(struct fsp_vfs *v);
+/* More was written: encodes it, when there is time. */
+void early_note_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
+/* It is not how the content begins any more. */
+void early_drop_locked(struct file *f);
+/* What there is, the caller's by now; NULL: nothing. Lets go of the lock where
+ * a piece is just being encoded. */
+struct early *early_take_locked(struct file *f);
+void early_free(struct early *e);
+/* For a put of that size; NULL: it is of no use. */
+struct fsp_early *early_work(struct early *e, uint64_t size);
 
 /* merge.c */
 /* Nothing is written that a newer version could have to be merged with. */

@@ -2,7 +2,7 @@
 # The ways of compression: what each stores, stock tools reading it, and one
 # mount that reads them all.
 # TIMEOUT 300
-# BACKENDS embedded servers
+# BACKENDS embedded
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need openssl openssl

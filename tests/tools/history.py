@@ -10,8 +10,10 @@ each at the same time and waits for all; what the calls answered goes into the
 history. The check keeps the set of all states that some order of the calls of
 each step explains: when it becomes empty, the history is one that no single
 filesystem could have had. That is close-to-open consistency (a read answers
-what was committed under the name at some moment between open and the answer),
-atomic rename and unlink, and exclusive create and mkdir, over all mounts.
+what was committed under the name at some moment between open and the answer;
+while that file is being closed, the beginning of one version and the end of the
+other, as on NFS, and nothing that is in neither), atomic rename and unlink, and
+exclusive create and mkdir, over all mounts.
 
 What a kernel has in its cache of names it believes for S seconds (mount.
 entry_timeout; default 0), as the manual says: a name that another host took
@@ -35,6 +37,7 @@ import time
 FILES = ["a", "b", "c", "sub/d", "sub/e"]
 DIRS = ["x", "sub/y"]
 MIXED = 0               # a content that several hosts have written
+RAW = "bytes "          # before what a read answered that is no whole content
 
 
 def body(token, length):
@@ -43,7 +46,7 @@ def body(token, length):
 
 
 def recognise(data):
-    """The token of a whole content, "" for an empty file, else None."""
+    """The token of a whole content, "" for an empty file, else its bytes."""
     if not data:
         return ""
     try:
@@ -52,7 +55,7 @@ def recognise(data):
             return token.decode()
     except (ValueError, UnicodeDecodeError):
         pass
-    return None
+    return RAW + data.hex()
 
 
 # ---- the workers: one process each, one call at a time
@@ -222,6 +225,13 @@ def end(s, p, now):
     return inode
 
 
+def spliced(data, first, second):
+    """Is data the beginning of first and what follows there in second?"""
+    n = len(os.path.commonprefix([data, first]))
+    return len(data) <= max(len(first), len(second)) and \
+        data[n:] == second[n:len(data)]
+
+
 class Beliefs:
     """What the kernels may take for true at the time of a step."""
 
@@ -229,6 +239,9 @@ class Beliefs:
         times = history["times"]
         self.seconds = seconds
         self.now = times[min(number, len(times) - 1)]
+        self.closing = [(op[1], op[2]) for _, op, answer in
+                        history["steps"][number] if op[0] == "close"]
+        self.lengths = history["lengths"]
         self.moved = set()              # mounts that changed names lately
         while seconds and number >= 0:
             if self.now - times[min(number, len(times) - 1)] > seconds:
@@ -237,6 +250,13 @@ class Beliefs:
                 if op[0] in ("rename", "unlink") and answer[0] == "ok":
                     self.moved.add(history["who"][w][0])
             number -= 1
+
+    def torn(self, content, value):
+        """Of the version that was there and one that is just being closed?"""
+        data = bytes.fromhex(value[len(RAW):])
+        old = body(content, self.lengths[content]) if content else b""
+        return any(spliced(data, old, new) or spliced(data, new, old)
+                   for new in (body(*c) for c in self.closing))
 
     def exists(self, s, p):
         return p in s.gone and self.now - s.gone[p][0] < self.seconds
@@ -290,7 +310,10 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
             return None if there else s
         if code != "ok" or not there:
             return None
-        if s.contents[s.names[p]] not in (value, MIXED) and not torn_ok:
+        content = s.contents[s.names[p]]
+        if content in (value, MIXED) or torn_ok:
+            return s
+        if not value.startswith(RAW) or not beliefs.torn(content, value):
             return None
     elif kind == "rename":
         if code == "ENOENT":
@@ -347,6 +370,8 @@ def shares(history, holding, step):
 def check(history, believe):
     """None, or the number of the step that nothing explains."""
     states = {None: State({}, {}, {}, {}, set(), 0)}
+    history["lengths"] = {op[1]: op[2] for step in history["steps"]
+                          for _, op, _ in step if op[0] == "close"}
     holding = set()
     for number, step in enumerate(history["steps"]):
         local = shares(history, holding, step)
@@ -381,7 +406,7 @@ def explain(history, number):
             print("%s step %d, mount %d %s: %s -> %s" % (
                 ">>" if n == number else "  ", n, mount,
                 "writer" if writes else "reader", " ".join(map(str, op)),
-                " ".join(str(x) for x in answer if x is not None)))
+                " ".join(str(x)[:60] for x in answer if x is not None)))
 
 
 def main(argv):

@@ -1051,14 +1051,15 @@ static void test_cat_object(void **state)
 {
 	char text[] = "hello, object", path[128], object[256], got[64] = "";
 	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
+	struct fsp_put put = { .source = read_text, .arg = text,
+	                       .size = strlen(text) };
 	struct fsp_object o;
 	bool reused;
 	int fd;
 
 	(void)state;
-	assert_int_equal(fsp_store_put(&env.store, &env.admin.ctx, read_text,
-	                               text, strlen(text), NULL, &o, &index,
-	                               &reused), 0);
+	assert_int_equal(fsp_store_put(&env.store, &env.admin.ctx, &put, &o,
+	                               &index, &reused), 0);
 	assert_int_equal(index.len, 0);
 	fake.objects[fake.n_objects++] = o;
 	fd = scratch_file(path);

@@ -361,10 +361,10 @@ static void test_refusals(void **state)
 	refused(&o, -EINVAL, "127.0.0.1:x");
 	o.hosts = "a:b:c]";
 	refused(&o, -EHOSTDOWN, "a:b:c]");
-	fx_sql(f, "UPDATE fsp_info SET value = '99' WHERE name = 'schema'");
+	fx_sql(f, "UPDATE fsp_info SET value = value * 1000 WHERE name = 'schema'");
 	o = options(f);
-	refused(&o, -EPROTO, "version 99");
-	fx_sql(f, "UPDATE fsp_info SET value = '1' WHERE name = 'schema'");
+	refused(&o, -EPROTO, "000");
+	fx_sql(f, "UPDATE fsp_info SET value = value DIV 1000 WHERE name = 'schema'");
 }
 
 /* ---- TLS */

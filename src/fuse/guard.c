@@ -1,0 +1,173 @@
+/*
+ * When the daemon dies, its mount must not hang: DESIGN.md, "The guard".
+ *
+ * The kernel ends a connection when the last descriptor of it is closed, which
+ * happens as the daemon's last thread ends. But a thread that tells the kernel of
+ * a change may wait there for a lock that a caller holds, who waits for an answer
+ * of the daemon: then it never ends, and kill -9 leaves both in D state.
+ */
+#include "fuse_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fsp_log.h"
+#include "fsp_mounts.h"
+
+#define DIED SIGUSR1
+#define TYPE " - fuse.filespacefs "
+
+/*
+ * After fork() in a process with threads: only what is safe in a signal handler,
+ * so the list of mounts is read in pieces, a line at a time.
+ */
+static bool line_is_ours(const char *line, const char *key)
+{
+	return strncmp(line, key, strlen(key)) == 0 && strstr(line, TYPE);
+}
+
+static bool still_mounted(const char *key)
+{
+	static char line[8192];
+	char piece[4096];
+	size_t len = 0;
+	ssize_t n;
+	bool found = false;
+	int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && !found && (n = read(fd, piece, sizeof(piece))) > 0) {
+		for (ssize_t i = 0; i < n && !found; i++) {
+			if (len < sizeof(line) - 1)
+				line[len++] = piece[i];
+			if (piece[i] != '\n')
+				continue;
+			line[len] = '\0';
+			found = line_is_ours(line, key);
+			len = 0;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+static void abort_connection(const struct fuse_conn_name *c)
+{
+	int fd;
+
+	if (!*c->key || !still_mounted(c->key))
+		return;
+	fd = open(c->abort, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "1", 1) == 1) {
+		close(fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	/* Ends the connection first, and then says that it is in use. */
+	(void)umount2(c->mountpoint, MNT_FORCE);
+}
+
+static void guard(const struct fuse_conn_name *c, pid_t daemon, int end)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t died;
+	char byte;
+
+	sigemptyset(&died);
+	sigaddset(&died, DIED);
+	sigprocmask(SIG_SETMASK, &died, NULL);
+	/* Whoever ends a whole group of processes means the daemon. */
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGQUIT, &ignore, NULL);
+	if (prctl(PR_SET_PDEATHSIG, DIED) || chdir("/"))
+		_exit(1);
+	/* A thread that stays is our parent then, so the signal has to tell. */
+	while (getppid() == daemon) {
+		siginfo_t info = { 0 };
+
+		if (sigwaitinfo(&died, &info) == DIED &&
+		    (info.si_pid == daemon || !info.si_pid))
+			break;
+	}
+	/* It ended as it should where it has said so. */
+	if (read(end, &byte, 1) != 1)
+		abort_connection(c);
+	_exit(0);
+}
+
+/* Nothing of the daemon's stays open in the guard but the pipe's end. */
+static void let_go(int end)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (end > 3)
+		close_range(3, (unsigned)end - 1, 0);
+	close_range((unsigned)end + 1, ~0U, 0);
+}
+
+static int name_of(const char *mountpoint, struct fuse_conn_name *c)
+{
+	unsigned minor;
+	int err = fsp_mounts_key(mountpoint, c->key, sizeof(c->key), &minor);
+
+	if (err)
+		return err;
+	if (strlen(mountpoint) >= sizeof(c->mountpoint))
+		return -ENAMETOOLONG;
+	strcpy(c->mountpoint, mountpoint);
+	(void)snprintf(c->abort, sizeof(c->abort),
+	               "/sys/fs/fuse/connections/%u/abort", minor);
+	return 0;
+}
+
+int fuse_guard_begin(struct fsp_fuse *f)
+{
+	pid_t daemon = getpid();
+	int ends[2], err = name_of(f->o.mountpoint, &f->conn);
+
+	f->guard_pipe = -1;
+	if (!err && pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		err = -errno;
+	if (err)
+		return err;
+	f->guard = fork();
+	if (f->guard == 0) {
+		let_go(ends[0]);
+		guard(&f->conn, daemon, ends[0]);
+	}
+	err = f->guard < 0 ? -errno : 0;
+	close(ends[0]);
+	f->guard_pipe = ends[1];
+	return err;
+}
+
+void fuse_guard_end(struct fsp_fuse *f)
+{
+	if (f->guard <= 0)
+		return;
+	if (write(f->guard_pipe, "", 1) != 1)
+		fsp_warn("the guard of the mount has gone: %s", strerror(errno));
+	close(f->guard_pipe);
+	kill(f->guard, SIGKILL);
+	while (waitpid(f->guard, NULL, 0) < 0 && errno == EINTR)
+		;
+	f->guard = 0;
+}
+
+void fuse_abort(struct fsp_fuse *f)
+{
+	abort_connection(&f->conn);
+}
