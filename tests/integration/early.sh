@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Large content is encoded while it is being written, and is right whatever
+# happens to it before it is closed.
+# TIMEOUT 200
+. "$(dirname "$0")/../lib/lib.sh"
+need_fuse
+need python3 python3
+need openssl openssl
+S=$WORK/store
+A=$WORK/a
+fs_start one "$S" "$A" -o log.level=debug
+mkdir -p "$A/x/y/z"
+
+# Writes 16 MiB and waits until some of it was encoded, then does as it is told.
+cat >"$WORK/writer.py" <<'PY'
+import glob, os, random, sys, time
+how, path, spool = sys.argv[1:]
+r = random.Random(how)
+words = [bytes(r.choices(b"abcdefghij \n", k=7)) for _ in range(500)]
+data = bytearray(b"".join(r.choices(words, k=(16 << 20) // 7)))
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+at = 0
+while at < len(data):
+    at += os.pwrite(fd, data[at:at + (1 << 20)], at)
+
+def encoded():      # besides the content itself something grows there
+    sizes = sorted(os.path.getsize(f) for f in glob.glob(spool + "/*/w-*"))
+    return len(sizes) > 1 and sizes[0] > 0
+
+while not encoded():
+    time.sleep(0.01)
+if how == "more":
+    os.pwrite(fd, b"the end", len(data))
+    data += b"the end"
+elif how == "changed":
+    os.pwrite(fd, b"changed", 100)
+    data[100:107] = b"changed"
+elif how == "cut":
+    os.ftruncate(fd, 10 << 20)
+    del data[10 << 20:]
+elif how == "anew":
+    os.ftruncate(fd, 0)
+    data = data[::-1][:12 << 20]
+    os.pwrite(fd, data, 0)
+elif how == "twice":
+    os.fsync(fd)
+    os.pwrite(fd, b"and on", len(data))
+    data += b"and on"
+os.close(fd)
+with open("want", "wb") as f:
+    f.write(data)
+PY
+
+# The object itself, by stock tools.
+object_is() { # object_is NAME FILE
+	local hash
+	hash=$(hash_of "$S" "$1")
+	openssl enc -d -aes-256-cbc -K "$(conf_value "$S" encryption key)" \
+		-iv "$(conf_value "$S" encryption iv)" -in "$S/objects/$hash" |
+		bunzip2 | cmp - "$2"
+}
+
+used() { grep -c 'bytes were encoded while they were written' "$WORK/one.log" || true; }
+
+for how in whole more twice changed cut anew; do
+	step "$how"
+	before=$(used)
+	timeout 60 python3 "$WORK/writer.py" "$how" "$A/x/y/z/$how" "$S/spool" ||
+		fail "nothing is encoded while it is written"
+	cmp "$WORK/want" "$A/x/y/z/$how" || fail "$how: another content"
+	object_is "$how" "$WORK/want" || fail "$how: the object has another content"
+	case $how in
+	whole | more | twice) [ "$(used)" -gt "$before" ] || fail "$how: it was of no use" ;;
+	esac
+done
+step "content that is there is not stored again"
+objects=$(object_count "$S")
+timeout 60 python3 "$WORK/writer.py" whole "$A/x/y/z/again" "$S/spool"
+equal "$objects" "$(object_count "$S")" "objects"
+equal "$(hash_of "$S" whole)" "$(hash_of "$S" again)" "hashes"
+fs_stop one
+equal 0 "$(find "$S/spool" -name 'w-*' | wc -l)" "spool files that are left"
