@@ -59,6 +59,41 @@ static bool still_mounted(const char *key)
 	return found;
 }
 
+/* Is this the very mount, and not one that was put in its place since? */
+static bool is_of(int fd, const char *key)
+{
+	char path[48], info[512];
+	const char *id;
+	ssize_t n;
+	int at;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	at = open(path, O_RDONLY | O_CLOEXEC);
+	n = at < 0 ? -1 : read(at, info, sizeof(info) - 1);
+	if (at >= 0)
+		close(at);
+	info[n > 0 ? n : 0] = '\0';
+	id = strstr(info, "mnt_id:");
+	return id && atol(id + strlen("mnt_id:")) == atol(key);
+}
+
+/*
+ * Ends the connection, and then finds that the mount is in use: it stays, since
+ * without it callers would write below it and not notice. O_PATH asks no daemon.
+ */
+static void force(const struct fuse_conn_name *c)
+{
+	int fd = open(c->mountpoint, O_PATH | O_CLOEXEC);
+	char path[48];
+
+	if (fd < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (is_of(fd, c->key))
+		(void)umount2(path, MNT_FORCE);
+	close(fd);
+}
+
 static void abort_connection(const struct fuse_conn_name *c)
 {
 	int fd;
@@ -72,8 +107,7 @@ static void abort_connection(const struct fuse_conn_name *c)
 	}
 	if (fd >= 0)
 		close(fd);
-	/* Ends the connection first, and then says that it is in use. */
-	(void)umount2(c->mountpoint, MNT_FORCE);
+	force(c);
 }
 
 static void guard(const struct fuse_conn_name *c, pid_t daemon, int end)

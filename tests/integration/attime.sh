@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # .versions/@TIME against a recorded history.
 # TIMEOUT 400
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3
 M=$WORK/m
 
-step "1,000 random operations, the view at 100 of their times"
+OPERATIONS=${OPERATIONS:-$(on_servers && echo 300 || echo 1000)}
+step "$OPERATIONS random operations, the view at 100 of their times"
 store_init "$WORK/store" -o mount.thin_interval=0 -o bzip2.level=1
 fs_start one "$WORK/store" "$M"
 seed=${SEED:-$RANDOM}
 note "SEED=$seed"
-python3 "$TOP/tests/tools/attime.py" "$M" "$seed" "${OPERATIONS:-1000}" 100 ||
+python3 "$TOP/tests/tools/attime.py" "$M" "$seed" "$OPERATIONS" 100 ||
 	fail "seed $seed"
 
 step "all forms of a time, read-only, directories back with cp -a"

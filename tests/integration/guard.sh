@@ -48,6 +48,15 @@ step "killed: whoever waits for an answer gets an error"
 held KILL
 grep -qE 'not connected|abort' "$WORK/stat" || fail "the caller: $(cat "$WORK/stat")"
 
+step "a dead mount stays: nobody writes below it without noticing"
+fs_start one "$WORK/store" "$A"
+mkdir -p "$A/x"
+kill -9 "${FS_PID[one]}"
+wait "${FS_PID[one]}" || true
+must_say "not connected" touch "$A/x/y"
+unmount "$A"
+unset "FS_PID[one]"
+
 step "ended by SIGTERM"
 held TERM
 

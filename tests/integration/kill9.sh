@@ -2,12 +2,13 @@
 # kill -9 of the mount at random moments: what close() acknowledged is whole,
 # nothing is torn, no row lacks its object, and the store mounts again.
 # TIMEOUT 900
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
-ROUNDS=${ROUNDS:-50}
+ROUNDS=${ROUNDS:-$(on_servers && echo 10 || echo 50)}
 SEED=${SEED:-$(($(date +%s) % 100000))}
 RANDOM=$SEED
 echo "SEED=$SEED ROUNDS=$ROUNDS"

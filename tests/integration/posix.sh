@@ -2,9 +2,11 @@
 # The same calls on the local disk and in a mount, compared answer by answer;
 # then calls that a seed chooses. SEED takes a seed again, CALLS says how many.
 # TIMEOUT 400
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 POSIX=$TOOLS/posix
+CALLS=${CALLS:-$(on_servers && echo 1000 || true)}
 S=$WORK/store
 M=$WORK/mnt
 D=$WORK/disk
