@@ -7,7 +7,7 @@
 need_fuse
 need python3 python3
 S=$WORK/store
-ROUNDS=${ROUNDS:-5}
+ROUNDS=${ROUNDS:-$(on_servers && echo 3 || echo 5)}
 FIRST=${SEED:-$((RANDOM * 1000))}
 [ -z "${SEED:-}" ] || ROUNDS=1
 store_init "$S"
