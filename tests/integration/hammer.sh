@@ -14,7 +14,7 @@ each=${SECONDS_EACH:-$(on_servers && echo 15 || echo 60)}
 sanitizers=$(on_servers && echo none || echo "address,undefined thread")
 for san in $sanitizers; do
 	step "hammering under $san"
-	[ "$san" = none ] || make -s -C "$TOP" SAN=$san "build/gcc-${san//,/-}/filespacefs" >"$WORK/make.log" 2>&1 ||
+	[ "$san" = none ] || make -s -C "$TOP" SAN="$san" "build/gcc-${san//,/-}/filespacefs" >"$WORK/make.log" 2>&1 ||
 		fail "$(tail "$WORK/make.log")"
 	[ "$san" = none ] || FILESPACEFS=$TOP/build/gcc-${san//,/-}/filespacefs
 	# The counter's kernel-side waits are no leak; a leak of ours is a report.
