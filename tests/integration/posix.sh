@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The same calls on the local disk and in a mount, compared answer by answer;
 # then calls that a seed chooses. SEED takes a seed again, CALLS says how many.
+# FSP_BACKEND=servers runs it over MariaDB and S3, which takes some ten minutes.
 # TIMEOUT 400
-# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 POSIX=$TOOLS/posix
