@@ -27,8 +27,8 @@ struct early {
 };
 
 /* A file in the queue, or being worked at. */
-struct todo {
-	struct todo *next;
+struct turn {
+	struct turn *next;
 	struct inode *inode;            /* referenced, as the file is */
 	struct file *file;
 };
@@ -36,7 +36,7 @@ struct todo {
 struct earlies {
 	struct fsp_mutex lock;
 	struct fsp_cond wake;
-	struct todo *first, **last;
+	struct turn *first, **last;
 	pthread_t thread;
 	bool runs, stop;
 };
@@ -164,7 +164,7 @@ static bool encode_piece(struct fsp_vfs *v, struct file *f, void *buf)
 	return true;
 }
 
-static void put_locked(struct earlies *q, struct todo *t)
+static void put_locked(struct earlies *q, struct turn *t)
 {
 	fsp_assert_held(&q->lock);
 	t->next = NULL;
@@ -173,9 +173,9 @@ static void put_locked(struct earlies *q, struct todo *t)
 	fsp_cond_broadcast(&q->wake);
 }
 
-static struct todo *get_locked(struct earlies *q)
+static struct turn *get_locked(struct earlies *q)
 {
-	struct todo *t = q->first;
+	struct turn *t = q->first;
 
 	fsp_assert_held(&q->lock);
 	if (!t)
@@ -186,7 +186,7 @@ static struct todo *get_locked(struct earlies *q)
 	return t;
 }
 
-static void done_with(struct fsp_vfs *v, struct todo *t)
+static void done_with(struct fsp_vfs *v, struct turn *t)
 {
 	file_put(v, t->inode, t->file);
 	inode_unref(v, t->inode);
@@ -209,7 +209,7 @@ static void *early_thread(void *arg)
 
 	FSP_GUARD(&q->lock);
 	while (!q->stop) {
-		struct todo *t = get_locked(q);
+		struct turn *t = get_locked(q);
 		bool more;
 
 		if (!t) {
@@ -230,7 +230,7 @@ static void *early_thread(void *arg)
 }
 
 /* The thread is there from the first large file on. */
-static int queue(struct fsp_vfs *v, struct todo *t)
+static int queue(struct fsp_vfs *v, struct turn *t)
 {
 	struct earlies *q = v->earlies;
 	int err = 0;
@@ -249,7 +249,7 @@ static int queue(struct fsp_vfs *v, struct todo *t)
 
 void early_note_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
-	struct todo *t;
+	struct turn *t;
 
 	fsp_assert_held(&f->lock);
 	if (!v->earlies || f->early_queued || !ready_locked(f))
@@ -290,7 +290,7 @@ void early_init(struct fsp_vfs *v)
 void early_stop(struct fsp_vfs *v)
 {
 	struct earlies *q = v->earlies;
-	struct todo *t;
+	struct turn *t;
 	bool runs;
 
 	if (!q)

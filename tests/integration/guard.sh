@@ -62,6 +62,7 @@ held TERM
 
 step "no guard stays behind"
 fs_start one "$WORK/store" "$A"
-guard=$(pgrep -P "${FS_PID[one]}") || fail "there is none"
+guard=$(cat "/proc/${FS_PID[one]}/task/${FS_PID[one]}/children" | xargs)
+[ -n "$guard" ] || fail "there is none"
 fs_stop one
 gone "$guard" || fail "the guard is left"
