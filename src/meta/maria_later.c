@@ -1,7 +1,8 @@
 /*
  * Statements without a result wait until something else is asked, or until the
  * COMMIT, and go to the server together: one round trip for all of them. Each
- * sees what those before it did; after one that fails none is run.
+ * sees what those before it did; after one that fails none is run. Not so on
+ * Galera.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -126,7 +127,12 @@ int maria_later(struct sqlconn *conn, const char *text,
 	if (!err)
 		c->queued++;
 	c->begun = c->wrote = true;
-	return err;
+	/*
+	 * A Galera node may take a transaction back between two statements of
+	 * one text, and go on with the next as a transaction of its own: half of
+	 * ours would be committed. Sent one by one, the next one fails.
+	 */
+	return err || !c->l->galera ? err : maria_now(conn);
 }
 
 void maria_later_drop(struct maria_conn *c)

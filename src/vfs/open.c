@@ -92,13 +92,13 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
 
 /*
  * Made here, and another mount has written it before anybody did here: that is
- * its content, and what emptied it came before. Attributes that wait for a
- * commit need one.
+ * its content. Attributes that wait for a commit need one, and who has emptied
+ * it replaces what others write.
  */
 static bool takes_first_locked(const struct file *f, const struct fsp_entry *e)
 {
-	return f->untouched && !f->busy && !f->queued && !f->failed &&
-	       !f->mask && e->content.row;
+	return f->untouched && f->base_limit && !f->busy && !f->queued &&
+	       !f->failed && !f->mask && e->content.row;
 }
 
 /*
@@ -355,16 +355,13 @@ static void pages_unknown(struct fsp_handle *h)
 
 static int truncate_on_open(struct fsp_handle *h)
 {
-	bool untouched;
 	int err;
 
 	pages_unknown(h);
 	FSP_GUARD(&h->file->lock);
 	file_wait_locked(h->file);
-	untouched = h->file->untouched;
 	/* Of an empty file only the times change. */
 	err = file_truncate_locked(h->file, 0);
-	h->file->untouched = untouched;
 	if (!err)
 		pages_resized(h->v, h->file, 0);
 	return err;

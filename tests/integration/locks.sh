@@ -82,10 +82,11 @@ assert open(f"{b}/made", "rb").read() == b"18"
 fd = os.open(f"{a}/emptied", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
 more = os.open(f"{a}/emptied", os.O_RDWR | os.O_TRUNC)
 there("emptied", b"17")
-expect("made and emptied here", b"17", fd)
+expect("made and emptied here", b"", fd)
+os.pwrite(fd, b"replaced", 0)
 os.close(fd)
 os.close(more)
-assert open(f"{b}/emptied", "rb").read() == b"17"
+assert open(f"{b}/emptied", "rb").read() == b"replaced"
 
 # So does an open, without a lock.
 fd = os.open(f"{a}/opened", os.O_RDWR | os.O_CREAT)

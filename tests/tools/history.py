@@ -12,8 +12,12 @@ each step explains: when it becomes empty, the history is one that no single
 filesystem could have had. That is close-to-open consistency (a read answers
 what was committed under the name at some moment between open and the answer;
 while that file is being closed, the beginning of one version and the end of the
-other, as on NFS, and nothing that is in neither), atomic rename and unlink, and
-exclusive create and mkdir, over all mounts.
+other, as on NFS, and nothing that is in neither; while the same host takes its
+name away, it may be cut short), atomic rename and unlink, and exclusive create
+and mkdir, over all mounts.
+
+ESTALE is an answer, as on NFS: to an open while another host takes the name
+away, and to a close, which then has changed nothing.
 
 What a kernel has in its cache of names it believes for S seconds (mount.
 entry_timeout; default 0), as the manual says: a name that another host took
@@ -242,6 +246,10 @@ class Beliefs:
         self.closing = [(op[1], op[2]) for _, op, answer in
                         history["steps"][number] if op[0] == "close"]
         self.lengths = history["lengths"]
+        self.who = history["who"]
+        self.taking = {(self.who[w][0], p) for w, op, _ in
+                       history["steps"][number]
+                       if op[0] in ("rename", "unlink") for p in op[1:]}
         self.moved = set()              # mounts that changed names lately
         while seconds and number >= 0:
             if self.now - times[min(number, len(times) - 1)] > seconds:
@@ -257,6 +265,18 @@ class Beliefs:
         old = body(content, self.lengths[content]) if content else b""
         return any(spliced(data, old, new) or spliced(data, new, old)
                    for new in (body(*c) for c in self.closing))
+
+    def cut(self, worker, p, content, value):
+        """A kernel that takes the name away meanwhile does not take a new size
+        for the file, and ends the read where the file had ended before."""
+        return (self.who[worker][0], p) in self.taking and \
+            content and body(content, self.lengths[content]).startswith(
+                bytes.fromhex(value[len(RAW):]) if value else b"")
+
+    def lost(self, worker, p):
+        """Another host takes the name away while it is opened."""
+        mount = self.who[worker][0]
+        return any(q == p and m != mount for m, q in self.taking)
 
     def exists(self, s, p):
         return p in s.gone and self.now - s.gone[p][0] < self.seconds
@@ -281,6 +301,8 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
     kind, code, value = op[0], answer[0], answer[1]
     p = op[1]
     there = p in s.names
+    if code == "ESTALE" and kind in ("openw", "read"):
+        return s if beliefs.lost(worker, p) else None
     if kind == "openw":
         if code != "ok":
             return None
@@ -302,8 +324,7 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
         if code == "ok" and linked(s, inode):
             # Not truncated: it goes over what another host has written.
             s.contents[inode] = MIXED if over and s.contents[inode] else p
-        elif code not in ("ok", "ESTALE") or (code == "ESTALE" and
-                                              linked(s, inode)):
+        elif code not in ("ok", "ESTALE"):
             return None
     elif kind == "read":
         if code == "ENOENT":
@@ -313,7 +334,9 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
         content = s.contents[s.names[p]]
         if content in (value, MIXED) or torn_ok:
             return s
-        if not value.startswith(RAW) or not beliefs.torn(content, value):
+        whole = value and not value.startswith(RAW)
+        if whole or not (beliefs.cut(worker, p, content, value) or
+                         value and beliefs.torn(content, value)):
             return None
     elif kind == "rename":
         if code == "ENOENT":
