@@ -23,6 +23,9 @@ for fd in os.listdir(f"/proc/{pid}/fd"):
 sys.exit("no /dev/fuse")
 PY
 
+# A worker may be answering yet when the signal has been sent.
+stopped() { ! grep -h '^State:' "/proc/$1"/task/*/status | grep -qv 'T (stopped)'; }
+
 held() { # held SIGNAL: the daemon ends by it, while its descriptor is kept
 	local keeper caller
 	fs_start one "$WORK/store" "$A"
@@ -30,6 +33,7 @@ held() { # held SIGNAL: the daemon ends by it, while its descriptor is kept
 	python3 "$WORK/keep.py" "${FS_PID[one]}" >"$WORK/said" & keeper=$!
 	wait_for 20 grep -q kept "$WORK/said" || fail "the descriptor cannot be kept"
 	kill -STOP "${FS_PID[one]}"
+	wait_for 20 stopped "${FS_PID[one]}" || fail "it does not stop"
 	stat "$A/nobody-knows" >"$WORK/stat" 2>&1 & caller=$!
 	sleep 0.2
 	alive "$caller" || fail "answered by nobody: $(cat "$WORK/stat")"

@@ -190,6 +190,10 @@ cleanup() {
 	[ ! -e "$WORK/failed" ] || rc=1
 	set +e
 	cd "$TOP" || exit 1
+	# One that was stopped answers no umount.
+	for name in "${!FS_PID[@]}"; do
+		kill -CONT "${FS_PID[$name]}" 2>/dev/null
+	done
 	"$TOP/tests/lib/unmount-below" "$WORK"
 	for name in "${!FS_PID[@]}"; do
 		pid=${FS_PID[$name]}
