@@ -66,7 +66,7 @@ held TERM
 
 step "no guard stays behind"
 fs_start one "$WORK/store" "$A"
-guard=$(cat "/proc/${FS_PID[one]}/task/${FS_PID[one]}/children" | xargs)
+guard=$(xargs <"/proc/${FS_PID[one]}/task/${FS_PID[one]}/children")
 [ -n "$guard" ] || fail "there is none"
 fs_stop one
 gone "$guard" || fail "the guard is left"
