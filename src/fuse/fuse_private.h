@@ -50,6 +50,7 @@ struct fsp_fuse {
 	struct fuse_session *se;
 	struct fsp_vfs *vfs;
 	bool mounted;
+	bool aborted;                   /* by us: libfuse leaves the mount */
 	struct fuse_conn_name conn;
 	pid_t guard;                    /* 0: none */
 	int guard_pipe;

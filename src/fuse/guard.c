@@ -8,6 +8,7 @@
  */
 #include "fuse_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,13 +17,17 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fsp_log.h"
 #include "fsp_mounts.h"
 
 #define DIED SIGUSR1
+#define LOOK_NS (50 * 1000 * 1000L)
+#define LOOKS 20                /* a second in all */
 #define TYPE " - fuse.filespacefs "
 
 /*
@@ -110,6 +115,47 @@ static void abort_connection(const struct fuse_conn_name *c)
 	force(c);
 }
 
+/* Has the daemon threads that do not end? Its first one stays as a zombie. */
+static bool lingers(const char *tasks, pid_t daemon)
+{
+	char buf[2048];
+	bool found = false;
+	int fd = open(tasks, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long n, off;
+
+	while (fd >= 0 && !found &&
+	       (n = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0) {
+		for (off = 0; off < n && !found;) {
+			const struct dirent64 *e = (const void *)(buf + off);
+			long tid = atol(e->d_name);
+
+			found = tid > 0 && tid != daemon;
+			off += e->d_reclen;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+/*
+ * Mostly it has just ended, and its connection with it. Ids of mounts are used
+ * again, so nothing is done where nothing is left.
+ */
+static bool hangs(pid_t daemon)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_NS };
+	char tasks[32];
+
+	(void)snprintf(tasks, sizeof(tasks), "/proc/%d/task", (int)daemon);
+	for (int i = 0; i < LOOKS; i++) {
+		if (!lingers(tasks, daemon))
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return lingers(tasks, daemon);
+}
+
 static void guard(const struct fuse_conn_name *c, pid_t daemon, int end)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
@@ -135,7 +181,7 @@ static void guard(const struct fuse_conn_name *c, pid_t daemon, int end)
 			break;
 	}
 	/* It ended as it should where it has said so. */
-	if (read(end, &byte, 1) != 1)
+	if (read(end, &byte, 1) != 1 && hangs(daemon))
 		abort_connection(c);
 	_exit(0);
 }

@@ -171,22 +171,11 @@ int fsp_fuse_serve(struct fsp_fuse *f, struct fsp_vfs *vfs)
 	fuse_loop_cfg_destroy(cfg);
 	/* Ended by a signal: nobody answers any more, and what we still have to
 	 * tell the kernel must not wait for who waits for us. */
-	if (err > 0)
+	if (err > 0) {
 		fuse_abort(f);
+		f->aborted = true;
+	}
 	return err > 0 ? 0 : err;
-}
-
-void fsp_fuse_end(struct fsp_fuse *f)
-{
-	if (!f)
-		return;
-	fuse_guard_end(f);
-	if (f->mounted)
-		fuse_session_unmount(f->se);
-	/* Waits for locks were answered when the vfs ended. */
-	fuse_calls_end(&f->calls);
-	fuse_session_destroy(f->se);
-	free(f);
 }
 
 static int run_fusermount(const char *mountpoint)
@@ -209,6 +198,28 @@ static int run_fusermount(const char *mountpoint)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
+static int detach(const char *mountpoint)
+{
+	if (geteuid() == 0)
+		return umount2(mountpoint, MNT_DETACH) ? -errno : 0;
+	return run_fusermount(mountpoint);
+}
+
+void fsp_fuse_end(struct fsp_fuse *f)
+{
+	if (!f)
+		return;
+	fuse_guard_end(f);
+	if (f->mounted)
+		fuse_session_unmount(f->se);
+	if (f->aborted && detach(f->o.mountpoint))
+		fsp_warn("%s stays mounted", f->o.mountpoint);
+	/* Waits for locks were answered when the vfs ended. */
+	fuse_calls_end(&f->calls);
+	fuse_session_destroy(f->se);
+	free(f);
+}
+
 int fsp_fuse_clear_stale(const char *mountpoint)
 {
 	FSP_FREE char *at = NULL;
@@ -221,7 +232,5 @@ int fsp_fuse_clear_stale(const char *mountpoint)
 	    strcmp(at, mountpoint) != 0)
 		return 0;
 	fsp_warn("%s: clearing the mount of a daemon that died", mountpoint);
-	if (geteuid() == 0)
-		return umount2(mountpoint, MNT_DETACH) ? -errno : 0;
-	return run_fusermount(mountpoint);
+	return detach(mountpoint);
 }
