@@ -30,6 +30,8 @@ struct sql_meta {
 /* The shards that a transaction needs and has; the last stands for all. */
 struct claims {
 	bool want[SQL_SHARDS + 1], have[SQL_SHARDS + 1];
+	bool unsure;                    /* a place was asked about in vain:
+	                                   with all that the server knows */
 };
 
 struct txn {
