@@ -191,19 +191,22 @@ static int judge(struct txn *t, struct ent *e, struct found *f)
  */
 #define QUICK_HEAD \
 	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
-	", (EXISTS (SELECT 1 FROM {file} y WHERE {eq y.space_key}" \
+	", (EXISTS (SELECT 1 FROM {file} y{by_key} WHERE {eq y.space_key}" \
 	" AND {eq y.file_key} AND (y.ino IS NULL OR " LIVE("y.") ")" \
 	" AND y.id <> COALESCE(n.file_id, 0)) OR "
 #define QUICK_TAIL \
 	") FROM (SELECT 1 AS one) o" \
-	" LEFT JOIN {name} n ON n.space_key = ? AND n.dir_key = ?" \
+	" LEFT JOIN {name} n{by_place} ON n.space_key = ? AND n.dir_key = ?" \
 	" AND n.live = 1 AND n.name = ?" \
 	" LEFT JOIN {node} d ON d.ino = n.ino" \
 	" LEFT JOIN {file} f ON f.id = n.file_id AND " LIVE("f.")
+#define UNSURE_NEXT 100
 #define SPACES_IN(where) \
 	"EXISTS (SELECT 1 FROM {space} q WHERE " where " AND " LIVE("q.") ")"
 
-static const char quick_in_record[] = QUICK_HEAD FILES_IN(BELOW) QUICK_TAIL;
+static const char quick_in_record[] = QUICK_HEAD
+	"EXISTS (SELECT 1 FROM {file} b{by_php} WHERE " BELOW " AND "
+	PHP_LIVE("b.") ")" QUICK_TAIL;
 static const char quick_record[] = QUICK_HEAD FILES_IN("{eq b.space_key}")
 	" OR " SPACES_IN("{eq q.space_key}") QUICK_TAIL;
 static const char quick_above[] = QUICK_HEAD FILES_IN("{eq b.space_key}")
@@ -250,17 +253,35 @@ static int find_quick(struct txn *t, struct ent *e)
 	return e->name_id ? 0 : -ENOENT;
 }
 
+/*
+ * Where PHP writes it seldom can, and would only be one trip more: then it is
+ * left out for a while.
+ */
+static bool quick_is_worth(const struct txn *t)
+{
+	atomic_uint *n = &t->m->unsure;
+	unsigned left;
+
+	if (t->m->drv->legacy || t->claims->unsure)
+		return false;
+	left = atomic_load(n);
+	while (left && !atomic_compare_exchange_weak(n, &left, left - 1))
+		;
+	return !left;
+}
+
 /* The same, and what has to come after it: 1. */
 static int try_quick(struct txn *t, struct ent *e)
 {
 	struct key k;
 	int err;
 
-	if (t->m->drv->legacy || t->claims->unsure)
+	if (!quick_is_worth(t))
 		return 1;
 	err = find_quick(t, e);
 	if (err != 1)
 		return err;
+	atomic_store(&t->m->unsure, UNSURE_NEXT);
 	k = e->key;
 	e->key = (struct key){ .depth = 0 };
 	sql_ent_free(e);
@@ -348,15 +369,18 @@ static int find_named_dir(struct txn *t, const char *path, struct ent *e)
 
 	if (!err)
 		err = sql_start(t, &s, "SELECT n.id, n.ino, n.file_id, n.owner, "
-		                NODE_COLS ", NULL FROM {name} n JOIN {node} d"
-		                " ON d.ino = n.ino WHERE n.space_key = ? AND"
+		                NODE_COLS ", NULL FROM {name} n{by_place}"
+		                " JOIN {node} d ON d.ino = n.ino WHERE"
+		                " n.space_key = ? AND"
 		                " n.dir_key = ? AND n.live = 1 AND n.name = ?",
 		                "ttt", e->key.space, e->key.dir, e->key.name);
 	if (!err)
 		err = sql_next(s);
 	if (err == 1)
-		err = sql_read_found(s, e) ? : sql_is_dir(e);
-	return err;
+		err = sql_read_found(s, e);
+	else
+		return err;
+	return err ? err : sql_is_dir(e);
 }
 
 int sql_find_dir(struct txn *t, const char *path, struct ent *e)
