@@ -34,7 +34,7 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	fsp_lock(&v->lock);
 	if (!err)
 		offline_note_locked(v, i, &e.content, as_of);
-	if (!err && i->seq <= as_of)
+	if (!err && i->seq <= as_of && !i->lazy)
 		i->attr = e.attr;
 	fsp_unlock(&v->lock);
 	return err;
@@ -133,20 +133,27 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a,
 	return mask & ~take;
 }
 
-static int set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                    struct inode *i, uint32_t mask, const struct fsp_attr *a)
+int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
+                  uint32_t mask, const struct fsp_attr *a)
 {
 	FSP_FREE char *path = NULL;
 	struct fsp_ref ref = { .ino = i->ino };
+	struct fsp_attr all = *a;
 	struct fsp_entry e;
 	int err = inode_path_hint(v, i, &path);
+	bool lazy;
 
 	if (err)
 		return err;
 	ref.path = path;
-	err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, a, &e);
-	if (!err)
+	lazy = lazy_begin(v, i, &mask, &all);
+	if (mask)
+		err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, &all,
+		                       &e);
+	if (mask && !err)
 		inode_set_attr(v, i, &e.attr);
+	if (lazy)
+		lazy_end(v, i, err);
 	return err;
 }
 
@@ -187,7 +194,9 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!mask || err)
 		return err;
 	if (!inode_unlinked(v, i)) {
-		err = set_rows(v, ctx, i, mask, a);
+		if (lazy_take(v, i, mask, a))
+			return 0;
+		err = attr_set_rows(v, ctx, i, mask, a);
 		if (err != -ESTALE || !inode_lost(v, i))
 			return err;
 	}

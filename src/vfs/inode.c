@@ -206,7 +206,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 		drop_locked(v, i);
 		return err;
 	}
-	if (i->seq <= as_of)
+	if (i->seq <= as_of && !i->lazy)
 		i->attr = *attr;
 	i->unlinked = false;
 	if (counted)
@@ -469,6 +469,7 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
 	if (a->ino != i->ino)
 		return;
 	i->attr = *a;
+	lazy_overlay_locked(i);
 	i->seq = ++v->seq;
 }
 

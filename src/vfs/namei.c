@@ -16,8 +16,9 @@ static bool is_versions(const struct fsp_vfs *v, const char *name)
 }
 
 /* A directory of today, for changing what is in it. */
-static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
-                          struct inode **dir, char **path)
+static int dir_for_change(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                          uint64_t ino, const char *name, struct inode **dir,
+                          char **path)
 {
 	int err = inode_ref(v, ino, dir);
 
@@ -31,6 +32,8 @@ static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
 	else if (strlen(name) > FSP_NAME_MAX)
 		err = -ENAMETOOLONG;
 	else
+		err = lazy_flush(v, ctx, *dir);
+	if (!err)
 		err = inode_path(v, *dir, path);
 	if (err) {
 		inode_unref(v, *dir);
@@ -135,7 +138,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		return -EEXIST;
 	if (target && (!*target || strlen(target) >= FSP_PATH_MAX))
 		return *target ? -ENAMETOOLONG : -ENOENT;
-	err = dir_for_change(v, dir, name, &d, &path);
+	err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (err)
 		return err;
 	do {
@@ -188,7 +191,7 @@ int fsp_vfs_link(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	else if (is_versions(v, name))
 		err = -EEXIST;
 	else
-		err = dir_for_change(v, dir, name, &d, &path);
+		err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (!err) {
 		err = link_to(v, ctx, i, d, path, name, out);
 		inode_unref(v, d);
@@ -209,7 +212,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 
 	if (is_versions(v, name))
 		return -EROFS;
-	err = dir_for_change(v, dir, name, &d, &path);
+	err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (err)
 		return err;
 	do {
@@ -308,10 +311,10 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 
 	if (is_versions(v, name) || is_versions(v, newname))
 		return -EROFS;
-	err = dir_for_change(v, dir, name, &from, &path);
+	err = dir_for_change(v, ctx, dir, name, &from, &path);
 	if (err)
 		return err;
-	err = dir_for_change(v, newdir, newname, &to, &newpath);
+	err = dir_for_change(v, ctx, newdir, newname, &to, &newpath);
 	if (!err) {
 		err = store_before(v, ctx, path, name, newpath, newname, flags);
 		for (moved = !err; moved;) {
