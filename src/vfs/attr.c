@@ -34,7 +34,7 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	fsp_lock(&v->lock);
 	if (!err)
 		offline_note_locked(v, i, &e.content, as_of);
-	if (!err && i->seq <= as_of && !i->lazy)
+	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = e.attr;
 	fsp_unlock(&v->lock);
 	return err;

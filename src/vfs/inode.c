@@ -206,7 +206,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 		drop_locked(v, i);
 		return err;
 	}
-	if (i->seq <= as_of && !i->lazy)
+	if (i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = *attr;
 	i->unlinked = false;
 	if (counted)

@@ -77,9 +77,9 @@ static struct inode *dequeue_locked(struct fsp_vfs *v)
 	return i;
 }
 
-static bool begun(const struct lazy *l)
+bool lazy_waits_locked(const struct inode *i)
 {
-	return l && l->mask;
+	return i->lazy && i->lazy->mask;
 }
 
 bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
@@ -88,9 +88,9 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 	uint32_t more;
 
 	FSP_GUARD(&v->lock);
-	while (begun(i->lazy) && i->lazy->busy)
+	while (lazy_waits_locked(i) && i->lazy->busy)
 		(void)fsp_cond_wait(&v->lazies.changed, &v->lock, 0);
-	if (!begun(i->lazy))
+	if (!lazy_waits_locked(i))
 		return false;
 	i->lazy->busy = true;
 	i->lazy->sent = i->lazy->mask;
@@ -152,11 +152,11 @@ static struct inode *next_due(struct fsp_vfs *v)
 static void done_with(struct fsp_vfs *v, struct inode *i)
 {
 	FSP_GUARD(&v->lock);
-	if (begun(i->lazy) && v->lazies.stop) {
+	if (lazy_waits_locked(i) && v->lazies.stop) {
 		v->lazies.lost++;
 		i->lazy->mask = 0;
 	}
-	if (begun(i->lazy) && !i->lazy->queued) {
+	if (lazy_waits_locked(i) && !i->lazy->queued) {
 		i->lazy->due_ns = fsp_mono_ns() + RETRY_NS;
 		enqueue_locked(v, i);
 	} else if (i->lazy && !i->lazy->mask) {
@@ -230,7 +230,7 @@ int lazy_flush(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i)
 	bool waits;
 
 	fsp_lock(&v->lock);
-	waits = begun(i->lazy);
+	waits = lazy_waits_locked(i);
 	fsp_unlock(&v->lock);
 	return waits ? attr_set_rows(v, ctx, i, 0, &none) : 0;
 }

@@ -297,6 +297,7 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
                 struct fsp_attr *a);
 void lazy_end(struct fsp_vfs *v, struct inode *i, int err);
+bool lazy_waits_locked(const struct inode *i);
 /* i->attr is what the rows say: what came meanwhile is still wanted. */
 void lazy_overlay_locked(struct inode *i);
 /* Before something else moves the times of this directory; before a sync. */
