@@ -13,15 +13,48 @@
 #define NO_END_BYTES (1ULL << 50)       /* free where there is no limit */
 #define COUNTS_NS (5 * FSP_NS_PER_SEC)  /* how old statfs's counts may be */
 
+void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
+                uint64_t as_of)
+{
+	FSP_GUARD(&v->lock);
+	if (is_dir(i) && i->seq <= as_of)
+		i->vouched_ns = began_ns;
+}
+
+void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns)
+{
+	FSP_GUARD(&v->lock);
+	/* An answer that is on its way may be of before this. */
+	dir->seq = ++v->seq;
+	if (time_ns < dir->attr.ctime_ns)
+		dir->vouched_ns = 0;
+	if (dir->vouched_ns)
+		dir->attr.mtime_ns = dir->attr.ctime_ns = time_ns;
+}
+
+/* The kernel would not ask, had this mount not changed something in it. */
+static bool is_vouched(struct fsp_vfs *v, struct inode *i)
+{
+	int64_t keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
+
+	FSP_GUARD(&v->lock);
+	return i->vouched_ns > v->news_ns &&
+		fsp_mono_ns() - i->vouched_ns < keep;
+}
+
 static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct inode *i)
 {
 	FSP_FREE char *path = NULL;
 	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_entry e;
+	int64_t began = fsp_mono_ns();
 	uint64_t as_of;
-	int err = inode_path_hint(v, i, &path);
+	int err;
 
+	if (is_vouched(v, i))
+		return 0;
+	err = inode_path_hint(v, i, &path);
 	if (err)
 		return err;
 	ref.path = path;
@@ -37,6 +70,8 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = e.attr;
 	fsp_unlock(&v->lock);
+	if (!err)
+		attr_vouch(v, i, began, as_of);
 	return err;
 }
 

@@ -455,6 +455,10 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 		return;
 	if (i->parent && !is_at(i, from, old))
 		forget_name_locked(v, i);
+	if (is_dir(i)) {                /* the rename has moved its ctime */
+		i->seq = v->seq;
+		i->vouched_ns = 0;
+	}
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
 	if (inode_set_name_locked(v, i, parent, name))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_path.h"
 
@@ -56,6 +57,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	struct fsp_entry e;
 	struct inode *i;
 	uint64_t as_of, seen = names_seq(v);
+	int64_t began;
 	int err = inode_path(v, dir, &path);
 
 	if (err)
@@ -63,6 +65,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	do {
 		do {
 			as_of = inode_seq(v);
+			began = fsp_mono_ns();
 			err = fsp_meta_lookup(v->store->meta, ctx, path, name,
 			                      &e);
 		} while (lost(err) && path_moved(v, dir, &path, &seen));
@@ -73,9 +76,11 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 			err = inode_enter(v, dir, name, &e, as_of, true, &i,
 			                  out);
 	} while (err == -EAGAIN);
-	if (!err)
-		inode_unref(v, i);
-	return err;
+	if (err)
+		return err;
+	attr_vouch(v, i, began, as_of);
+	inode_unref(v, i);
+	return 0;
 }
 
 int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
@@ -130,6 +135,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct inode *d, *i;
 	struct fsp_entry e;
 	uint64_t seen = names_seq(v);
+	int64_t began = fsp_mono_ns();
 	int err;
 
 	if (S_ISREG(mode))
@@ -145,10 +151,13 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		at.dir = path;
 		err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
+	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, out);
-	if (!err)
+	if (!err) {
+		attr_vouch(v, i, began, UINT64_MAX);
 		inode_unref(v, i);
+	}
 	inode_unref(v, d);
 	return err;
 }
@@ -168,6 +177,7 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return err;
 	ref.path = path;
 	err = fsp_meta_link(v->store->meta, ctx, &ref, &to, &e);
+	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
 	if (!err)
@@ -227,6 +237,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		if (!err && !is_rmdir && !gone.attr.nlink)
 			back_dropped(v, gone.attr.ino);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
+	attr_touched(v, d, 0);
 	inode_unref(v, d);
 	return err;
 }
@@ -327,6 +338,8 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			if (lost(err) && path_moved(v, to, &newpath, &newseen))
 				moved = true;
 		}
+		attr_touched(v, from, 0);
+		attr_touched(v, to, 0);
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

@@ -39,6 +39,9 @@ struct inode {
 #define PAGES_NONE 0                    /* none at all */
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
+	int64_t vouched_ns;             /* a directory's attr is that of the
+	                                   rows, read after this; 0: it may not
+	                                   be */
 	bool unlinked;                  /* its last name was removed here */
 	uint64_t forgets;               /* ticket of an old name that the
 	                                   kernel is to forget; 0 = none */
@@ -196,6 +199,7 @@ struct fsp_vfs {
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
 	uint64_t news_seq;              /* seq when others' were heard of */
+	int64_t news_ns;                /* and when that was */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
 	uint64_t handle_ids;
@@ -284,7 +288,15 @@ void table_unname_locked(struct fsp_vfs *v, struct inode *i);
 struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
                               const char *name, struct inode *after);
 
-/* attr.c: what waits is set along, mask 0: nothing else. */
+/*
+ * attr.c. A directory's attributes that were read, or made, after began_ns (by
+ * the monotonic clock); as_of as for inode_enter().
+ */
+void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
+                uint64_t as_of);
+/* This mount has changed something in it at time_ns, 0: not known. */
+void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns);
+/* What waits is set along, mask 0: nothing else. */
 int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                   uint32_t mask, const struct fsp_attr *a);
 
