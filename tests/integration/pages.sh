@@ -2,6 +2,7 @@
 # What a file that stays open shows of other mounts' changes: never zeros in
 # place of bytes, and never the old content for good.
 # TIMEOUT 200
+# TAKES 20 48
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
