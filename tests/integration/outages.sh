@@ -4,6 +4,7 @@
 # which server; cached reads and listings go on; afterwards everything works by
 # itself, and what was acknowledged is all there.
 # TIMEOUT 500
+# TAKES 95
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need php php-cli
@@ -138,7 +139,7 @@ for ($n = 0; !file_exists($until); $n++) {
 	call('read', fn() => file_get_contents($dir . '/old/' . (1 + $n % 5)));
 	call('stat', fn() => filesize($dir . '/old/' . (1 + $n % 5)));
 	call('chmod', fn() => chmod($dir . '/old/' . (1 + $n % 5), $n % 2 ? 0640 : 0644));
-	usleep(20000);
+	usleep(60000);
 }
 PHP
 
