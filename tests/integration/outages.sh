@@ -135,7 +135,7 @@ for ($n = 0; !file_exists($until); $n++) {
 	$text = "$who $n " . str_repeat(chr(97 + $n % 26), 5000);
 	if (store($path, $text))
 		fwrite($out, "stored $path " . sha1($text) . "\n");
-	call('list', fn() => count(scandir($dir . '/old')) === 7);
+	call('list', fn() => ($l = scandir($dir . '/old')) && count($l) === 7);
 	call('read', fn() => file_get_contents($dir . '/old/' . (1 + $n % 5)));
 	call('stat', fn() => filesize($dir . '/old/' . (1 + $n % 5)));
 	call('chmod', fn() => chmod($dir . '/old/' . (1 + $n % 5), $n % 2 ? 0640 : 0644));
