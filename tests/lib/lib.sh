@@ -4,6 +4,7 @@
 #   #!/usr/bin/env bash
 #   # What it shows.
 #   # TIMEOUT 120
+#   # TAKES 60 90                   about so long, with each of BACKENDS
 #   # BACKENDS embedded servers     stores of which it runs with (embedded)
 #   # SERVERS mariadb rgw           servers of the run that it wants besides
 #   . "$(dirname "$0")/../lib/lib.sh"
