@@ -4,7 +4,7 @@
 # which server; cached reads and listings go on; afterwards everything works by
 # itself, and what was acknowledged is all there.
 # TIMEOUT 500
-# TAKES 95
+# FIRST
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need php php-cli
