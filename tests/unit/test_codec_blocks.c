@@ -1,3 +1,4 @@
+/* TIMEOUT 300 */
 /* TAKES 36 */
 /*
  * Objects of many blocks: the stream that bzip2 writes however many threads

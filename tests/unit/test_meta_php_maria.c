@@ -1,3 +1,4 @@
+/* TIMEOUT 300 */
 /* TAKES 31 */
 /* SERVERS mariadb */
 /* The suite of test_meta_php.c on MariaDB. */
