@@ -18,10 +18,12 @@ PKGS := fuse3 sqlite3 libssl libcrypto inih libmariadb libcurl expat json-c libz
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
 OPT := $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)
-HARDEN := -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fPIE
+# The sanitizers' reports need lines, not variables.
+DBG := $(if $(SAN),-g1,-g)
+HARDEN := $(if $(SAN),,-fstack-protector-strong -D_FORTIFY_SOURCE=2) -fPIE
 CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
 	-DFSP_VERSION='"$(VERSION)"' -Iinclude $(if $(DEBUG)$(SAN),-DFSP_DEBUG)
-CFLAGS := -std=gnu11 -g $(OPT) $(WARN) $(HARDEN) -pthread \
+CFLAGS := -std=gnu11 $(DBG) $(OPT) $(WARN) $(HARDEN) -pthread \
 	$(if $(SAN),-fsanitize=$(SAN)) \
 	$(shell pkg-config --cflags $(PKGS)) $(EXTRA_CFLAGS)
 LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))

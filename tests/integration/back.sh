@@ -2,6 +2,7 @@
 # mount.commit = back: close() returns when the spool has it, and what it has
 # promised is stored later, whatever happens in between.
 # TIMEOUT 300
+# TAKES 10 85
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

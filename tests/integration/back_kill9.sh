@@ -2,6 +2,7 @@
 # kill -9 at random moments with mount.commit = back: what close() promised is
 # shown by the next mount at once, and stored by it, once, whole and in order.
 # TIMEOUT 600
+# TAKES 15
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3

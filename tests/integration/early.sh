@@ -2,6 +2,7 @@
 # Large content is encoded while it is being written, and is right whatever
 # happens to it before it is closed.
 # TIMEOUT 200
+# TAKES 25
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3
@@ -11,13 +12,13 @@ A=$WORK/a
 fs_start one "$S" "$A" -o log.level=debug
 mkdir -p "$A/x/y/z"
 
-# Writes 16 MiB and waits until some of it was encoded, then does as it is told.
+# Writes 12 MiB and waits until some of it was encoded, then does as it is told.
 cat >"$WORK/writer.py" <<'PY'
 import glob, os, random, sys, time
 how, path, spool = sys.argv[1:]
 r = random.Random(how)
-words = [bytes(r.choices(b"abcdefghij \n", k=7)) for _ in range(500)]
-data = bytearray(b"".join(r.choices(words, k=(16 << 20) // 7)))
+words = [bytes(r.choices(b"abcdefghij \n", k=28)) for _ in range(5000)]
+data = bytearray(b"".join(r.choices(words, k=(12 << 20) // 28)))
 fd = os.open(path, os.O_RDWR | os.O_CREAT)
 at = 0
 while at < len(data):
@@ -36,11 +37,11 @@ elif how == "changed":
     os.pwrite(fd, b"changed", 100)
     data[100:107] = b"changed"
 elif how == "cut":
-    os.ftruncate(fd, 10 << 20)
-    del data[10 << 20:]
+    os.ftruncate(fd, 9 << 20)
+    del data[9 << 20:]
 elif how == "anew":
     os.ftruncate(fd, 0)
-    data = data[::-1][:12 << 20]
+    data = data[::-1][:10 << 20]
     os.pwrite(fd, data, 0)
 elif how == "twice":
     os.fsync(fd)

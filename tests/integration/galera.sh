@@ -2,6 +2,7 @@
 # Galera: one of three nodes is killed during a copy. The copy goes on, or says
 # which files failed; nothing that close() had confirmed is lost.
 # TIMEOUT 300
+# TAKES 27
 # SERVERS rgw
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # 8 processes do everything at once in one directory, under the sanitizers, and
 # what they recorded agrees with the tree.
-# TIMEOUT 600
+# TIMEOUT 900
+# TAKES 240 50
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -2,6 +2,7 @@
 # Random programs on two and four mounts; every history must be one that a
 # single filesystem could have had. SEED=n runs one program again.
 # TIMEOUT 600
+# TAKES 40 100
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -2,6 +2,7 @@
 # The PHP library and mounts on one MariaDB database and one bucket at the same
 # time: an untouched store, its upgrade under uploads, both ways, PHP's races.
 # TIMEOUT 300
+# TAKES 80
 # SERVERS mariadb rgw
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -2,6 +2,7 @@
 # What the kernel keeps: a warm listing asks nothing, and what another mount, PHP
 # or SQL by hand changes shows as soon as it was heard of.
 # TIMEOUT 180
+# TAKES 20 25
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -2,6 +2,7 @@
 # kill -9 of the mount at random moments: what close() acknowledged is whole,
 # nothing is torn, no row lacks its object, and the store mounts again.
 # TIMEOUT 900
+# TAKES 43 45
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A caller that is killed is answered at once; its commit goes on.
 # TIMEOUT 600
+# TAKES 43
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3

@@ -2,6 +2,7 @@
 # Leases: a mount that is out of touch loses its locks, and what was written
 # under them is not committed over what the next holder wrote.
 # TIMEOUT 120
+# TAKES 15 15
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

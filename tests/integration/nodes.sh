@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A million nodes looked up: no descriptor for them, and the memory comes back.
 # TIMEOUT 500
+# TAKES 68
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need_root

@@ -4,6 +4,7 @@
 # which server; cached reads and listings go on; afterwards everything works by
 # itself, and what was acknowledged is all there.
 # TIMEOUT 500
+# FIRST
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need php php-cli
@@ -134,11 +135,11 @@ for ($n = 0; !file_exists($until); $n++) {
 	$text = "$who $n " . str_repeat(chr(97 + $n % 26), 5000);
 	if (store($path, $text))
 		fwrite($out, "stored $path " . sha1($text) . "\n");
-	call('list', fn() => count(scandir($dir . '/old')) === 7);
+	call('list', fn() => ($l = scandir($dir . '/old')) && count($l) === 7);
 	call('read', fn() => file_get_contents($dir . '/old/' . (1 + $n % 5)));
 	call('stat', fn() => filesize($dir . '/old/' . (1 + $n % 5)));
 	call('chmod', fn() => chmod($dir . '/old/' . (1 + $n % 5), $n % 2 ? 0640 : 0644));
-	usleep(20000);
+	usleep(60000);
 }
 PHP
 

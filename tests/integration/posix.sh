@@ -3,6 +3,7 @@
 # then calls that a seed chooses. SEED takes a seed again, CALLS says how many.
 # FSP_BACKEND=servers runs it over MariaDB and S3, which takes some ten minutes.
 # TIMEOUT 400
+# TAKES 160
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 POSIX=$TOOLS/posix

@@ -2,6 +2,7 @@
 # `filespacectl schema` on MariaDB: PHP's tables become ours while PHP writes,
 # with the command and the server killed on the way.
 # TIMEOUT 300
+# TAKES 43
 . "$(dirname "$0")/../lib/lib.sh"
 
 need php php

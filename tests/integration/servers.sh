@@ -2,6 +2,7 @@
 # The real servers of the tests: each sort starts, answers, comes back after
 # kill -9 with what it had acknowledged, and leaves no process.
 # TIMEOUT 400
+# TAKES 90
 . "$(dirname "$0")/../lib/lib.sh"
 
 start() { # start KIND: as a test does it for servers of its own

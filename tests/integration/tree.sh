@@ -2,6 +2,7 @@
 # A real tree of ten thousand files and more goes in with cp -a and comes back
 # identical; a second copy adds rows and no object.
 # TIMEOUT 1200
+# TAKES 110
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need rsync rsync
@@ -48,10 +49,11 @@ odd_entries() { # odd_entries DIR
 }
 
 large_entries() { # large_entries DIR
-	seq 1 13500000 >"$1/numbers"            # 110 MB of text
+	# 110 MB: text on either side of what compresses to next to nothing.
+	{ seq 1 1500000 && head -c 88M /dev/zero && seq 1 1200000; } >"$1/numbers"
 	"$TOOLS/fsop" open "$1/noise" wct fill 9000000 3 close >/dev/null
-	truncate -s 300M "$1/sparse"
-	printf middle | dd of="$1/sparse" bs=1 seek=150000001 conv=notrunc status=none
+	truncate -s 120M "$1/sparse"
+	printf middle | dd of="$1/sparse" bs=1 seek=60000001 conv=notrunc status=none
 	touch -d 2015-05-08T10:13:20Z "$1/numbers"
 }
 
@@ -103,7 +105,7 @@ step "after unmount and mount it is still equal"
 fs_stop fs
 fs_start fs "$S" "$M"
 same_tree "$SRC" "$D/tree"
-same_tree "$SRC" "$D/again"
-same_tree "$SRC/made" "$D/inside"
+same_by_rsync "$SRC" "$D/again"
+same_by_rsync "$SRC/made" "$D/inside"
 fs_stop fs
 check_store "$S"

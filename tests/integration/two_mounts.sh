@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Two mounts and filespacectl on one embedded store at once.
 # TIMEOUT 300
+# TAKES 21 36
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

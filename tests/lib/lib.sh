@@ -4,6 +4,7 @@
 #   #!/usr/bin/env bash
 #   # What it shows.
 #   # TIMEOUT 120
+#   # TAKES 60 90                   about so long, with each of BACKENDS
 #   # BACKENDS embedded servers     stores of which it runs with (embedded)
 #   # SERVERS mariadb rgw           servers of the run that it wants besides
 #   . "$(dirname "$0")/../lib/lib.sh"
@@ -88,6 +89,9 @@ must_say() {
 		fail "the message of '$*' lacks '$text': $(cat "$WORK/must_fail.log")"
 }
 
+# Sleeps without a process (see tests/run).
+nap() { read -r -t "$1" _ <>"$FSP_NAP" || :; }
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
 	local left=$(($1 * 50))
@@ -95,7 +99,7 @@ wait_for() {
 	until "$@" 2>/dev/null; do
 		left=$((left - 1))
 		[ "$left" -gt 0 ] || return 1
-		sleep 0.02
+		nap 0.02
 	done
 }
 
@@ -178,6 +182,11 @@ same_tree() { # same_tree A B
 		grep -v ' is a fifo while file .* is a fifo$' >"$WORK/diff.out" || true
 	[ ! -s "$WORK/diff.out" ] ||
 		fail "diff -r $1 $2: $(head -n 20 "$WORK/diff.out")"
+	same_by_rsync "$1" "$2"
+}
+
+# The same of all but the times of links and who is a hard link of whom.
+same_by_rsync() { # same_by_rsync A B
 	rsync -aX --checksum --dry-run --itemize-changes --delete "$1/" "$2/" \
 		>"$WORK/rsync.out" 2>&1 || fail "rsync: $(head -n 5 "$WORK/rsync.out")"
 	[ ! -s "$WORK/rsync.out" ] ||

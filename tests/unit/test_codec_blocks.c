@@ -1,3 +1,5 @@
+/* TIMEOUT 300 */
+/* TAKES 36 */
 /*
  * Objects of many blocks: the stream that bzip2 writes however many threads
  * there are, the index, blocks by themselves, and bytes that mean harm.

@@ -1,3 +1,4 @@
+/* TAKES 24 */
 /* SERVERS mariadb-tls */
 /* MariaDB: connections that break, hosts that go, and what is refused. */
 #define FX_MARIA

@@ -1,3 +1,4 @@
+/* TAKES 30 */
 /* SERVERS mariadb */
 /* TIMEOUT 300 */
 /*
@@ -304,14 +305,14 @@ static const char *const fill[] = {
 	"INSERT INTO filespace_file (file_key, space_key, data_hash,"
 	" created_at, size_original, size_storage) SELECT 'doc.pdf',"
 	" CONCAT('big.contact.', seq), SHA1(seq), 1431080000 + seq, seq, seq"
-	" FROM seq_1_to_200000",
+	" FROM seq_1_to_50000",
 	"INSERT INTO filespace_file (file_key, space_key, data_hash,"
 	" created_at, deleted_at, size_original, size_storage) SELECT"
 	" CONCAT('d', seq % 200, '/f', seq), 'big.project.deep', SHA1(seq),"
 	" 1431080000 + seq, IF(seq % 4, 0, 1431990000), seq, seq FROM"
 	" seq_1_to_60000",
 	"INSERT INTO filespace (space_key, created_at, name) SELECT"
-	" CONCAT('big.contact.', seq), 1431080000, seq FROM seq_1_to_200000",
+	" CONCAT('big.contact.', seq), 1431080000, seq FROM seq_1_to_50000",
 	/* ours: a directory of many files, each with an older version */
 	"INSERT INTO filespace_file (id, file_key, space_key, data_hash,"
 	" created_at, deleted_at, size_original, size_storage, ino, mode, uid,"
@@ -319,40 +320,40 @@ static const char *const fill[] = {
 	" CONCAT('x/f', seq), 'own.t.r', SHA2(seq, 256), 1431080000,"
 	" 1431090000, 5, 5, 5000 + seq, 420, 0, 0, 1431080000000000000,"
 	" 1431080000000000, 1431080000000000, 1431090000000000 FROM"
-	" seq_1_to_40000",
+	" seq_1_to_15000",
 	"INSERT INTO filespace_file (id, file_key, space_key, data_hash,"
 	" created_at, size_original, size_storage, ino, mode, uid, gid,"
 	" mtime_ns, stored_at, since_us, pred_id) SELECT 2000000 + seq,"
 	" CONCAT('x/f', seq), 'own.t.r', SHA2(-seq, 256), 1431090000, 6, 6,"
 	" 5000 + seq, 420, 0, 0, 1431090000000000000, 1431090000000000,"
-	" 1431090000000000, 1000000 + seq FROM seq_1_to_40000",
+	" 1431090000000000, 1000000 + seq FROM seq_1_to_15000",
 	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, file_id,"
 	" since_us) SELECT 'own.t.r', 'x', CONCAT('f', seq), 1, 5000 + seq,"
-	" 2000000 + seq, 1431080000000000 FROM seq_1_to_40000",
+	" 2000000 + seq, 1431080000000000 FROM seq_1_to_15000",
 	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, since_us)"
 	" SELECT CONCAT('own.t.', seq), '', 'only', 1, 200000 + seq, 1 FROM"
-	" seq_1_to_160000",
+	" seq_1_to_40000",
 	"INSERT INTO fsp_name (space_key, dir_key, name, live, ino, since_us)"
 	" VALUES ('', '', 'own', 1, 4000, 1), ('own', '', 't', 1, 4001, 1),"
 	" ('own.t', '', 'r', 1, 4002, 1), ('own.t.r', '', 'x', 1, 4003, 1)",
 	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
 	" mtime_ns, ctime_ns) SELECT 5000 + seq, 33188, 0, 0, 1, 0, 1, 1, 1"
-	" FROM seq_1_to_40000",
+	" FROM seq_1_to_15000",
 	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
 	" mtime_ns, ctime_ns) SELECT 200000 + seq, 16877, 0, 0, 1, 0, 1, 1, 1"
-	" FROM seq_1_to_160000",
+	" FROM seq_1_to_40000",
 	"INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev, atime_ns,"
 	" mtime_ns, ctime_ns) SELECT seq, 16877, 0, 0, 1, 0, 1, 1, 1 FROM"
 	" seq_4000_to_4003",
 	"INSERT INTO fsp_object SELECT SHA2(-seq, 256), SHA2(-seq, 256),"
-	" SHA1(-seq), 6, 6, 'bzip2', 1 FROM seq_1_to_40000",
+	" SHA1(-seq), 6, 6, 'bzip2', 1 FROM seq_1_to_15000",
 	"INSERT INTO fsp_blocks SELECT SHA2(-seq, 256), 'index' FROM"
-	" seq_1_to_20000",
+	" seq_1_to_12000",
 	"INSERT INTO fsp_xattr SELECT 5000 + seq, 'user.a', '6162' FROM"
-	" seq_1_to_20000",
+	" seq_1_to_12000",
 	"INSERT INTO fsp_lock (ino, kind, mount, owner, type, first_byte,"
 	" last_byte, pid) SELECT 5000 + seq, 0, MD5(seq % 20), seq, 1, 0, 9, 1"
-	" FROM seq_1_to_20000",
+	" FROM seq_1_to_12000",
 	"UPDATE fsp_info SET value = '1000000' WHERE name = 'next_ino'",
 	"ANALYZE TABLE filespace_file, filespace, fsp_name, fsp_node,"
 	" fsp_object, fsp_blocks, fsp_xattr, fsp_lock",

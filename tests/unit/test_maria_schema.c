@@ -1,3 +1,4 @@
+/* TAKES 33 */
 /* SERVERS mariadb */
 /* TIMEOUT 300 */
 /* The tables on MariaDB: making them, and making them of PHP's. */
