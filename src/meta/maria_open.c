@@ -22,6 +22,7 @@ static const struct sql_dialect ours = {
 	.update = " FOR UPDATE",
 	.by_key = " FORCE INDEX (fsp_file_key)",
 	.by_php = " FORCE INDEX (fsp_file_php)",
+	.by_scan = " FORCE INDEX (fsp_file_scan)",
 	.by_place = " FORCE INDEX (fsp_name_dir)",
 	.head = true,
 };

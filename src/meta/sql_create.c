@@ -19,7 +19,7 @@ static int take_place(struct txn *t, const struct fsp_place *at,
 
 	if (err)
 		return err;
-	err = sql_find(t, at->dir, at->name, e);
+	err = sql_find_new(t, at->dir, at->name, e);
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
 	err = sql_bury(t, e);

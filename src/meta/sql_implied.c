@@ -8,7 +8,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-#define RECORD_DEPTH 3
 #define INO_MASK (FSP_INO_DIR - 1)
 
 struct probe {

@@ -6,7 +6,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-#define RECORD_DEPTH 3
 
 /* Above every key: no component is that long. */
 #define TOP_LEN (FSP_NAME_MAX + 1)

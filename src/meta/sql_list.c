@@ -9,7 +9,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-#define RECORD_DEPTH 3
 #define ROWS_AT_ONCE 1000
 #define FAR_AT_ONCE 256         /* below spaces that are below */
 

@@ -21,6 +21,8 @@ struct sql_meta {
 	atomic_uint_fast64_t reads, writes, retries;
 	atomic_uint unsure;             /* how many of the next places are
 	                                   asked about in full at once */
+	atomic_bool absent;             /* where the last one was looked up
+	                                   there was nothing */
 	/* how many transactions were committed, and are on disk for sure */
 	atomic_uint_fast64_t written, synced;
 	struct fsp_mutex lock;
@@ -29,11 +31,14 @@ struct sql_meta {
 	                                   that was added, set before its use */
 };
 
+/* What a place is asked about with, from little to all: sql_quick.c. */
+enum ask { ASK_FREE, ASK_QUICK, ASK_ALL };
+
 /* The shards that a transaction needs and has; the last stands for all. */
 struct claims {
 	bool want[SQL_SHARDS + 1], have[SQL_SHARDS + 1];
-	bool unsure;                    /* a place was asked about in vain:
-	                                   with all that the server knows */
+	enum ask ask;                   /* what did not tell before is not
+	                                   asked again */
 };
 
 struct txn {
@@ -158,6 +163,13 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 	"CASE WHEN " a "dir_key = '' THEN " a "name ELSE " a "dir_key" \
 	" || '/' || " a "name END"
 
+/* Rows of PHP that make a directory, in a space or below a key of one. */
+#define FILES_IN(where) \
+	"EXISTS (SELECT 1 FROM {file} b WHERE " where " AND " \
+	PHP_LIVE("b.") ")"
+#define BELOW "{eq b.space_key} AND {from b.file_key} AND {below b.file_key}"
+#define RECORD_DEPTH 3
+
 /* ---- sql_row.c: rows and nodes in memory */
 
 #define NO_TIME INT64_MIN
@@ -260,9 +272,22 @@ void sql_fill_row(const struct sql_meta *m, const struct row *r,
 
 /* -ENOENT leaves the key and dead_id in e. */
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e);
+/* The same, for a place that should be free. */
+int sql_find_new(struct txn *t, const char *dir, const char *name,
+                 struct ent *e);
 int sql_find_path(struct txn *t, const char *path, struct ent *e);
 /* -ENOTDIR for anything else than a directory. */
 int sql_find_dir(struct txn *t, const char *path, struct ent *e);
+
+/*
+ * sql_quick.c: with less work for the server, from e->key: as sql_find(), or 1
+ * when that does not tell.
+ */
+int sql_find_quick(struct txn *t, struct ent *e);
+/* Is there nothing? -ENOENT, or 1 when there may be something. */
+int sql_find_free(struct txn *t, struct ent *e);
+/* A directory that has a name: 1, 0 when it has none. Sets e->key. */
+int sql_named_dir(struct txn *t, const char *path, struct ent *e);
 
 struct ents {
 	struct ent *v;

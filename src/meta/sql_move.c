@@ -9,7 +9,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-#define RECORD_DEPTH 3
 
 void sql_move_free(struct move *mv)
 {

@@ -143,6 +143,8 @@ static int add_index(struct expansion *x, const char *s, size_t len)
 		index = x->d->by_key;
 	else if (len == 3 && memcmp(s, "php", len) == 0)
 		index = x->d->by_php;
+	else if (len == 4 && memcmp(s, "scan", len) == 0)
+		index = x->d->by_scan;
 	else if (len == 5 && memcmp(s, "place", len) == 0)
 		index = x->d->by_place;
 	else

@@ -6,6 +6,7 @@
  *   {by_key}               after {file}: rows are found by space and key, and
  *                          locked in no other way
  *   {by_php}               after {file}: those of PHP, {below}
+ *   {by_scan}              after {file}: all of them, {below}
  *   {by_place}             after {name}: by space, directory and name
  *   {eq f.space_key}       f.space_key = ?
  *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
@@ -44,7 +45,7 @@ struct sql_dialect {
 	const char *update;             /* for {update}, with its blank, or "" */
 	/* for {by_key} and so on: which index it is, so that the server does
 	 * not look into all of them each time; NULL: nothing */
-	const char *by_key, *by_php, *by_place;
+	const char *by_key, *by_php, *by_scan, *by_place;
 	bool raw, head;
 };
 

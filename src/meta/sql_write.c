@@ -5,7 +5,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-#define RECORD_DEPTH 3
 
 int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
 {

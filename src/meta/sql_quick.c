@@ -1,0 +1,199 @@
+/*
+ * What is at a place, told with less work for the server than sql_entry.c needs
+ * for what PHP may have written: nearly always there is a name with its row, or
+ * nothing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sql_meta.h"
+
+/* What makes a directory without a name: rows below it. */
+#define SPACES_IN(where) \
+	"EXISTS (SELECT 1 FROM {space} q WHERE " where " AND " LIVE("q.") ")"
+#define IN_RECORD \
+	"EXISTS (SELECT 1 FROM {file} b{by_php} WHERE " BELOW " AND " \
+	PHP_LIVE("b.") ")"
+#define OF_RECORD \
+	FILES_IN("{eq b.space_key}") " OR " SPACES_IN("{eq q.space_key}")
+#define ABOVE_RECORD \
+	FILES_IN("{eq b.space_key}") " OR " \
+	FILES_IN("b.space_key >= ? AND b.space_key < ?") " OR " \
+	SPACES_IN("{eq q.space_key}") " OR " \
+	SPACES_IN("q.space_key >= ? AND q.space_key < ?")
+
+/* ---- nothing at all */
+
+#define NO_NAME \
+	"SELECT EXISTS (SELECT 1 FROM {name} n{by_place} WHERE" \
+	" n.space_key = ? AND n.dir_key = ? AND n.live = 1 AND n.name = ?)" \
+	" OR "
+#define NO_NAME_OR_ROW \
+	NO_NAME "EXISTS (SELECT 1 FROM {file} y{by_key} WHERE" \
+	" {eq y.space_key} AND {eq y.file_key} AND (y.ino IS NULL OR " \
+	LIVE("y.") ")) OR "
+
+/* From the key itself to what would be below it: a version that has ended, or
+ * NAME.bak, is something as well. */
+static const char free_in_record[] = NO_NAME
+	"EXISTS (SELECT 1 FROM {file} b{by_scan} WHERE " BELOW ")";
+static const char free_record[] = NO_NAME_OR_ROW OF_RECORD;
+static const char free_above[] = NO_NAME_OR_ROW ABOVE_RECORD;
+
+static int ask_free(struct txn *t, const struct key *k, int64_t *found)
+{
+	struct tree b TREE = { .depth = 0 };
+	const char *s = k->space;
+	int err = sql_tree(k->path, &b);
+
+	if (err)
+		return err;
+	if (k->depth > RECORD_DEPTH)
+		return sql_number(t, found, free_in_record, "tttttt", s,
+		                  k->dir, k->name, b.k.space, k->file, b.hi);
+	if (k->depth == RECORD_DEPTH)
+		return sql_number(t, found, free_record, "ttttttt", s, k->dir,
+		                  k->name, s, k->file, b.k.space, b.k.space);
+	return sql_number(t, found, free_above, "ttttttttttt", s, k->dir,
+	                  k->name, s, k->file, b.k.space, b.lo, b.hi,
+	                  b.k.space, b.lo, b.hi);
+}
+
+/* Nothing, or 1. In a call of one statement the next one is another try. */
+static int ask_further(struct txn *t, enum ask next)
+{
+	if (t->kind != SQL_ONE)
+		return 1;
+	t->claims->ask = next;
+	return SQL_AGAIN;
+}
+
+int sql_find_free(struct txn *t, struct ent *e)
+{
+	int64_t found;
+	int err;
+
+	if (t->m->drv->legacy || t->claims->ask > ASK_FREE)
+		return 1;
+	err = ask_free(t, &e->key, &found);
+	if (err || !found)
+		return err ? err : -ENOENT;
+	return ask_further(t, ASK_QUICK);
+}
+
+/* ---- a name with its row, or nothing */
+
+/* The last column: rows that the name does not say. */
+#define QUICK_HEAD \
+	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
+	", (EXISTS (SELECT 1 FROM {file} y{by_key} WHERE {eq y.space_key}" \
+	" AND {eq y.file_key} AND (y.ino IS NULL OR " LIVE("y.") ")" \
+	" AND y.id <> COALESCE(n.file_id, 0)) OR "
+#define QUICK_TAIL \
+	") FROM (SELECT 1 AS one) o" \
+	" LEFT JOIN {name} n{by_place} ON n.space_key = ? AND n.dir_key = ?" \
+	" AND n.live = 1 AND n.name = ?" \
+	" LEFT JOIN {node} d ON d.ino = n.ino" \
+	" LEFT JOIN {file} f ON f.id = n.file_id AND " LIVE("f.")
+#define UNSURE_NEXT 100
+
+static const char quick_in_record[] = QUICK_HEAD IN_RECORD QUICK_TAIL;
+static const char quick_record[] = QUICK_HEAD OF_RECORD QUICK_TAIL;
+static const char quick_above[] = QUICK_HEAD ABOVE_RECORD QUICK_TAIL;
+
+static int start_quick(struct txn *t, struct sqlstmt **st, const struct key *k)
+{
+	struct tree b TREE = { .depth = 0 };
+	const char *s = k->space, *f = k->file;
+	int err = sql_tree(k->path, &b);
+
+	if (err)
+		return err;
+	if (k->depth > RECORD_DEPTH)
+		return sql_start(t, st, quick_in_record, "tttttttt", s, f,
+		                 b.k.space, b.lo, b.hi, s, k->dir, k->name);
+	if (k->depth == RECORD_DEPTH)
+		return sql_start(t, st, quick_record, "ttttttt", s, f,
+		                 b.k.space, b.k.space, s, k->dir, k->name);
+	return sql_start(t, st, quick_above, "ttttttttttt", s, f, b.k.space,
+	                 b.lo, b.hi, b.k.space, b.lo, b.hi, s, k->dir,
+	                 k->name);
+}
+
+/* 1: it cannot say. */
+static int find_quick(struct txn *t, struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	bool unsure;
+	int err = start_quick(t, &s, &e->key);
+
+	if (!err)
+		err = sql_next(s);
+	if (err != 1)
+		return err ? err : -EIO;
+	err = sql_read_found(s, e);
+	if (err || (e->name_id && !sql_is_file(e)))
+		return err;
+	unsure = sql_int_or(s, NAMES_N - 3, 1) != 0;
+	if (unsure || (e->name_id && sql_is_dead(e)))
+		return 1;
+	return e->name_id ? 0 : -ENOENT;
+}
+
+/*
+ * Where PHP writes it seldom can, and would only be one trip more: then it is
+ * left out for a while.
+ */
+static bool quick_is_worth(const struct txn *t)
+{
+	atomic_uint *n = &t->m->unsure;
+	unsigned left;
+
+	if (t->m->drv->legacy || t->claims->ask > ASK_QUICK)
+		return false;
+	left = atomic_load(n);
+	while (left && !atomic_compare_exchange_weak(n, &left, left - 1))
+		;
+	return !left;
+}
+
+int sql_find_quick(struct txn *t, struct ent *e)
+{
+	struct key k;
+	int err;
+
+	if (!quick_is_worth(t))
+		return 1;
+	err = find_quick(t, e);
+	if (err != 1)
+		return err;
+	atomic_store(&t->m->unsure, UNSURE_NEXT);
+	k = e->key;
+	e->key = (struct key){ .depth = 0 };
+	sql_ent_free(e);
+	*e = (struct ent){ .how = BY_ROW, .key = k };
+	return ask_further(t, ASK_ALL);
+}
+
+/* ---- a directory */
+
+int sql_named_dir(struct txn *t, const char *path, struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = sql_key_of_path(path, &e->key);
+
+	if (!err)
+		err = sql_start(t, &s, "SELECT n.id, n.ino, n.file_id, n.owner, "
+		                NODE_COLS ", NULL FROM {name} n{by_place}"
+		                " JOIN {node} d ON d.ino = n.ino WHERE"
+		                " n.space_key = ? AND"
+		                " n.dir_key = ? AND n.live = 1 AND n.name = ?",
+		                "ttt", e->key.space, e->key.dir, e->key.name);
+	if (!err)
+		err = sql_next(s);
+	if (err == 1)
+		err = sql_read_found(s, e);
+	else
+		return err;
+	return err ? err : sql_is_dir(e);
+}
