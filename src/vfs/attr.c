@@ -145,6 +145,7 @@ static int set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return err;
 	ref.path = path;
 	err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, a, &e);
+	(void)offline(v, err);
 	if (!err)
 		inode_set_attr(v, i, &e.attr);
 	return err;

@@ -434,8 +434,8 @@ void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
 
 /*
- * offline.c. Notes what the database has answered to a look-up: true when that
- * was nothing and what is known here is to be used instead.
+ * offline.c. Notes what the database has answered to a call: true when that was
+ * nothing and what is known here is to be used instead, where anything is.
  */
 bool offline(struct fsp_vfs *v, int err);
 /* What the file has is known from now on; clean, its last reference goes. */
