@@ -424,7 +424,59 @@ static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 	return 0;
 }
 
-void handle_unlock(struct fsp_handle *h)
+static uint64_t ended(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock_lock);
+	return v->lock_ended;
+}
+
+/*
+ * close() does not wait until its locks are given up, but who asks after it must
+ * not meet them. false: nothing was given up since `before` was read.
+ */
+static bool wait_for_ends(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                          uint64_t before)
+{
+	FSP_GUARD(&v->lock_lock);
+	while (v->lock_ending &&
+	       fsp_cond_wait(&v->lock_wake, &v->lock_lock,
+	                     ctx->deadline_ns) == 0)
+		;
+	return v->lock_ended != before;
+}
+
+static int take_now(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                    const struct fsp_lock_request *r, uint64_t *blocker)
+{
+	uint64_t before = ended(h->v);
+	int err = take(h, ctx, r, blocker);
+
+	if (err == -EAGAIN && *blocker && !r->wait &&
+	    wait_for_ends(h->v, ctx, before))
+		err = take(h, ctx, r, blocker);
+	return err;
+}
+
+/* A handle that has locks begins, or has ended, to give them up. */
+static void ending(struct fsp_vfs *v, bool begins)
+{
+	FSP_GUARD(&v->lock_lock);
+	if (begins) {
+		v->lock_ending++;
+		return;
+	}
+	v->lock_ending--;
+	v->lock_ended++;
+	fsp_cond_broadcast(&v->lock_wake);
+}
+
+static bool has_locks(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->file->lock);
+	return h->flocked || h->n_owners;
+}
+
+static void give_up_all(struct fsp_handle *h)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
 
@@ -432,6 +484,15 @@ void handle_unlock(struct fsp_handle *h)
 	while (h->n_owners)
 		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[0]);
 	fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_FLOCK, h->id);
+}
+
+void handle_unlock(struct fsp_handle *h)
+{
+	if (has_locks(h)) {
+		ending(h->v, true);
+		give_up_all(h);
+		ending(h->v, false);
+	}
 	lease_gave(h);
 }
 
@@ -454,7 +515,7 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (!err && r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
-		err = take(h, ctx, r, &wait->blocker);
+		err = take_now(h, ctx, r, &wait->blocker);
 	if (!err && r->type == F_UNLCK)
 		wake(h->v);
 	/* Waiting is the lock thread's. */

@@ -196,6 +196,8 @@ struct fsp_vfs {
 	pthread_t lock_thread;
 	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
+	unsigned lock_ending;           /* handles whose locks are given up now */
+	uint64_t lock_ended;            /* how many were */
 
 	struct lease *leases;           /* of the locks */
 
