@@ -19,6 +19,8 @@
 /* How often another mount's lock is asked for: at first, and at the most. */
 #define POLL_MIN_NS (2 * 1000 * 1000LL)
 #define POLL_MAX_NS (100 * 1000 * 1000LL)
+/* After a close: until one of our threads has heard that it was the last. */
+#define END_NS (100 * 1000 * 1000LL)
 #define CHAIN_MAX 100   /* owners that wait for each other, in a deadlock */
 
 static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
@@ -430,14 +432,36 @@ static uint64_t ended(struct fsp_vfs *v)
 	return v->lock_ended;
 }
 
+void handle_closes(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->file->lock);
+	if (h->flocked || h->n_owners)
+		h->file->closed_ns = fsp_mono_ns();
+}
+
+static int64_t closed_ns(struct file *f)
+{
+	FSP_GUARD(&f->lock);
+	return f->closed_ns;
+}
+
 /*
  * close() does not wait until its locks are given up, but who asks after it must
- * not meet them. false: nothing was given up since `before` was read.
+ * not meet them. The kernel tells that a handle has ended behind close(2)'s
+ * back: at once, but another of our threads may be about to hear of it. false:
+ * nothing was given up since `before` was read.
  */
-static bool wait_for_ends(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+static bool wait_for_ends(struct fsp_handle *h, const struct fsp_ctx *ctx,
                           uint64_t before)
 {
+	struct fsp_vfs *v = h->v;
+	int64_t until = closed_ns(h->file) + END_NS;
+
 	FSP_GUARD(&v->lock_lock);
+	while (!v->lock_ending && v->lock_ended == before &&
+	       fsp_mono_ns() < until &&
+	       fsp_cond_wait(&v->lock_wake, &v->lock_lock, until) == 0)
+		;
 	while (v->lock_ending &&
 	       fsp_cond_wait(&v->lock_wake, &v->lock_lock,
 	                     ctx->deadline_ns) == 0)
@@ -452,7 +476,7 @@ static int take_now(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	int err = take(h, ctx, r, blocker);
 
 	if (err == -EAGAIN && *blocker && !r->wait &&
-	    wait_for_ends(h->v, ctx, before))
+	    wait_for_ends(h, ctx, before))
 		err = take(h, ctx, r, blocker);
 	return err;
 }
@@ -461,12 +485,8 @@ static int take_now(struct fsp_handle *h, const struct fsp_ctx *ctx,
 static void ending(struct fsp_vfs *v, bool begins)
 {
 	FSP_GUARD(&v->lock_lock);
-	if (begins) {
-		v->lock_ending++;
-		return;
-	}
-	v->lock_ending--;
-	v->lock_ended++;
+	v->lock_ending += begins ? 1 : -1;
+	v->lock_ended += !begins;
 	fsp_cond_broadcast(&v->lock_wake);
 }
 

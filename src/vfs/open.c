@@ -633,6 +633,7 @@ int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
 	int err;
 
+	handle_closes(h);
 	if (!h->commits)
 		return 0;
 	err = file_close(h->v, h->inode, ctx,

@@ -124,6 +124,8 @@ struct file {
 	struct fsp_attr attr;
 	int64_t mtime_ns;
 	bool posix_locked;              /* fcntl locks were taken here */
+	int64_t closed_ns;              /* when a handle with locks was closed,
+	                                   perhaps not for the last time */
 	int64_t fence;                  /* the lease under which some of what is
 	                                   dirty was written; 0: under none */
 	uint64_t writes;                /* changes so far, to see new ones */
@@ -432,6 +434,8 @@ void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 /* lock.c */
 /* Gives up what was locked through a handle that ends. */
 void handle_unlock(struct fsp_handle *h);
+/* A descriptor of it was closed. */
+void handle_closes(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
 
