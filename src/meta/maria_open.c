@@ -21,6 +21,8 @@ static const struct sql_dialect ours = {
 	},
 	.update = " FOR UPDATE",
 	.by_key = " FORCE INDEX (fsp_file_key)",
+	.by_php = " FORCE INDEX (fsp_file_php)",
+	.by_place = " FORCE INDEX (fsp_name_dir)",
 	.head = true,
 };
 

@@ -72,7 +72,8 @@ static int create(struct txn *t, void *arg)
 	if (!err)
 		err = sql_put_name(t, &e.key, a->ino, 0,
 		                   file ? a->what->owner : NULL, t->now_us);
-	if (!err)
+	/* A file's space is made with its row. */
+	if (!err && !file)
 		err = sql_space_for(t, &e.key, S_ISDIR(e.node.mode));
 	if (!err)
 		err = sql_changed(t, &e.key, e.ino, true);

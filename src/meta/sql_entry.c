@@ -184,6 +184,114 @@ static int judge(struct txn *t, struct ent *e, struct found *f)
 	return 0;
 }
 
+/*
+ * What most places hold needs less of the server: a name with the row that it
+ * says, or nothing at all. The last column: rows that it does not say, which
+ * leave the question to the statements above.
+ */
+#define QUICK_HEAD \
+	"SELECT n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
+	", (EXISTS (SELECT 1 FROM {file} y{by_key} WHERE {eq y.space_key}" \
+	" AND {eq y.file_key} AND (y.ino IS NULL OR " LIVE("y.") ")" \
+	" AND y.id <> COALESCE(n.file_id, 0)) OR "
+#define QUICK_TAIL \
+	") FROM (SELECT 1 AS one) o" \
+	" LEFT JOIN {name} n{by_place} ON n.space_key = ? AND n.dir_key = ?" \
+	" AND n.live = 1 AND n.name = ?" \
+	" LEFT JOIN {node} d ON d.ino = n.ino" \
+	" LEFT JOIN {file} f ON f.id = n.file_id AND " LIVE("f.")
+#define UNSURE_NEXT 100
+#define SPACES_IN(where) \
+	"EXISTS (SELECT 1 FROM {space} q WHERE " where " AND " LIVE("q.") ")"
+
+static const char quick_in_record[] = QUICK_HEAD
+	"EXISTS (SELECT 1 FROM {file} b{by_php} WHERE " BELOW " AND "
+	PHP_LIVE("b.") ")" QUICK_TAIL;
+static const char quick_record[] = QUICK_HEAD FILES_IN("{eq b.space_key}")
+	" OR " SPACES_IN("{eq q.space_key}") QUICK_TAIL;
+static const char quick_above[] = QUICK_HEAD FILES_IN("{eq b.space_key}")
+	" OR " FILES_IN("b.space_key >= ? AND b.space_key < ?") " OR "
+	SPACES_IN("{eq q.space_key}") " OR "
+	SPACES_IN("q.space_key >= ? AND q.space_key < ?") QUICK_TAIL;
+
+static int start_quick(struct txn *t, struct sqlstmt **st, const struct key *k)
+{
+	struct tree b TREE = { .depth = 0 };
+	const char *s = k->space, *f = k->file;
+	int err = sql_tree(k->path, &b);
+
+	if (err)
+		return err;
+	if (k->depth > RECORD_DEPTH)
+		return sql_start(t, st, quick_in_record, "tttttttt", s, f,
+		                 b.k.space, b.lo, b.hi, s, k->dir, k->name);
+	if (k->depth == RECORD_DEPTH)
+		return sql_start(t, st, quick_record, "ttttttt", s, f,
+		                 b.k.space, b.k.space, s, k->dir, k->name);
+	return sql_start(t, st, quick_above, "ttttttttttt", s, f, b.k.space,
+	                 b.lo, b.hi, b.k.space, b.lo, b.hi, s, k->dir,
+	                 k->name);
+}
+
+/* 1: it cannot say. */
+static int find_quick(struct txn *t, struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	bool unsure;
+	int err = start_quick(t, &s, &e->key);
+
+	if (!err)
+		err = sql_next(s);
+	if (err != 1)
+		return err ? err : -EIO;
+	err = sql_read_found(s, e);
+	if (err || (e->name_id && !sql_is_file(e)))
+		return err;
+	unsure = sql_int_or(s, COL_OLDEST, 1) != 0;
+	if (unsure || (e->name_id && sql_is_dead(e)))
+		return 1;
+	return e->name_id ? 0 : -ENOENT;
+}
+
+/*
+ * Where PHP writes it seldom can, and would only be one trip more: then it is
+ * left out for a while.
+ */
+static bool quick_is_worth(const struct txn *t)
+{
+	atomic_uint *n = &t->m->unsure;
+	unsigned left;
+
+	if (t->m->drv->legacy || t->claims->unsure)
+		return false;
+	left = atomic_load(n);
+	while (left && !atomic_compare_exchange_weak(n, &left, left - 1))
+		;
+	return !left;
+}
+
+/* The same, and what has to come after it: 1. */
+static int try_quick(struct txn *t, struct ent *e)
+{
+	struct key k;
+	int err;
+
+	if (!quick_is_worth(t))
+		return 1;
+	err = find_quick(t, e);
+	if (err != 1)
+		return err;
+	atomic_store(&t->m->unsure, UNSURE_NEXT);
+	k = e->key;
+	e->key = (struct key){ .depth = 0 };
+	sql_ent_free(e);
+	*e = (struct ent){ .how = BY_ROW, .key = k };
+	if (t->kind != SQL_ONE)
+		return 1;
+	t->claims->unsure = true;
+	return SQL_AGAIN;
+}
+
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
 {
 	struct found f = { .below = false };
@@ -192,7 +300,10 @@ int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
 	*e = (struct ent){ .how = BY_ROW };
 	err = sql_key(dir, name, &e->key);
 	if (!err)
-		err = read_find(t, e, &f);
+		err = try_quick(t, e);
+	if (err != 1)
+		return err;
+	err = read_find(t, e, &f);
 	return err ? err : judge(t, e, &f);
 }
 
@@ -250,9 +361,38 @@ int sql_find_path(struct txn *t, const char *path, struct ent *e)
 	return err ? err : sql_find(t, dir, name, e);
 }
 
+/* One that has a name, in the statement of a writer: 1 found, 0 not. */
+static int find_named_dir(struct txn *t, const char *path, struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = sql_key_of_path(path, &e->key);
+
+	if (!err)
+		err = sql_start(t, &s, "SELECT n.id, n.ino, n.file_id, n.owner, "
+		                NODE_COLS ", NULL FROM {name} n{by_place}"
+		                " JOIN {node} d ON d.ino = n.ino WHERE"
+		                " n.space_key = ? AND"
+		                " n.dir_key = ? AND n.live = 1 AND n.name = ?",
+		                "ttt", e->key.space, e->key.dir, e->key.name);
+	if (!err)
+		err = sql_next(s);
+	if (err == 1)
+		err = sql_read_found(s, e);
+	else
+		return err;
+	return err ? err : sql_is_dir(e);
+}
+
 int sql_find_dir(struct txn *t, const char *path, struct ent *e)
 {
-	int err = sql_find_path(t, path, e);
+	int err = 0;
 
+	*e = (struct ent){ .how = BY_NAME };
+	if (*path && !sql_kind_reads(t->kind))
+		err = find_named_dir(t, path, e);
+	if (err)
+		return err < 0 ? err : 0;
+	sql_ent_free(e);
+	err = sql_find_path(t, path, e);
 	return err ? err : sql_is_dir(e) ? 0 : -ENOTDIR;
 }

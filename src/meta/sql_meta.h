@@ -19,6 +19,8 @@ struct sql_meta {
 	struct sqldrv *drv;
 	struct fsp_meta_options opt;
 	atomic_uint_fast64_t reads, writes, retries;
+	atomic_uint unsure;             /* how many of the next places are
+	                                   asked about in full at once */
 	/* how many transactions were committed, and are on disk for sure */
 	atomic_uint_fast64_t written, synced;
 	struct fsp_mutex lock;
@@ -30,6 +32,8 @@ struct sql_meta {
 /* The shards that a transaction needs and has; the last stands for all. */
 struct claims {
 	bool want[SQL_SHARDS + 1], have[SQL_SHARDS + 1];
+	bool unsure;                    /* a place was asked about in vain:
+	                                   with all that the server knows */
 };
 
 struct txn {

@@ -135,13 +135,28 @@ static int add_verb(struct expansion *x, const char *s, size_t len)
 	return -EINVAL;
 }
 
+static int add_index(struct expansion *x, const char *s, size_t len)
+{
+	const char *index = NULL;
+
+	if (len == 3 && memcmp(s, "key", len) == 0)
+		index = x->d->by_key;
+	else if (len == 3 && memcmp(s, "php", len) == 0)
+		index = x->d->by_php;
+	else if (len == 5 && memcmp(s, "place", len) == 0)
+		index = x->d->by_place;
+	else
+		return -EINVAL;
+	return fsp_buf_adds(&x->b, index ? index : "");
+}
+
 /* What is between braces. */
 static int add_name(struct expansion *x, const char *s, size_t len)
 {
 	if (len == 6 && memcmp(s, "update", len) == 0)
 		return fsp_buf_adds(&x->b, x->d->update);
-	if (len == 6 && memcmp(s, "by_key", len) == 0)
-		return fsp_buf_adds(&x->b, x->d->by_key ? x->d->by_key : "");
+	if (len > 3 && memcmp(s, "by_", 3) == 0)
+		return add_index(x, s + 3, len - 3);
 	for (int i = 0; i < SQL_TABLES; i++)
 		if (strlen(tables[i]) == len && memcmp(tables[i], s, len) == 0)
 			return fsp_buf_adds(&x->b, x->d->table[i]);

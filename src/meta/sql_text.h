@@ -3,8 +3,10 @@
  *
  *   {file} {space} ...     a table, see sqldrv.h
  *   {update}               FOR UPDATE, where there is such a thing
- *   {by_key}               after a table: rows are found by space and key, and
+ *   {by_key}               after {file}: rows are found by space and key, and
  *                          locked in no other way
+ *   {by_php}               after {file}: those of PHP, {below}
+ *   {by_place}             after {name}: by space, directory and name
  *   {eq f.space_key}       f.space_key = ?
  *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
  *   {from f.file_key}      f.file_key >= ?
@@ -40,7 +42,9 @@ enum sql_table {
 struct sql_dialect {
 	const char *table[SQL_TABLES];  /* what stands for {file} and so on */
 	const char *update;             /* for {update}, with its blank, or "" */
-	const char *by_key;             /* for {by_key}; NULL: nothing */
+	/* for {by_key} and so on: which index it is, so that the server does
+	 * not look into all of them each time; NULL: nothing */
+	const char *by_key, *by_php, *by_place;
 	bool raw, head;
 };
 

@@ -76,19 +76,21 @@ int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
 	struct sql_meta *m = (struct sql_meta *)base;
 	struct claims claims = { .want = { false } };
 	int tries = 0, err;
+	bool unsure;
 
 	fsp_lock_assert_none();
 	if (!sql_kind_reads(kind) && (m->opt.read_only || m->drv->read_only))
 		return -EROFS;
 	atomic_fetch_add(sql_kind_reads(kind) ? &m->reads : &m->writes, 1);
 	for (;;) {
+		unsure = claims.unsure;
 		err = fsp_ctx_check(ctx);
 		if (!err)
 			err = attempt(m, ctx, kind, &claims, fn, arg);
 		if (err == SQL_AGAIN) {
-			/* With more claims, or room for more statements, each
-			 * time: that ends. */
-			if (kind == SQL_ONE)
+			/* With more claims, another statement, or room for
+			 * more of them, each time: that ends. */
+			if (kind == SQL_ONE && claims.unsure == unsure)
 				kind = SQL_READ;
 			continue;
 		}

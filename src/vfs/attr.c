@@ -13,15 +13,48 @@
 #define NO_END_BYTES (1ULL << 50)       /* free where there is no limit */
 #define COUNTS_NS (5 * FSP_NS_PER_SEC)  /* how old statfs's counts may be */
 
+void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
+                uint64_t as_of)
+{
+	FSP_GUARD(&v->lock);
+	if (is_dir(i) && i->seq <= as_of)
+		i->vouched_ns = began_ns;
+}
+
+void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns)
+{
+	FSP_GUARD(&v->lock);
+	/* An answer that is on its way may be of before this. */
+	dir->seq = ++v->seq;
+	if (time_ns < dir->attr.ctime_ns)
+		dir->vouched_ns = 0;
+	if (dir->vouched_ns)
+		dir->attr.mtime_ns = dir->attr.ctime_ns = time_ns;
+}
+
+/* The kernel would not ask, had this mount not changed something in it. */
+static bool is_vouched(struct fsp_vfs *v, struct inode *i)
+{
+	int64_t keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
+
+	FSP_GUARD(&v->lock);
+	return i->vouched_ns > v->news_ns &&
+		fsp_mono_ns() - i->vouched_ns < keep;
+}
+
 static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct inode *i)
 {
 	FSP_FREE char *path = NULL;
 	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_entry e;
+	int64_t began = fsp_mono_ns();
 	uint64_t as_of;
-	int err = inode_path_hint(v, i, &path);
+	int err;
 
+	if (is_vouched(v, i))
+		return 0;
+	err = inode_path_hint(v, i, &path);
 	if (err)
 		return err;
 	ref.path = path;
@@ -34,9 +67,11 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	fsp_lock(&v->lock);
 	if (!err)
 		offline_note_locked(v, i, &e.content, as_of);
-	if (!err && i->seq <= as_of)
+	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = e.attr;
 	fsp_unlock(&v->lock);
+	if (!err)
+		attr_vouch(v, i, began, as_of);
 	return err;
 }
 
@@ -133,21 +168,29 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a,
 	return mask & ~take;
 }
 
-static int set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                    struct inode *i, uint32_t mask, const struct fsp_attr *a)
+int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
+                  uint32_t mask, const struct fsp_attr *a)
 {
 	FSP_FREE char *path = NULL;
 	struct fsp_ref ref = { .ino = i->ino };
+	struct fsp_attr all = *a;
 	struct fsp_entry e;
 	int err = inode_path_hint(v, i, &path);
+	bool lazy;
 
 	if (err)
 		return err;
 	ref.path = path;
-	err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, a, &e);
-	(void)offline(v, err);
-	if (!err)
+	lazy = lazy_begin(v, i, &mask, &all);
+	if (mask) {
+		err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, &all,
+		                       &e);
+		(void)offline(v, err);
+	}
+	if (mask && !err)
 		inode_set_attr(v, i, &e.attr);
+	if (lazy)
+		lazy_end(v, i, err);
 	return err;
 }
 
@@ -188,7 +231,9 @@ static int set_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!mask || err)
 		return err;
 	if (!inode_unlinked(v, i)) {
-		err = set_rows(v, ctx, i, mask, a);
+		if (lazy_take(v, i, mask, a))
+			return 0;
+		err = attr_set_rows(v, ctx, i, mask, a);
 		if (err != -ESTALE || !inode_lost(v, i))
 			return err;
 	}

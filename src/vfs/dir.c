@@ -418,5 +418,8 @@ void fsp_vfs_list_end(struct fsp_dirlist *d)
 
 int fsp_vfs_fsyncdir(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 {
-	return v->store->read_only ? 0 : fsp_meta_sync(v->store->meta, ctx);
+	int err = v->store->read_only ? 0 : lazy_flush_all(v, ctx);
+
+	return err || v->store->read_only ? err
+		: fsp_meta_sync(v->store->meta, ctx);
 }

@@ -206,7 +206,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 		drop_locked(v, i);
 		return err;
 	}
-	if (i->seq <= as_of)
+	if (i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = *attr;
 	i->unlinked = false;
 	if (counted)
@@ -455,6 +455,10 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 		return;
 	if (i->parent && !is_at(i, from, old))
 		forget_name_locked(v, i);
+	if (is_dir(i)) {                /* the rename has moved its ctime */
+		i->seq = v->seq;
+		i->vouched_ns = 0;
+	}
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
 	if (inode_set_name_locked(v, i, parent, name))
@@ -469,6 +473,7 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
 	if (a->ino != i->ino)
 		return;
 	i->attr = *a;
+	lazy_overlay_locked(i);
 	i->seq = ++v->seq;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_path.h"
 
@@ -16,8 +17,9 @@ static bool is_versions(const struct fsp_vfs *v, const char *name)
 }
 
 /* A directory of today, for changing what is in it. */
-static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
-                          struct inode **dir, char **path)
+static int dir_for_change(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                          uint64_t ino, const char *name, struct inode **dir,
+                          char **path)
 {
 	int err = inode_ref(v, ino, dir);
 
@@ -31,6 +33,8 @@ static int dir_for_change(struct fsp_vfs *v, uint64_t ino, const char *name,
 	else if (strlen(name) > FSP_NAME_MAX)
 		err = -ENAMETOOLONG;
 	else
+		err = lazy_flush(v, ctx, *dir);
+	if (!err)
 		err = inode_path(v, *dir, path);
 	if (err) {
 		inode_unref(v, *dir);
@@ -53,6 +57,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	struct fsp_entry e;
 	struct inode *i;
 	uint64_t as_of, seen = names_seq(v);
+	int64_t began;
 	int err = inode_path(v, dir, &path);
 
 	if (err)
@@ -60,6 +65,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	do {
 		do {
 			as_of = inode_seq(v);
+			began = fsp_mono_ns();
 			err = fsp_meta_lookup(v->store->meta, ctx, path, name,
 			                      &e);
 		} while (lost(err) && path_moved(v, dir, &path, &seen));
@@ -70,9 +76,11 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 			err = inode_enter(v, dir, name, &e, as_of, true, &i,
 			                  out);
 	} while (err == -EAGAIN);
-	if (!err)
-		inode_unref(v, i);
-	return err;
+	if (err)
+		return err;
+	attr_vouch(v, i, began, as_of);
+	inode_unref(v, i);
+	return 0;
 }
 
 int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
@@ -127,6 +135,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	struct inode *d, *i;
 	struct fsp_entry e;
 	uint64_t seen = names_seq(v);
+	int64_t began = fsp_mono_ns();
 	int err;
 
 	if (S_ISREG(mode))
@@ -135,7 +144,7 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		return -EEXIST;
 	if (target && (!*target || strlen(target) >= FSP_PATH_MAX))
 		return *target ? -ENAMETOOLONG : -ENOENT;
-	err = dir_for_change(v, dir, name, &d, &path);
+	err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (err)
 		return err;
 	do {
@@ -143,10 +152,13 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
 		(void)offline(v, err);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
+	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, out);
-	if (!err)
+	if (!err) {
+		attr_vouch(v, i, began, UINT64_MAX);
 		inode_unref(v, i);
+	}
 	inode_unref(v, d);
 	return err;
 }
@@ -167,6 +179,7 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	ref.path = path;
 	err = fsp_meta_link(v->store->meta, ctx, &ref, &to, &e);
 	(void)offline(v, err);
+	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
 	if (!err)
@@ -190,7 +203,7 @@ int fsp_vfs_link(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	else if (is_versions(v, name))
 		err = -EEXIST;
 	else
-		err = dir_for_change(v, dir, name, &d, &path);
+		err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (!err) {
 		err = link_to(v, ctx, i, d, path, name, out);
 		inode_unref(v, d);
@@ -211,7 +224,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 
 	if (is_versions(v, name))
 		return -EROFS;
-	err = dir_for_change(v, dir, name, &d, &path);
+	err = dir_for_change(v, ctx, dir, name, &d, &path);
 	if (err)
 		return err;
 	do {
@@ -227,6 +240,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		if (!err && !is_rmdir && !gone.attr.nlink)
 			back_dropped(v, gone.attr.ino);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
+	attr_touched(v, d, 0);
 	inode_unref(v, d);
 	return err;
 }
@@ -312,10 +326,10 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 
 	if (is_versions(v, name) || is_versions(v, newname))
 		return -EROFS;
-	err = dir_for_change(v, dir, name, &from, &path);
+	err = dir_for_change(v, ctx, dir, name, &from, &path);
 	if (err)
 		return err;
-	err = dir_for_change(v, newdir, newname, &to, &newpath);
+	err = dir_for_change(v, ctx, newdir, newname, &to, &newpath);
 	if (!err) {
 		err = store_before(v, ctx, path, name, newpath, newname, flags);
 		for (moved = !err; moved;) {
@@ -328,6 +342,8 @@ int fsp_vfs_rename(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 			if (lost(err) && path_moved(v, to, &newpath, &newseen))
 				moved = true;
 		}
+		attr_touched(v, from, 0);
+		attr_touched(v, to, 0);
 		inode_unref(v, to);
 	}
 	inode_unref(v, from);

@@ -341,6 +341,7 @@ static void forget_everything(struct fsp_vfs *v)
 
 	fsp_lock(&v->lock);
 	v->news_seq = ++v->seq;
+	v->news_ns = fsp_mono_ns();
 	fsp_unlock(&v->lock);
 	while (k && (n = copy_known(v, &bucket, k))) {
 		for (size_t i = 0; i < n; i++) {
@@ -429,6 +430,7 @@ static void digest(struct fsp_vfs *v, struct notes *n)
 			w->busy_until_ns = fsp_mono_ns() + CALM_NS;
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
+	v->news_ns = fsp_mono_ns();
 		follow_moves_locked(v, n);
 		fsp_unlock(&v->lock);
 	}

@@ -546,7 +546,10 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	else if (strcmp(name, v->versions_dir) == 0)
 		err = -EEXIST;
 	else
+		err = lazy_flush(v, ctx, d);
+	if (!err)
 		err = no_writing(make_pending(v, ctx, d, name, mode, &e));
+	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
 	if (err == -EEXIST && !(flags & O_EXCL)) {

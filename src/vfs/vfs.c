@@ -123,6 +123,7 @@ static void vfs_free(struct fsp_vfs *v)
 	news_free(v);
 	lists_free(v);
 	retry_end(v);
+	fsp_cond_destroy(&v->lazies.changed);
 	fsp_cond_destroy(&v->feed_wake);
 	fsp_mutex_destroy(&v->feed_lock);
 	back_end(v);
@@ -157,6 +158,7 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	locks_init(v);
 	feed_init(v);
 	ahead_init(v);
+	lazy_init(v);
 	early_init(v);
 	err = inode_table_init(v);
 	if (!err)
@@ -204,6 +206,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	int err;
 
 	locks_end(v);
+	lazy_end_all(v);
 	news_end(v);
 	feed_end(v);
 	pages_end(v);

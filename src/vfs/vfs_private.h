@@ -39,11 +39,25 @@ struct inode {
 #define PAGES_NONE 0                    /* none at all */
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
+	int64_t vouched_ns;             /* a directory's attr is that of the
+	                                   rows, read after this; 0: it may not
+	                                   be */
 	bool unlinked;                  /* its last name was removed here */
 	uint64_t forgets;               /* ticket of an old name that the
 	                                   kernel is to forget; 0 = none */
 	int64_t renamed_ns;             /* when that was found */
 	bool listed;                    /* the kernel may keep its listing */
+	struct lazy *lazy;              /* what waits to be set; or NULL */
+};
+
+/* Attributes of a directory that wait. Under v->lock. lazy.c */
+struct lazy {
+	struct inode *next;             /* in v->lazies, while queued */
+	bool queued, busy;              /* busy: on its way to the rows */
+	uint32_t mask, sent;            /* what waits; and what of it is on its
+	                                   way, and still what is wanted */
+	struct fsp_attr attr;
+	int64_t due_ns;
 };
 
 struct past {
@@ -187,6 +201,7 @@ struct fsp_vfs {
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
 	uint64_t news_seq;              /* seq when others' were heard of */
+	int64_t news_ns;                /* and when that was */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
 	uint64_t handle_ids;
@@ -223,6 +238,14 @@ struct fsp_vfs {
 		atomic_bool stop;
 		pthread_t thread[AHEAD_THREADS];
 	} ahead;
+
+	struct {                        /* with lock */
+		struct fsp_cond changed;
+		struct inode *first, **last;    /* referenced */
+		unsigned n, lost;
+		pthread_t thread;
+		bool runs, stop;
+	} lazies;
 
 	struct earlies *earlies;        /* files to be encoded; NULL: none */
 	struct retry *retries;          /* opens that are to be tried again */
@@ -268,6 +291,36 @@ void table_unname_locked(struct fsp_vfs *v, struct inode *i);
  */
 struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
                               const char *name, struct inode *after);
+
+/*
+ * attr.c. A directory's attributes that were read, or made, after began_ns (by
+ * the monotonic clock); as_of as for inode_enter().
+ */
+void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
+                uint64_t as_of);
+/* This mount has changed something in it at time_ns, 0: not known. */
+void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns);
+/* What waits is set along, mask 0: nothing else. */
+int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
+                  uint32_t mask, const struct fsp_attr *a);
+
+/* lazy.c */
+void lazy_init(struct fsp_vfs *v);
+/* Takes over a change that may wait; false: it may not. */
+bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
+               const struct fsp_attr *a);
+/* Around setting attributes: adds what waits. true: lazy_end() is to follow. */
+bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
+                struct fsp_attr *a);
+void lazy_end(struct fsp_vfs *v, struct inode *i, int err);
+bool lazy_waits_locked(const struct inode *i);
+/* i->attr is what the rows say: what came meanwhile is still wanted. */
+void lazy_overlay_locked(struct inode *i);
+/* Before something else moves the times of this directory; before a sync. */
+int lazy_flush(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i);
+int lazy_flush_all(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+/* Sets all that waits, and ends the thread. */
+void lazy_end_all(struct fsp_vfs *v);
 
 /* inode.c: all take v->lock themselves unless named _locked */
 void inode_free(struct inode *i);

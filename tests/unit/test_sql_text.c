@@ -28,7 +28,7 @@ static const struct sql_dialect raw = {
 static const struct sql_dialect head = {
 	.table = { "a", "b", "c", "d", "e", "f", "g", "h", "i" },
 	.update = "",
-	.by_key = " BY KEY",
+	.by_key = " BY KEY", .by_php = " PHP'S", .by_place = " PLACED",
 	.head = true,
 };
 
@@ -69,6 +69,8 @@ static void test_update(void **state)
 	       "");
 	expect(&plain, "FROM {file} f{by_key} WHERE",
 	       "FROM filespace_file f WHERE", 0, "");
+	expect(&head, "{file} f{by_php}, {name} n{by_place}",
+	       "a f PHP'S, c n PLACED", 0, "");
 }
 
 static void test_eq(void **state)

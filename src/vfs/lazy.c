@@ -1,0 +1,277 @@
+/*
+ * Times of directories, and owners and modes that they have already, wait a
+ * moment for a change that has to be made: DESIGN.md, "Attributes that wait".
+ */
+#include "vfs_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fsp_clock.h"
+#include "fsp_ctx.h"
+#include "fsp_log.h"
+
+#define WAIT_NS (FSP_NS_PER_SEC / 10)
+#define RETRY_NS FSP_NS_PER_SEC
+#define TRY_NS (10 * FSP_NS_PER_SEC)    /* for one of them */
+#define LAZY_MOST 1000                  /* directories that wait */
+#define LAZY_MASK (FSP_SET_ATIME | FSP_SET_MTIME | FSP_SET_CTIME)
+
+void lazy_init(struct fsp_vfs *v)
+{
+	fsp_cond_init(&v->lazies.changed);
+	v->lazies.last = &v->lazies.first;
+}
+
+/* Does it leave mode and owner as this mount knows them? */
+static bool may_wait_locked(const struct inode *i, uint32_t mask,
+                            const struct fsp_attr *a)
+{
+	if (mask & ~(uint32_t)(LAZY_MASK | FSP_SET_MODE | FSP_SET_UID |
+	                       FSP_SET_GID))
+		return false;
+	if (mask & FSP_SET_MODE && ((a->mode ^ i->attr.mode) & 07777))
+		return false;
+	if (mask & FSP_SET_UID && a->uid != i->attr.uid)
+		return false;
+	return !(mask & FSP_SET_GID) || a->gid == i->attr.gid;
+}
+
+static void copy_attr(uint32_t mask, const struct fsp_attr *from,
+                      struct fsp_attr *to)
+{
+	if (mask & FSP_SET_MODE)
+		to->mode = (to->mode & S_IFMT) | (from->mode & 07777);
+	if (mask & FSP_SET_UID)
+		to->uid = from->uid;
+	if (mask & FSP_SET_GID)
+		to->gid = from->gid;
+	if (mask & FSP_SET_ATIME)
+		to->atime_ns = from->atime_ns;
+	if (mask & FSP_SET_MTIME)
+		to->mtime_ns = from->mtime_ns;
+	if (mask & FSP_SET_CTIME)
+		to->ctime_ns = from->ctime_ns;
+}
+
+static void enqueue_locked(struct fsp_vfs *v, struct inode *i)
+{
+	i->lazy->queued = true;
+	i->lazy->next = NULL;
+	*v->lazies.last = i;
+	v->lazies.last = &i->lazy->next;
+	v->lazies.n++;
+	i->refs++;
+}
+
+/* The one that has waited longest; its reference is now the caller's. */
+static struct inode *dequeue_locked(struct fsp_vfs *v)
+{
+	struct inode *i = v->lazies.first;
+
+	v->lazies.first = i->lazy->next;
+	if (!v->lazies.first)
+		v->lazies.last = &v->lazies.first;
+	v->lazies.n--;
+	i->lazy->queued = false;
+	return i;
+}
+
+bool lazy_waits_locked(const struct inode *i)
+{
+	return i->lazy && i->lazy->mask;
+}
+
+bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
+                struct fsp_attr *a)
+{
+	uint32_t more;
+
+	FSP_GUARD(&v->lock);
+	while (lazy_waits_locked(i) && i->lazy->busy)
+		(void)fsp_cond_wait(&v->lazies.changed, &v->lock, 0);
+	if (!lazy_waits_locked(i))
+		return false;
+	i->lazy->busy = true;
+	i->lazy->sent = i->lazy->mask;
+	more = i->lazy->mask & ~*mask;
+	/* What is changed now has the time of now. */
+	if (*mask)
+		more &= ~(uint32_t)FSP_SET_CTIME;
+	copy_attr(more, &i->lazy->attr, a);
+	*mask |= more;
+	return true;
+}
+
+void lazy_overlay_locked(struct inode *i)
+{
+	if (i->lazy)
+		copy_attr(i->lazy->mask & ~i->lazy->sent, &i->lazy->attr,
+		          &i->attr);
+}
+
+static void forget_locked(struct inode *i)
+{
+	if (i->lazy->queued)
+		return;         /* the thread frees it */
+	free(i->lazy);
+	i->lazy = NULL;
+}
+
+void lazy_end(struct fsp_vfs *v, struct inode *i, int err)
+{
+	FSP_GUARD(&v->lock);
+	i->lazy->busy = false;
+	/* Removed by another host: there is nothing to set any more. */
+	if (!err || err == -ESTALE || err == -ENOENT)
+		i->lazy->mask &= ~i->lazy->sent;
+	i->lazy->sent = 0;
+	if (!i->lazy->mask)
+		forget_locked(i);
+	fsp_cond_broadcast(&v->lazies.changed);
+}
+
+/* Until the next one is due, or the end: NULL then, when none is left. */
+static struct inode *next_due(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	for (;;) {
+		const struct inode *i = v->lazies.first;
+		int64_t due = i ? i->lazy->due_ns : 0;
+
+		if (i && (v->lazies.stop || !i->lazy->mask ||
+		          due <= fsp_mono_ns()))
+			return dequeue_locked(v);
+		if (!i && v->lazies.stop)
+			return NULL;
+		(void)fsp_cond_wait(&v->lazies.changed, &v->lock, due);
+	}
+}
+
+/* What could not be set is tried again, but at the end. */
+static void done_with(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	if (lazy_waits_locked(i) && v->lazies.stop) {
+		v->lazies.lost++;
+		i->lazy->mask = 0;
+	}
+	if (lazy_waits_locked(i) && !i->lazy->queued) {
+		i->lazy->due_ns = fsp_mono_ns() + RETRY_NS;
+		enqueue_locked(v, i);
+	} else if (i->lazy && !i->lazy->mask) {
+		forget_locked(i);
+	}
+	inode_unref_locked(v, i);
+}
+
+static void *set_due(void *arg)
+{
+	struct fsp_vfs *v = arg;
+	struct inode *i;
+
+	while ((i = next_due(v))) {
+		struct fsp_ctx ctx = fsp_ctx_background();
+
+		ctx.deadline_ns = fsp_mono_ns() + TRY_NS;
+		/* The database says in the log what is wrong with it. */
+		(void)lazy_flush(v, &ctx, i);
+		done_with(v, i);
+	}
+	return NULL;
+}
+
+static bool runs_locked(struct fsp_vfs *v)
+{
+	if (v->lazies.stop)
+		return false;
+	if (!v->lazies.runs &&
+	    pthread_create(&v->lazies.thread, NULL, set_due, v) == 0)
+		v->lazies.runs = true;
+	return v->lazies.runs;
+}
+
+bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
+               const struct fsp_attr *a)
+{
+	struct fsp_attr now = *a;
+
+	/* With the database down, let the caller hear of it. */
+	if (!is_dir(i) || atomic_load(&v->offline_ns))
+		return false;
+	FSP_GUARD(&v->lock);
+	if (!may_wait_locked(i, mask, a) || v->lazies.n >= LAZY_MOST ||
+	    !runs_locked(v))
+		return false;
+	if (!i->lazy)
+		i->lazy = calloc(1, sizeof(*i->lazy));
+	if (!i->lazy)
+		return false;
+	if (!(mask & FSP_SET_CTIME))
+		now.ctime_ns = fsp_now_ns();
+	mask |= FSP_SET_CTIME;
+	if (!i->lazy->mask)
+		i->lazy->due_ns = fsp_mono_ns() + WAIT_NS;
+	copy_attr(mask, &now, &i->lazy->attr);
+	i->lazy->mask |= mask;
+	i->lazy->sent &= ~mask;         /* on its way is the one before */
+	copy_attr(mask, &now, &i->attr);
+	i->seq = ++v->seq;
+	if (!i->lazy->queued) {
+		enqueue_locked(v, i);
+		fsp_cond_broadcast(&v->lazies.changed);
+	}
+	return true;
+}
+
+int lazy_flush(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i)
+{
+	struct fsp_attr none = { .ino = i->ino };
+	bool waits;
+
+	fsp_lock(&v->lock);
+	waits = lazy_waits_locked(i);
+	fsp_unlock(&v->lock);
+	return waits ? attr_set_rows(v, ctx, i, 0, &none) : 0;
+}
+
+static struct inode *any(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	for (struct inode *i = v->lazies.first; i; i = i->lazy->next) {
+		if (i->lazy->mask) {
+			i->refs++;
+			return i;
+		}
+	}
+	return NULL;
+}
+
+int lazy_flush_all(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+{
+	struct inode *i;
+	int err = 0;
+
+	while (!err && (i = any(v))) {
+		err = lazy_flush(v, ctx, i);
+		if (err == -ESTALE || err == -ENOENT)
+			err = 0;
+		inode_unref(v, i);
+	}
+	return err;
+}
+
+void lazy_end_all(struct fsp_vfs *v)
+{
+	fsp_lock(&v->lock);
+	v->lazies.stop = true;
+	fsp_cond_broadcast(&v->lazies.changed);
+	fsp_unlock(&v->lock);
+	if (v->lazies.runs)
+		pthread_join(v->lazies.thread, NULL);
+	v->lazies.runs = false;
+	if (v->lazies.lost)
+		fsp_warn("the times of %u directories could not be stored",
+		         v->lazies.lost);
+	v->lazies.lost = 0;
+}
