@@ -362,6 +362,21 @@ static int upgrade_step(struct facts *f)
 	return 0;
 }
 
+/* An upgrade makes triggers, for which some servers want more. */
+static int triggers_step(struct facts *f)
+{
+	FSP_BUF struct fsp_buf why = FSP_BUF_INIT;
+	int err = ask_text(f, maria_no_triggers, &why);
+
+	if (err)
+		return say_failed(f, "triggers for an upgrade", FSP_STEP_WARN,
+		                  err, NULL);
+	say(f, "triggers for an upgrade", why.len ? FSP_STEP_WARN : FSP_STEP_OK,
+	    why.len ? why.data : NULL,
+	    why.len ? "a mount does not need that" : NULL);
+	return 0;
+}
+
 static int schema_found(struct facts *f, const struct maria_found *m)
 {
 	enum fsp_step_result lacking =
@@ -415,6 +430,8 @@ static void rights(struct facts *f)
 {
 	int err = schema_step(f);
 
+	if ((err == -EROFS || err == -ENOENT) && !f->read_only)
+		(void)triggers_step(f);
 	if (err == -EROFS)
 		(void)legacy_step(f);
 	if (!err)

@@ -146,6 +146,25 @@ void maria_note_clock(struct maria_pool *p, const struct maria_link *l)
 	atomic_store(&p->clock_read_ns, fsp_mono_ns());
 }
 
+/* Nobody should wait for that when a directory is listed. */
+static int warm_up(struct maria_conn *c, const struct fsp_ctx *ctx)
+{
+	const char *const *text = c->base.drv->warm;
+	int err = 0;
+
+	c->ctx = ctx;
+	while (text && *text && !err) {
+		struct sqlstmt *s;
+
+		err = maria_prepare(&c->base, *text++, &s);
+		if (!err)
+			maria_end(s);
+	}
+	c->ctx = NULL;
+	/* What the server does not take, it says to who asks for it. */
+	return c->l->failed ? err : 0;
+}
+
 static int new_conn(struct maria_pool *p, const struct fsp_ctx *ctx,
                     enum maria_role role, struct maria_conn **out)
 {
@@ -165,6 +184,12 @@ static int new_conn(struct maria_pool *p, const struct fsp_ctx *ctx,
 	c->born_ns = c->idle_ns = fsp_mono_ns();
 	if (role != MARIA_REPLICA)
 		maria_note_clock(p, c->l);
+	if (role != MARIA_WRITER)
+		err = warm_up(c, ctx);
+	if (err) {
+		conn_free(c);
+		return err;
+	}
 	*out = c;
 	return 0;
 }

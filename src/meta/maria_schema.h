@@ -63,6 +63,8 @@ struct maria_journal_trigger {
 extern const struct maria_journal_trigger maria_journal_triggers[];
 /* fsp_info says that they are all there. */
 extern const char maria_journal_row[];
+/* A query for why the user may not make them; nothing where he may. */
+extern const char maria_no_triggers[];
 
 /* CREATE TABLE IF NOT EXISTS, under another name where `as` is given. */
 int maria_table_sql(const struct maria_table *t, const char *as,

@@ -73,6 +73,22 @@ static const char *const obstacles[] = {
 	" 'STATEMENT'",
 };
 
+#define NO_TRIGGERS "the server writes a binary log, so this user may make" \
+	" no triggers; either SET GLOBAL log_bin_trust_function_creators = 1," \
+	" or GRANT SUPER ON *.* TO "
+
+/* A sentence where the journal's triggers cannot be made. Who has a role may
+ * have SUPER by it, which does not show here. */
+const char maria_no_triggers[] =
+	"SELECT CONCAT('" NO_TRIGGERS "', u.name) FROM (SELECT CONCAT('''', REPLACE("
+	"CURRENT_USER(), '@', '''@'''), '''') AS name) u WHERE ("
+	"@@global.log_bin OR EXISTS (SELECT 1 FROM"
+	" information_schema.global_variables v WHERE v.variable_name ="
+	" 'WSREP_ON' AND v.variable_value = 'ON')) AND NOT"
+	" @@global.log_bin_trust_function_creators AND NOT EXISTS (SELECT 1"
+	" FROM information_schema.user_privileges p WHERE p.privilege_type ="
+	" 'SUPER' AND p.grantee = u.name) AND CURRENT_ROLE() IS NULL";
+
 static int not_upgraded(struct maria_up *u, const char *why)
 {
 	return maria_up_fail(u, -EINVAL, "not upgraded: %s", why);
@@ -103,6 +119,11 @@ static int refuse_columns(struct maria_up *u, const struct maria_table *t)
 	               " column_name NOT IN (%s)", t->name, t->name,
 	               known.data);
 	return sql ? ask(u, sql) : -ENOMEM;
+}
+
+int maria_refuse_triggers(struct maria_up *u)
+{
+	return ask(u, maria_no_triggers);
 }
 
 /* Numbers of inodes that were given must not be given again. */
@@ -267,10 +288,8 @@ static int say_right(struct maria_up *u, unsigned e, const char *who,
 	free(u->job->error);
 	u->job->error = NULL;
 	if (e == ER_BINLOG_CREATE_ROUTINE_NEED_SUPER)
-		return maria_up_fail(u, -EACCES, "the server has a binary log "
-		                     "and lets only SUPER make triggers: SET "
-		                     "GLOBAL log_bin_trust_function_creators = "
-		                     "1");
+		return maria_up_fail(u, -EACCES, NO_TRIGGERS "%s",
+		                     who ? who : "?");
 	return maria_up_fail(u, -EACCES, "a privilege is missing: GRANT " GRANTS
 	                     " ON `%s`.* TO %s", db ? db : "?",
 	                     who ? who : "?");

@@ -89,6 +89,8 @@ bool maria_up_plans(const struct maria_up *u);
 int maria_refuse(struct maria_up *u, const struct maria_found *f);
 /* Values that would not be what PHP sees. */
 int maria_refuse_values(struct maria_move *m);
+/* The server lets this user make no triggers: -EINVAL with the two ways out. */
+int maria_refuse_triggers(struct maria_up *u);
 /* Tries what an upgrade needs on a table of its own. */
 int maria_refuse_rights(struct maria_up *u);
 

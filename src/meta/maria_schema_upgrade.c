@@ -99,16 +99,35 @@ static int make_journal(struct maria_up *u)
 	return err ? err : maria_up_do(u, "%s", maria_journal_row);
 }
 
+/* *wanted: how many there should be; *there: how many there are. */
+static int count_triggers(struct maria_up *u, int64_t *wanted, int64_t *there)
+{
+	*wanted = 0;
+	while (maria_journal_triggers[*wanted].name)
+		++*wanted;
+	return maria_up_number(u, there, "SELECT COUNT(*) FROM"
+	                       " information_schema.triggers WHERE"
+	                       " trigger_schema = DATABASE() AND"
+	                       " trigger_name LIKE 'fsp\\_journal\\_%%'");
+}
+
+/* Before anything is changed: may those that are missing be made? */
+static int may_make_triggers(struct maria_up *u)
+{
+	int64_t there = 0, wanted;
+	int err;
+
+	if (u->job->what == FSP_SCHEMA_CHECK)
+		return 0;
+	err = count_triggers(u, &wanted, &there);
+	return err || there == wanted ? err : maria_refuse_triggers(u);
+}
+
 static int mend_journal(struct maria_up *u)
 {
-	int64_t there = 0, said = 0, wanted = 0;
-	int err = maria_up_number(u, &there, "SELECT COUNT(*) FROM"
-	                          " information_schema.triggers WHERE"
-	                          " trigger_schema = DATABASE() AND"
-	                          " trigger_name LIKE 'fsp\\_journal\\_%%'");
+	int64_t there = 0, said = 0, wanted;
+	int err = count_triggers(u, &wanted, &there);
 
-	while (maria_journal_triggers[wanted].name)
-		wanted++;
 	if (!err)
 		err = maria_up_number(u, &said, "SELECT COUNT(*) FROM fsp_info"
 		                      " WHERE name = 'journal' AND value ="
@@ -139,8 +158,10 @@ static int mend_version(struct maria_up *u, const struct maria_found *f)
 
 static int work_ours(struct maria_up *u, const struct maria_found *f)
 {
-	int err = mend_own(u);
+	int err = may_make_triggers(u);
 
+	if (!err)
+		err = mend_own(u);
 	if (!err)
 		err = mend_rows(u);
 	if (!err)
@@ -154,9 +175,11 @@ static int work_ours(struct maria_up *u, const struct maria_found *f)
 
 static int work_new(struct maria_up *u)
 {
-	int err = make_own(u);
+	int err = may_make_triggers(u);
 
 	u->job->needed = true;
+	if (!err)
+		err = make_own(u);
 	if (!err)
 		err = mend_table(u, &maria_space_table, false);
 	if (!err)
@@ -182,6 +205,8 @@ static int work_legacy(struct maria_up *u, struct maria_move *file,
 			err = mend_table(u, &maria_space_table, true);
 		return err ? err : make_own(u);
 	}
+	if (!err)
+		err = may_make_triggers(u);
 	if (!err)
 		err = maria_refuse_rights(u);
 	if (!err)

@@ -253,14 +253,25 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 
 #define FULL_AT_ONCE AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."))
 
+static const char in_record[] = FULL_AT_ONCE;
+static const char in_legacy_record[] = AT_ONCE("f.id", "");
+static const char above_record[] = SPACES_AT_ONCE FULL_AT_ONCE;
+
+const char *const *sql_list_warm(bool legacy)
+{
+	static const char *const full[] = { in_record, above_record, NULL };
+	static const char *const old[] = { in_legacy_record, NULL };
+
+	return legacy ? old : full;
+}
+
 static int start_in_record(struct txn *t, const struct tree *tree,
                            const struct key *self, struct sqlstmt **s)
 {
-	static const char full[] = FULL_AT_ONCE;
-	static const char legacy[] = AT_ONCE("f.id", "");
 	const char *space = tree->k.space, *dir = tree->k.dir;
 
-	return sql_start(t, s, t->m->drv->legacy ? legacy : full,
+	return sql_start(t, s,
+	                 t->m->drv->legacy ? in_legacy_record : in_record,
 	                 "tttittttttt", space, tree->lo, tree->hi,
 	                 (int64_t)ROWS_AT_ONCE, space, dir, space, dir,
 	                 self->space, self->dir, self->name);
@@ -269,12 +280,11 @@ static int start_in_record(struct txn *t, const struct tree *tree,
 static int start_above(struct txn *t, const struct tree *tree,
                        const struct key *self, struct sqlstmt **s)
 {
-	static const char above[] = SPACES_AT_ONCE FULL_AT_ONCE;
 	const char *space = tree->k.space, *dir = tree->k.dir;
 	struct tree all TREE = { .depth = 0 };
 	int err = sql_tree("", &all);
 
-	return err ? err : sql_start(t, s, above, "ttittitttittttttt",
+	return err ? err : sql_start(t, s, above_record, "ttittitttittttttt",
 	                             tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
 	                             tree->lo, tree->hi, (int64_t)FAR_AT_ONCE,
 	                             space, all.lo, all.hi,

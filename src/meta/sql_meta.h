@@ -450,6 +450,8 @@ int sql_collect(struct txn *t, const struct tree *tree, enum which which,
 /* ---- sql_list.c */
 
 int sql_list_live(struct txn *t, const char *dir, struct set *set);
+/* For struct sqldrv. */
+const char *const *sql_list_warm(bool legacy);
 /* Gives directories that only rows make their numbers; ended: those that have a
  * name today are none of them. */
 int sql_number_dirs(struct txn *t, const struct tree *tree, bool ended,

@@ -80,6 +80,7 @@ int sql_meta_new(struct sqldrv *drv, const struct fsp_meta_options *o,
 	}
 	m->base.ops = &ops;
 	m->drv = drv;
+	drv->warm = sql_list_warm(drv->legacy);
 	m->opt = *o;
 	fsp_mutex_init(&m->lock);
 	*out = &m->base;

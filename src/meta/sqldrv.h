@@ -109,6 +109,10 @@ struct sqldrv {
 	bool read_only;
 	bool legacy;            /* PHP's two tables only */
 	bool journal;           /* {change} is there */
+	/* What those who wait for a listing should find prepared: a driver that
+	 * asks a server prepares these, up to NULL, on each connection of a
+	 * reader. NULL: none. */
+	const char *const *warm;
 	/* How often the database was asked something: statements, begin and
 	 * commit where they are one. The driver counts. */
 	atomic_uint_fast64_t trips;

@@ -182,9 +182,11 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 		return err;
 	ref.path = path;
 	lazy = lazy_begin(v, i, &mask, &all);
-	if (mask)
+	if (mask) {
 		err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, &all,
 		                       &e);
+		(void)offline(v, err);
+	}
 	if (mask && !err)
 		inode_set_attr(v, i, &e.attr);
 	if (lazy)

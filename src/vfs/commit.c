@@ -140,7 +140,9 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.ref.ino = i->ino;
 	/* Nobody has looked for it yet: where it was when it was closed. */
 	c.ref.path = f->snap && !*path ? f->snap->path : path;
-	return fsp_meta_commit(v->store->meta, &row, &c, e);
+	err = fsp_meta_commit(v->store->meta, &row, &c, e);
+	(void)offline(v, err);
+	return err;
 }
 
 /* The spool's file, where it holds everything, saves a later reader a fetch. */

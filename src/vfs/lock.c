@@ -19,6 +19,8 @@
 /* How often another mount's lock is asked for: at first, and at the most. */
 #define POLL_MIN_NS (2 * 1000 * 1000LL)
 #define POLL_MAX_NS (100 * 1000 * 1000LL)
+/* After a close: until one of our threads has heard that it was the last. */
+#define END_NS (100 * 1000 * 1000LL)
 #define CHAIN_MAX 100   /* owners that wait for each other, in a deadlock */
 
 static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
@@ -424,7 +426,77 @@ static int took(struct fsp_handle *h, const struct fsp_lock_request *r)
 	return 0;
 }
 
-void handle_unlock(struct fsp_handle *h)
+static uint64_t ended(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock_lock);
+	return v->lock_ended;
+}
+
+void handle_closes(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->file->lock);
+	if (h->flocked || h->n_owners)
+		h->file->closed_ns = fsp_mono_ns();
+}
+
+static int64_t closed_ns(struct file *f)
+{
+	FSP_GUARD(&f->lock);
+	return f->closed_ns;
+}
+
+/*
+ * close() does not wait until its locks are given up, but who asks after it must
+ * not meet them. The kernel tells that a handle has ended behind close(2)'s
+ * back: at once, but another of our threads may be about to hear of it. false:
+ * nothing was given up since `before` was read.
+ */
+static bool wait_for_ends(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                          uint64_t before)
+{
+	struct fsp_vfs *v = h->v;
+	int64_t until = closed_ns(h->file) + END_NS;
+
+	FSP_GUARD(&v->lock_lock);
+	while (!v->lock_ending && v->lock_ended == before &&
+	       fsp_mono_ns() < until &&
+	       fsp_cond_wait(&v->lock_wake, &v->lock_lock, until) == 0)
+		;
+	while (v->lock_ending &&
+	       fsp_cond_wait(&v->lock_wake, &v->lock_lock,
+	                     ctx->deadline_ns) == 0)
+		;
+	return v->lock_ended != before;
+}
+
+static int take_now(struct fsp_handle *h, const struct fsp_ctx *ctx,
+                    const struct fsp_lock_request *r, uint64_t *blocker)
+{
+	uint64_t before = ended(h->v);
+	int err = take(h, ctx, r, blocker);
+
+	if (err == -EAGAIN && *blocker && !r->wait &&
+	    wait_for_ends(h, ctx, before))
+		err = take(h, ctx, r, blocker);
+	return err;
+}
+
+/* A handle that has locks begins, or has ended, to give them up. */
+static void ending(struct fsp_vfs *v, bool begins)
+{
+	FSP_GUARD(&v->lock_lock);
+	v->lock_ending += begins ? 1 : -1;
+	v->lock_ended += !begins;
+	fsp_cond_broadcast(&v->lock_wake);
+}
+
+static bool has_locks(struct fsp_handle *h)
+{
+	FSP_GUARD(&h->file->lock);
+	return h->flocked || h->n_owners;
+}
+
+static void give_up_all(struct fsp_handle *h)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
 
@@ -432,6 +504,15 @@ void handle_unlock(struct fsp_handle *h)
 	while (h->n_owners)
 		fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_POSIX, h->owners[0]);
 	fsp_vfs_unlock_owner(h, &ctx, FSP_LOCK_FLOCK, h->id);
+}
+
+void handle_unlock(struct fsp_handle *h)
+{
+	if (has_locks(h)) {
+		ending(h->v, true);
+		give_up_all(h);
+		ending(h->v, false);
+	}
 	lease_gave(h);
 }
 
@@ -454,7 +535,7 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (!err && r->type != F_UNLCK)
 		err = took(h, r);
 	if (!err)
-		err = take(h, ctx, r, &wait->blocker);
+		err = take_now(h, ctx, r, &wait->blocker);
 	if (!err && r->type == F_UNLCK)
 		wake(h->v);
 	/* Waiting is the lock thread's. */

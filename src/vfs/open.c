@@ -480,6 +480,7 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	do {
 		at.dir = path;
 		err = fsp_meta_create(v->store->meta, ctx, &at, &what, e);
+		(void)offline(v, err);
 	} while ((err == -ENOENT || err == -ESTALE || err == -ENOTDIR) &&
 	         path_moved(v, dir, &path, &seen));
 	return err;
@@ -635,6 +636,7 @@ int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
 	int err;
 
+	handle_closes(h);
 	if (!h->commits)
 		return 0;
 	err = file_close(h->v, h->inode, ctx,
@@ -646,11 +648,14 @@ int fsp_vfs_flush(struct fsp_handle *h, const struct fsp_ctx *ctx)
 
 int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
+	struct fsp_ctx sync = *ctx;
 	int err = file_commit(h->v, h->inode, ctx, COMMIT_SYNC);
 
+	/* The content may have taken longer than a call has. */
+	sync.deadline_ns = fsp_mono_ns() + h->v->op_timeout_ns;
 	/* What was renamed or changed in mode before is durable, too. */
 	return err || h->inode->kind != INODE_LIVE || h->v->store->read_only ?
-		err : fsp_meta_sync(h->v->store->meta, ctx);
+		err : fsp_meta_sync(h->v->store->meta, &sync);
 }
 
 void fsp_vfs_hold(struct fsp_handle *h)

@@ -138,6 +138,8 @@ struct file {
 	struct fsp_attr attr;
 	int64_t mtime_ns;
 	bool posix_locked;              /* fcntl locks were taken here */
+	int64_t closed_ns;              /* when a handle with locks was closed,
+	                                   perhaps not for the last time */
 	int64_t fence;                  /* the lease under which some of what is
 	                                   dirty was written; 0: under none */
 	uint64_t writes;                /* changes so far, to see new ones */
@@ -211,6 +213,8 @@ struct fsp_vfs {
 	pthread_t lock_thread;
 	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
+	unsigned lock_ending;           /* handles whose locks are given up now */
+	uint64_t lock_ended;            /* how many were */
 
 	struct lease *leases;           /* of the locks */
 
@@ -483,12 +487,14 @@ void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 /* lock.c */
 /* Gives up what was locked through a handle that ends. */
 void handle_unlock(struct fsp_handle *h);
+/* A descriptor of it was closed. */
+void handle_closes(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
 void locks_end(struct fsp_vfs *v);
 
 /*
- * offline.c. Notes what the database has answered to a look-up: true when that
- * was nothing and what is known here is to be used instead.
+ * offline.c. Notes what the database has answered to a call: true when that was
+ * nothing and what is known here is to be used instead, where anything is.
  */
 bool offline(struct fsp_vfs *v, int err);
 /* What the file has is known from now on; clean, its last reference goes. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The order in which a write becomes durable, recorded from the daemon itself,
-# and what close() says when one of the steps fails.
+# and what close() says when one of the steps fails. Over servers nothing of that
+# is the daemon's own; durability_servers.sh shows what it says to them, and when.
 # TIMEOUT 180
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -167,6 +167,48 @@ schema t_big utf8mb4 upgrade >"$WORK/out" 2>&1 || fail "$(cat "$WORK/out")"
 equal "$before" "$(sum t_big utf8mb4)" "rows"
 schema t_big utf8mb4 check >/dev/null
 
+step "a binary log, under which only SUPER makes triggers"
+mariadb_stop "$WORK/db"
+mariadb_up "$WORK/db" --log-bin="$WORK/db/data/binlog" --server-id=1 ||
+	fail "no server with a binary log"
+root -e "CREATE DATABASE t_log; CREATE DATABASE t_log2; CREATE DATABASE t_log3"
+root t_log <"$FIXTURE/dump.sql"
+tables() { # tables DATABASE
+	root -e "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '$1'"
+}
+refused() { # refused DATABASE WORD...
+	local tables
+	tables=$(tables "$1")
+	must_say "log_bin_trust_function_creators = 1, or GRANT SUPER ON *.* TO 'fsp'@'127.0.0.1'" \
+		schema "$1" latin1 "${@:2}"
+	equal 1 "$(grep -c . "$WORK/must_fail.log")" "lines: $(cat "$WORK/must_fail.log")"
+	equal "$tables" "$(tables "$1")" "tables of $1 after a refusal"
+}
+for db in t_log t_log2; do
+	refused $db plan
+	refused $db upgrade
+	"$CTL" -s "$S" -o general.database=mysql -o mysql.host=127.0.0.1 \
+		-o mysql.port="$FSP_TEST_MYSQL_PORT" -o mysql.database=$db \
+		store test >"$WORK/out" 2>&1 || true
+	grep -q "^warn .*triggers for an upgrade .*GRANT SUPER ON" "$WORK/out" ||
+		fail "store test: $(cat "$WORK/out")"
+done
+root -e "GRANT SUPER ON *.* TO fsp@'127.0.0.1'"
+schema t_log latin1 upgrade >/dev/null
+root -e "REVOKE SUPER ON *.* FROM fsp@'127.0.0.1'"
+schema t_log latin1 check >/dev/null
+schema t_log latin1 upgrade >/dev/null
+root t_log -e "DROP TRIGGER fsp_journal_file_insert"
+refused t_log upgrade
+root -e "CREATE ROLE trusted; GRANT SUPER ON *.* TO trusted;
+	GRANT trusted TO fsp@'127.0.0.1'; SET DEFAULT ROLE trusted FOR fsp@'127.0.0.1'"
+schema t_log latin1 upgrade >/dev/null
+schema t_log2 latin1 upgrade >/dev/null
+root -e "REVOKE trusted FROM fsp@'127.0.0.1'"
+refused t_log3 upgrade
+root -e "SET GLOBAL log_bin_trust_function_creators = 1"
+schema t_log3 latin1 upgrade >/dev/null
+
 step "an embedded store answers likewise"
 "$CTL" -s "$S" --json schema check | python3 -c '
 import json, sys

@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # A real tree of ten thousand files and more goes in with cp -a and comes back
-# identical; a second copy adds rows and no object.
+# identical; a second copy adds rows and no object. Over servers a small one, with
+# the same odd names, modes and sizes in it.
 # TIMEOUT 1200
-# TAKES 110
+# TAKES 110 50
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need rsync rsync
-need sqlite3 sqlite3
+on_servers || need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
 SRC=$WORK/src
-WANTED=10000
+WANTED=$(on_servers && echo 150 || echo 10000)
+LARGE=$(on_servers && echo 20 || echo 1)        # large files are so much smaller
 
 # cp_tree FROM TO LIMIT: at most LIMIT files of a directory, as they are.
 take() {
 	mkdir -p "$2"
-	(cd "$1" && find . -mindepth 1 -print0 | sort -z | head -z -n "$3") |
+	(cd "$1" && find . -mindepth 1 -print0 | sort -z | { head -z -n "$3" && cat >/dev/null; }) |
 		tar -C "$1" --null --no-recursion -T - -cf - | tar -C "$2" -xpf -
 }
 
@@ -50,17 +53,19 @@ odd_entries() { # odd_entries DIR
 
 large_entries() { # large_entries DIR
 	# 110 MB: text on either side of what compresses to next to nothing.
-	{ seq 1 1500000 && head -c 88M /dev/zero && seq 1 1200000; } >"$1/numbers"
-	"$TOOLS/fsop" open "$1/noise" wct fill 9000000 3 close >/dev/null
-	truncate -s 120M "$1/sparse"
-	printf middle | dd of="$1/sparse" bs=1 seek=60000001 conv=notrunc status=none
+	{ seq 1 $((1500000 / LARGE)) && head -c $((88 / LARGE))M /dev/zero &&
+		seq 1 $((1200000 / LARGE)); } >"$1/numbers"
+	"$TOOLS/fsop" open "$1/noise" wct fill $((9000000 / LARGE)) 3 close >/dev/null
+	truncate -s $((120 / LARGE))M "$1/sparse"
+	printf middle | dd of="$1/sparse" bs=1 seek=$((60000000 / LARGE + 1)) \
+		conv=notrunc status=none
 	touch -d 2015-05-08T10:13:20Z "$1/numbers"
 }
 
 step "building the tree"
 mkdir -p "$SRC"
-take /usr/share/doc "$SRC/doc" 6000
-[ ! -d /usr/share/icons ] || take /usr/share/icons "$SRC/icons" 7000
+take /usr/share/doc "$SRC/doc" $((WANTED * 6 / 10))
+[ ! -d /usr/share/icons ] || take /usr/share/icons "$SRC/icons" $((WANTED * 7 / 10))
 mkdir -p "$SRC/made"
 odd_entries "$SRC/made"
 large_entries "$SRC/made"

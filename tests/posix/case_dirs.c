@@ -11,14 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MANY 700
+#define MANY 700                /* at the most: fewer(MANY) */
 
 static void many(void)
 {
 	char name[200];
 
 	dir("d");
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < fewer(MANY); i++) {
 		snprintf(name, sizeof(name), "d/%0*d", 4 + i % 90, i);
 		if (mknod(name, S_IFREG | 0644, 0))
 			step(name, -1);
@@ -43,7 +43,7 @@ static void say_tally(const char *what, const unsigned char seen[MANY])
 {
 	int none = 0, once = 0, more = 0;
 
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < fewer(MANY); i++) {
 		none += seen[i] == 0;
 		once += seen[i] == 1;
 		more += seen[i] > 1;
@@ -124,17 +124,17 @@ static void removal(void)
 	memset(seen, 0, sizeof(seen));
 	C(tally(s, seen, 10));
 	/* What stays must still show once, whatever happens around it. */
-	for (int i = 0; i < MANY; i += 2) {
+	for (int i = 0; i < fewer(MANY); i += 2) {
 		snprintf(name, sizeof(name), "d/%0*d", 4 + i % 90, i);
 		unlink(name);
 	}
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < fewer(100); i++) {
 		snprintf(name, sizeof(name), "d/.new%d", i);
 		close(creat(name, 0644));
 	}
 	tally(s, seen, MANY * 2);
 	removed = 0;
-	for (int i = 1; i < MANY; i += 2)
+	for (int i = 1; i < fewer(MANY); i += 2)
 		removed += seen[i] != 1;
 	say("stayed and not seen once", "%d", removed);
 	closedir(s);

@@ -313,10 +313,10 @@ static void deadlock_ring(void)
 	OK(close(g));
 }
 
-/* Four processes add a line each, a hundred times, under a lock. */
+/* Four processes add a line each, a hundred times in all, under a lock. */
 static int append_locked(void)
 {
-	for (int i = 0; i < 25; i++) {
+	for (int i = 0; i < fewer(25); i++) {
 		int fd = open("log", O_RDWR | O_CREAT, 0644);
 		off_t end;
 
@@ -334,7 +334,7 @@ static int append_unlocked(void)
 {
 	int fd = open("log2", O_WRONLY | O_APPEND | O_CREAT, 0644);
 
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < fewer(100); i++)
 		if (write(fd, "line\n", 5) != 5)
 			return errno;
 	return close(fd) ? errno : 0;

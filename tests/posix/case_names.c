@@ -97,7 +97,7 @@ static void matrix(void)
 {
 	for (size_t c = 0; c < COUNT(calls); c++) {
 		for (size_t p = 0; p < COUNT(paths); p++) {
-			if (outside(paths[p], calls[c].call))
+			if (outside(paths[p], calls[c].call) || left_out())
 				continue;
 			targets();
 			step(label("%s %s", calls[c].name, paths[p]),

@@ -104,8 +104,11 @@ static void modes(void)
 	for (size_t u = 0; u < COUNT(masks); u++) {
 		umask(masks[u]);
 		for (size_t m = 0; m < COUNT(given); m++) {
-			int fd = open("f", O_RDWR | O_CREAT | O_EXCL, given[m]);
+			int fd;
 
+			if (left_out())
+				continue;
+			fd = open("f", O_RDWR | O_CREAT | O_EXCL, given[m]);
 			step_ok(label("open %o mask %o", given[m], masks[u]), fd);
 			fstat_of("f", fd);
 			/* The mode binds later opens, not this one. */

@@ -37,9 +37,12 @@ static void all_pairs(unsigned flags, const char *name)
 	targets();
 	for (size_t a = 0; a < COUNT(paths); a++) {
 		for (size_t b = 0; b < COUNT(paths); b++) {
-			int rc = renameat2(AT_FDCWD, paths[a], AT_FDCWD,
-			                   paths[b], flags);
+			int rc;
 
+			if (left_out())
+				continue;
+			rc = renameat2(AT_FDCWD, paths[a], AT_FDCWD, paths[b],
+			               flags);
 			step(label("%s %s -> %s", name, paths[a], paths[b]), rc);
 			if (rc)
 				continue;

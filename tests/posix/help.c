@@ -13,6 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
+unsigned sample_at, sample_every = 1;
+
+bool left_out(void)
+{
+	static unsigned n;      /* from 0 in each process, so in both trees */
+
+	return n++ % sample_every != sample_at;
+}
+
+int fewer(int n)
+{
+	return n / (int)(sample_every < 8 ? sample_every : 8);
+}
+
 void file_mode(const char *path, const char *text, mode_t mode)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

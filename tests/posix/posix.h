@@ -65,6 +65,14 @@ void link_to(const char *target, const char *path);
 int fill(const char *path, size_t len, unsigned seed);
 int wipe(const char *path, bool self);
 
+/*
+ * With -e AT/EVERY only one in EVERY combinations of the large tables is tried,
+ * in both trees the same ones, and long lists are as much shorter.
+ */
+extern unsigned sample_at, sample_every;
+bool left_out(void);
+int fewer(int n);
+
 enum who { ROOT, NOBODY, ALICE, BOB };  /* Alice and Bob share group 2000 */
 extern const char *const who_name[4];
 void become(enum who who);

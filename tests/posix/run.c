@@ -1,11 +1,12 @@
 /*
- * posix [-d DIFFERENCES] [-l LEVEL] [-v] [-t] DISK MOUNT [CASE...]
+ * posix [-d DIFFERENCES] [-e AT/EVERY] [-l LEVEL] [-v] [-t] DISK MOUNT [CASE...]
  * posix --random SEED CALLS [--keep] DISK MOUNT
  * posix --tree DIR
  *
  * Runs every case in a directory below DISK and in one below MOUNT and compares
  * the transcripts. DIFFERENCES names the answers that may differ, and why; one
- * that does not differ any more is an error. -t prints the transcripts.
+ * that does not differ any more is an error, unless only one combination in
+ * EVERY is tried, the AT-th. -t prints the transcripts.
  */
 #include "posix.h"
 
@@ -297,7 +298,8 @@ static void run_cases(const char *roots[2], char **names, int only)
 					continue;
 				}
 				run_case(c, level, roots);
-				if (only < 0 && level == LEVELS - 1)
+				if (only < 0 && level == LEVELS - 1 &&
+				    sample_every == 1)
 					relevant(c->name);
 			}
 		}
@@ -311,11 +313,19 @@ static void run_cases(const char *roots[2], char **names, int only)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: posix [-tv] [-d FILE] [-l LEVEL] DISK MOUNT "
-	                "[CASE...]\n"
+	fprintf(stderr, "usage: posix [-tv] [-d FILE] [-e AT/EVERY] [-l LEVEL]"
+	                " DISK MOUNT [CASE...]\n"
 	                "       posix --random SEED CALLS [--keep] DISK MOUNT\n"
 	                "       posix --tree DIR\n");
 	return 2;
+}
+
+static int read_sample(const char *s)
+{
+	char more;
+
+	return sscanf(s, "%u/%u%c", &sample_at, &sample_every, &more) == 2 &&
+		sample_at < sample_every ? 0 : -1;
 }
 
 static int print_tree(const char *path)
@@ -341,9 +351,11 @@ int main(int argc, char **argv)
 	bool keep = false;
 	int c, level = -1;
 
-	while ((c = getopt_long(argc, argv, "d:l:tv", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "d:e:l:tv", longs, NULL)) != -1) {
 		if (c == 'd' && read_known(optarg))
 			return 2;
+		if (c == 'e' && read_sample(optarg))
+			return usage();
 		if (c == 'T')
 			return print_tree(optarg);
 		if (c == '?')

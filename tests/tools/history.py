@@ -17,7 +17,7 @@ name away, it may be cut short), atomic rename and unlink, and exclusive create
 and mkdir, over all mounts.
 
 ESTALE is an answer, as on NFS: to an open while another host takes the name
-away, and to a close, which then has changed nothing.
+away, and to a close when the file has no name left, whoever took the last.
 
 What a kernel has in its cache of names it believes for S seconds (mount.
 entry_timeout; default 0), as the manual says: a name that another host took
@@ -324,7 +324,8 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
         if code == "ok" and linked(s, inode):
             # Not truncated: it goes over what another host has written.
             s.contents[inode] = MIXED if over and s.contents[inode] else p
-        elif code not in ("ok", "ESTALE"):
+        elif code not in ("ok", "ESTALE") or \
+                code == "ESTALE" and linked(s, inode):
             return None
     elif kind == "read":
         if code == "ENOENT":

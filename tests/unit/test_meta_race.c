@@ -325,9 +325,94 @@ static void test_race(void **state)
 	munmap(all, sizeof(*all));
 }
 
+/* ---- a file that is moved about, and written by its number meanwhile */
+
+static const char *const spot[] = { "w/t/q/n", "w/t/r/d/n", "w/u/r/n", "w/n" };
+
+static int move_on(struct racer *w, int i)
+{
+	return fx_mv(&w->f, spot[i % 4], spot[(i + 1) % 4], 0, NULL);
+}
+
+/* What a host knows of its place may be long ago, or nothing at all. */
+static int write_it(struct racer *w, uint64_t ino)
+{
+	unsigned n = next(&w->r) % 6;
+	struct fsp_ref ref = { ino, n < 4 ? spot[n] : n < 5 ? "" : NULL };
+	struct fsp_entry e;
+	int err = fx_commit_ref(&w->f, &ref, "0123456789"[next(&w->r) % 10],
+	                        next(&w->r) % 10, 0, &e);
+
+	if (!err)
+		err = w->f.m->ops->getattr(w->f.m, &w->f.ctx, &ref, &e);
+	return err ? err : e.attr.ino == ino ? 0 : -EIO;
+}
+
+static int chase(const char *db, struct shared *all, int n, uint64_t ino)
+{
+	struct racer w = {
+		.f = { .ctx = fsp_ctx_background() }, .all = all, .n = n,
+		.r = seed() + (unsigned)n * 977
+	};
+	struct fsp_meta_options o = fx_options();
+	int err = 0;
+
+	snprintf(w.f.db.path, sizeof(w.f.db.path), "%s", db);
+	o.busy_timeout_ns = 120 * FSP_NS_PER_SEC;
+	fx_open(&w.f, &o);
+	atomic_fetch_add(&all->ready, 1);
+	while (atomic_load(&all->ready) < PROCESSES)
+		sched_yield();
+	for (int i = 0; i < STEPS && !err; i++)
+		err = n ? write_it(&w, ino) : move_on(&w, i);
+	if (err)
+		print_error("%s: %s\n", n ? "a commit" : "a rename",
+		            strerror(-err));
+	fx_db_hang_up(&w.f.db);
+	fx_close(&w.f);
+	return err ? 1 : 0;
+}
+
+/* It has a name at every moment, so no commit may miss it. */
+static void test_chase(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_meta_options o = fx_options();
+	struct shared *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE,
+	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid[PROCESSES];
+	uint64_t ino;
+	int status;
+
+	assert_ptr_not_equal(all, MAP_FAILED);
+	fx_mkdirs(f, "w/t/q");
+	fx_mkdirs(f, "w/t/r/d");
+	fx_mkdirs(f, "w/u/r");
+	fx_put(f, spot[0], 'a', 1);
+	ino = fx_get(f, spot[0]).attr.ino;
+	fx_db_hang_up(&f->db);
+	fx_close(f);
+	for (int i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		assert_true(pid[i] >= 0);
+		if (pid[i] == 0)
+			_exit(chase(f->db.path, all, i, ino));
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	fx_open(f, &o);
+	fx_check(f);
+	assert_int_equal(fx_get(f, spot[STEPS % 4]).attr.ino, ino);
+	munmap(all, sizeof(*all));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { FX_TEST(test_race) };
+	const struct CMUnitTest tests[] = {
+		FX_TEST(test_race), FX_TEST(test_chase)
+	};
 
 	return cmocka_run_group_tests_name("meta in races", tests, NULL, NULL);
 }
