@@ -325,8 +325,10 @@ struct fsp_meta_ops {
 	int (*path_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const struct fsp_ref *ref, int64_t at_us, char **path);
 
+	/* implied: also the directories that only rows make, for which all of
+	 * PHP's rows are gone through. */
 	int (*counts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	              struct fsp_counts *out);
+	              bool implied, struct fsp_counts *out);
 	int (*accounts)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                int (*each)(void *arg, const struct fsp_account *a),
 	                void *arg);

@@ -61,7 +61,8 @@ FSP_META_CALL(lookup_at, (FSP_META_ARGS, const char *dir, const char *name,
               dir, name, at_us, out)
 FSP_META_CALL(path_at, (FSP_META_ARGS, const struct fsp_ref *ref,
                         int64_t at_us, char **path), ref, at_us, path)
-FSP_META_CALL(counts, (FSP_META_ARGS, struct fsp_counts *out), out)
+FSP_META_CALL(counts, (FSP_META_ARGS, bool implied, struct fsp_counts *out),
+              implied, out)
 FSP_META_CALL(accounts, (FSP_META_ARGS,
                          int (*each)(void *arg, const struct fsp_account *a),
                          void *arg), each, arg)

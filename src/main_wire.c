@@ -390,7 +390,7 @@ static bool is_unused(struct fsp_store *s)
 	struct fsp_ctx ctx = fsp_ctx_background();
 	struct fsp_counts c;
 
-	if (fsp_meta_counts(s->meta, &ctx, &c) ||
+	if (fsp_meta_counts(s->meta, &ctx, true, &c) ||
 	    fsp_meta_mount_each(s->meta, &ctx, one_mount, NULL))
 		return false;
 	return c.files + c.dirs + c.others + c.versions + c.pending == 0 &&

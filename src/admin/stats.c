@@ -133,7 +133,7 @@ static int print_json(struct fsp_admin *a, const struct fsp_counts *c)
 int fsp_admin_stats(struct fsp_admin *a)
 {
 	struct fsp_counts c;
-	int err = fsp_meta_counts(a->store->meta, &a->ctx, &c);
+	int err = fsp_meta_counts(a->store->meta, &a->ctx, true, &c);
 
 	if (!err)
 		err = a->json ? print_json(a, &c) : print_table(a, &c);

@@ -160,7 +160,7 @@ static int collect(struct fsp_admin *a, struct status *s)
 	s->spool = fsp_config_str(st->config, "spool", "path");
 	/* Without a name of ours, every mount counts as another host's. */
 	(void)gethostname(s->host, sizeof(s->host) - 1);
-	err = fsp_meta_counts(st->meta, &a->ctx, &s->counts);
+	err = fsp_meta_counts(st->meta, &a->ctx, true, &s->counts);
 	if (!err)
 		err = fsp_meta_mount_each(st->meta, &a->ctx, add_mount, s);
 	if (!err)

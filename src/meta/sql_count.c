@@ -188,9 +188,15 @@ static int count_names(struct txn *t, struct fsp_counts *out)
 	return 0;
 }
 
+struct counting {
+	bool implied;
+	struct fsp_counts *out;
+};
+
 static int counts(struct txn *t, void *arg)
 {
-	struct fsp_counts *out = arg;
+	struct counting *c = arg;
+	struct fsp_counts *out = c->out;
 	struct tree all TREE = { .depth = 0 };
 	struct sums n = { 0 };
 	int err = sql_tree("", &all);
@@ -206,15 +212,17 @@ static int counts(struct txn *t, void *arg)
 		.objects_bytes = (uint64_t)n.objects_bytes,
 		.stored_bytes = (uint64_t)n.stored_bytes,
 	};
-	if (!err)
+	if (!err && c->implied)
 		err = count_implicit(t, &all, &out->dirs);
 	return err ? err : count_names(t, out);
 }
 
-int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
+int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx, bool implied,
                struct fsp_counts *out)
 {
-	return sql_txn(m, ctx, SQL_READ_ANY, counts, out);
+	struct counting c = { implied, out };
+
+	return sql_txn(m, ctx, SQL_READ_ANY, counts, &c);
 }
 
 struct accounts {

@@ -663,7 +663,7 @@ int sql_info_get(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const char *name, struct fsp_buf *out);
 int sql_info_set(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const char *name, const char *value);
-int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
+int sql_counts(struct fsp_meta *m, const struct fsp_ctx *ctx, bool implied,
                struct fsp_counts *out);
 int sql_accounts(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  int (*each)(void *arg, const struct fsp_account *a),

@@ -11,7 +11,6 @@
 #include "fsp_ctx.h"
 
 #define NO_END_BYTES (1ULL << 50)       /* free where there is no limit */
-#define COUNTS_NS (5 * FSP_NS_PER_SEC)  /* how old statfs's counts may be */
 
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of)
@@ -317,36 +316,12 @@ int fsp_vfs_setattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	return err;
 }
 
-/* The counts are a scan: kept for some seconds. */
-static int counts(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                  struct fsp_counts *out)
-{
-	int64_t now = fsp_mono_ns();
-	bool fresh;
-	int err;
-
-	fsp_lock(&v->lock);
-	fresh = v->counts_ns && now - v->counts_ns < COUNTS_NS;
-	*out = v->counts;
-	fsp_unlock(&v->lock);
-	if (fresh)
-		return 0;
-	err = fsp_meta_counts(v->store->meta, ctx, out);
-	if (err)
-		return err;
-	fsp_lock(&v->lock);
-	v->counts = *out;
-	v->counts_ns = now;
-	fsp_unlock(&v->lock);
-	return 0;
-}
-
 int fsp_vfs_statfs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                    struct fsp_fsstat *out)
 {
 	struct fsp_counts c;
 	struct fsp_space s;
-	int err = counts(v, ctx, &c);
+	int err = counts_get(v, &c);
 
 	if (!err)
 		err = fsp_obj_space(v->store->objects, ctx, &s);

@@ -119,6 +119,7 @@ static void random_id(char out[FSP_MOUNT_ID + 1])
 
 static void vfs_free(struct fsp_vfs *v)
 {
+	counts_end(v);
 	lease_end(v);
 	news_free(v);
 	lists_free(v);
@@ -159,6 +160,7 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	feed_init(v);
 	ahead_init(v);
 	lazy_init(v);
+	counts_init(v);
 	early_init(v);
 	err = inode_table_init(v);
 	if (!err)

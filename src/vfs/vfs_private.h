@@ -262,8 +262,15 @@ struct fsp_vfs {
 	struct fsp_cond names_done;     /* with lock: a change of names ended */
 	unsigned names_busy;            /* removals and renames under way */
 
-	struct fsp_counts counts;       /* for statfs, and how old */
-	int64_t counts_ns;
+	struct {                        /* for statfs; with lock */
+		struct fsp_cond done;
+		struct fsp_counts last;         /* if known */
+		int64_t at_ns, took_ns;
+		int err;                        /* of the last time */
+		bool known, runs, joinable;
+		atomic_bool stop;
+		pthread_t thread;
+	} counts;
 };
 
 static inline bool is_file(const struct inode *i)
@@ -303,6 +310,11 @@ void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns);
 /* What waits is set along, mask 0: nothing else. */
 int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                   uint32_t mask, const struct fsp_attr *a);
+
+/* counts.c: at most a second later, and then perhaps old. */
+void counts_init(struct fsp_vfs *v);
+void counts_end(struct fsp_vfs *v);
+int counts_get(struct fsp_vfs *v, struct fsp_counts *out);
 
 /* lazy.c */
 void lazy_init(struct fsp_vfs *v);

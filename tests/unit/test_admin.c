@@ -207,10 +207,11 @@ static int fake_object_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
 }
 
 static int fake_counts(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                       struct fsp_counts *out)
+                       bool implied, struct fsp_counts *out)
 {
 	(void)m;
 	(void)ctx;
+	assert_true(implied);
 	*out = (struct fsp_counts){
 		.files = 2, .dirs = 3, .others = 1, .versions = 4, .pending = 1,
 		.logical = 3000, .versions_bytes = 10000, .objects = 3,

@@ -1208,7 +1208,7 @@ static void test_fault(void **state)
 			n == 1 ? fx_new(f, "b", S_IFDIR, &e) :
 			n == 2 ? fx_mv(f, "a", "b", 0, NULL) :
 			n == 3 ? faulty->ops->sync(faulty, &f->ctx) :
-			n == 4 ? faulty->ops->counts(faulty, &f->ctx, NULL) :
+			n == 4 ? faulty->ops->counts(faulty, &f->ctx, true, NULL) :
 			n == 5 ? faulty->ops->list(faulty, &f->ctx, "", NULL,
 			                           NULL) :
 			n == 6 ? faulty->ops->mount_remove(faulty, &f->ctx,

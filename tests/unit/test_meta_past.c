@@ -502,7 +502,7 @@ static void test_counts(void **state)
 	struct fsp_counts c;
 	struct fsp_entry e;
 
-	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, true, &c), 0);
 	assert_int_equal(c.files + c.dirs + c.versions + c.objects, 0);
 	fx_mkdirs(f, "a.b/t/r");
 	fx_mkdirs(f, "c/t/r");
@@ -516,7 +516,7 @@ static void test_counts(void **state)
 	fx_php_upload(f, "c-d.t.r", "sub/dir/f", '4', 40, 1500000000);
 	fx_php_upload(f, "c-d.t.r", "sub/dir/g", '4', 40, 1500000000);
 	fx_php_upload(f, "c", "php", '5', 50, 1500000000);
-	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, true, &c), 0);
 	assert_int_equal(c.files, 7);
 	assert_int_equal(c.dirs, 11);
 	assert_int_equal(c.others, 1);

@@ -352,7 +352,7 @@ static void test_damaged(void **state)
 	assert_string_equal(fx_ls(f, "a/t/r"), "ok1 ok2 ok3");
 	assert_int_equal(fx_get(f, "a/t/r/ok3").attr.size, INT64_MAX);
 	assert_int_equal(fx_walk(f, ""), 6);
-	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, true, &c), 0);
 	for (int i = 1; i <= 3; i++) {
 		snprintf(path, sizeof(path), "a/t/r/ok%d", i);
 		fx_commit(f, path, '1', 1);
@@ -506,7 +506,7 @@ static void check_dump(struct fx *f)
 	                    "6c20e1beb4fc84d93d503446b8f16eaccb1e56b1");
 	fx_gone(f, "acme/contact/35/gone.txt");
 	assert_int_equal(fx_walk(f, ""), 22);
-	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, &c), 0);
+	assert_int_equal(f->m->ops->counts(f->m, &f->ctx, true, &c), 0);
 	assert_int_equal(c.files, 9);
 	assert_int_equal(c.dirs, 13);
 	assert_int_equal(c.versions, 12);
