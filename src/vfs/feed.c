@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_clock.h"
+
+#define AGAIN_NS FSP_NS_PER_SEC
 
 struct forgotten {
 	struct forgotten *next;
 	enum forget what;
+	int64_t due_ns;                 /* in feed_again: then once more */
+	bool again;
 	uint64_t ino;
 	char name[];
 };
@@ -21,6 +26,7 @@ void feed_init(struct fsp_vfs *v)
 	fsp_mutex_init(&v->feed_lock);
 	fsp_cond_init(&v->feed_wake);
 	v->last_forgotten = &v->forgotten;
+	v->last_again = &v->again;
 }
 
 void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
@@ -43,6 +49,32 @@ void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
 	}
 }
 
+static void put_again(struct fsp_vfs *v, struct forgotten *f)
+{
+	f->due_ns = fsp_mono_ns() + AGAIN_NS;
+	f->next = NULL;
+	*v->last_again = f;
+	v->last_again = &f->next;
+}
+
+static void drop_again(struct fsp_vfs *v)
+{
+	struct forgotten *f;
+
+	fsp_assert_held(&v->feed_lock);
+	while ((f = v->again) &&
+	       (v->feed_stop || f->due_ns <= fsp_mono_ns())) {
+		v->again = f->next;
+		if (!v->again)
+			v->last_again = &v->again;
+		fsp_unlock(&v->feed_lock);
+		if (!v->feed_stop)
+			forget_now(v, f->what, f->ino, f->name);
+		free(f);
+		fsp_lock(&v->feed_lock);
+	}
+}
+
 static void drop_all(struct fsp_vfs *v)
 {
 	fsp_assert_held(&v->feed_lock);
@@ -55,8 +87,11 @@ static void drop_all(struct fsp_vfs *v)
 		fsp_unlock(&v->feed_lock);
 		if (!v->feed_stop)
 			forget_now(v, f->what, f->ino, f->name);
-		free(f);
 		fsp_lock(&v->feed_lock);
+		if (f->again && !v->feed_stop)
+			put_again(v, f);
+		else
+			free(f);
 		v->forget_done++;
 		fsp_cond_broadcast(&v->feed_wake);
 	}
@@ -69,15 +104,18 @@ static void *feed_thread(void *arg)
 	FSP_GUARD(&v->feed_lock);
 	while (!v->feed_stop) {
 		drop_all(v);
+		drop_again(v);
 		if (!v->feed_stop && !v->forgotten)
-			fsp_cond_wait(&v->feed_wake, &v->feed_lock, 0);
+			fsp_cond_wait(&v->feed_wake, &v->feed_lock,
+			              v->again ? v->again->due_ns : 0);
 	}
 	drop_all(v);
+	drop_again(v);
 	return NULL;
 }
 
-uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
-                      const char *name)
+static uint64_t queue(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                      const char *name, bool again)
 {
 	size_t len = strlen(name) + 1;
 	struct forgotten *f = malloc(sizeof(*f) + len);
@@ -86,6 +124,7 @@ uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
 		return 0;               /* the kernel's time-out does it */
 	f->next = NULL;
 	f->what = what;
+	f->again = again;
 	f->ino = ino;
 	memcpy(f->name, name, len);
 	FSP_GUARD(&v->feed_lock);
@@ -100,6 +139,18 @@ uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
 	v->last_forgotten = &f->next;
 	fsp_cond_broadcast(&v->feed_wake);
 	return ++v->forget_asked;
+}
+
+uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                      const char *name)
+{
+	return queue(v, what, ino, name, false);
+}
+
+void forget_twice(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                  const char *name)
+{
+	(void)queue(v, what, ino, name, true);
 }
 
 uint64_t forget_ticket(struct fsp_vfs *v)

@@ -389,10 +389,10 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	if (!i->parent || (parent && i->parent != parent) ||
 	    strcmp(i->name, name) != 0)
 		return;
-	/* Nobody asked the kernel for that. */
+	/* Nobody asked the kernel for that; an answer may be on its way to it. */
 	if (!parent) {
-		(void)later_forget(v, FORGET_NAME, i->parent->ino, name);
-		(void)later_forget(v, FORGET_LISTING, i->parent->ino, "");
+		forget_twice(v, FORGET_NAME, i->parent->ino, name);
+		forget_twice(v, FORGET_LISTING, i->parent->ino, "");
 	}
 	i->refs++;
 	clear_name_locked(v, i);

@@ -240,7 +240,7 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		if (!err && !is_rmdir && !gone.attr.nlink)
 			back_dropped(v, gone.attr.ino);
 	} while (lost(err) && path_moved(v, d, &path, &seen));
-	attr_touched(v, d, 0);
+	attr_touched(v, d, err ? 0 : gone.attr.ctime_ns);
 	inode_unref(v, d);
 	return err;
 }

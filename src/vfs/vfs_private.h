@@ -253,6 +253,7 @@ struct fsp_vfs {
 	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
 	struct fsp_cond feed_wake;
 	struct forgotten *forgotten, **last_forgotten;
+	struct forgotten *again, **last_again;  /* told, and once more later */
 	uint64_t forget_asked, forget_done;     /* tickets */
 	pthread_t feed_thread;
 	bool feed_runs, feed_stop;
@@ -581,6 +582,9 @@ void feed_end(struct fsp_vfs *v);
 /* name: of an entry in ino, else "". */
 uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
                       const char *name);
+/* The same, and once more in a second, without a ticket. */
+void forget_twice(struct fsp_vfs *v, enum forget what, uint64_t ino,
+                  const char *name);
 /* Tells it now: only from a thread that no request waits for. */
 void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
                 const char *name);

@@ -44,6 +44,7 @@ fill_store() { # fill_store DIR-IN-MOUNT
 	chmod 4711 "$d/one byte"
 	touch -d 1999-12-31T23:59:59.987654321Z "$d/zero" "$d/sub dir/empty"
 	touch -h -d 1970-01-01T00:00:01Z "$d/link"
+	sync "$d"                       # the times of directories wait a moment
 	printf 'version 1' >"$d/versioned.txt"
 	printf 'version 2' >"$d/versioned.txt"
 	printf 'short life' >"$d/deleted.txt"
