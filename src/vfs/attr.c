@@ -129,7 +129,7 @@ int fsp_vfs_getattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 		inode_attr(v, i, out);
 	/* It may be the kernel's check before an open. */
 	if (err == -ESTALE)
-		retry_begin(v, ctx);
+		retry_begin(v, ctx, ino);
 	inode_unref(v, i);
 	return err;
 }

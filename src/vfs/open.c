@@ -231,7 +231,7 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 	if (err == -ESTALE && again == RETRY_FOUND)
 		return open_found(v, i, f, &found, keep);
 	if (err == -ESTALE)
-		retry_begin(v, ctx);
+		retry_begin(v, ctx, i->ino);
 	*keep = fresh.keep;
 	if (offline(v, err) && !write)
 		return offline_open(v, i, f, keep);
@@ -555,7 +555,7 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	if (err == -EEXIST && !(flags & O_EXCL)) {
 		err = open_existing(v, ctx, d, name, flags, attr, out);
 		if (err == -ESTALE)
-			retry_begin(v, ctx);
+			retry_begin(v, ctx, 0);
 		inode_unref(v, d);
 		return err;
 	}

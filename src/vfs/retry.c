@@ -14,8 +14,9 @@
 struct slot {
 	pid_t tid;                      /* 0: free */
 	int64_t until_ns;
+	uint64_t stale;                 /* the inode that was not it; 0: a name */
 	bool looked;
-	uint64_t ino;                   /* what the look-up found; 0: nothing */
+	uint64_t ino;                   /* what the look-up found */
 	struct fsp_content content;
 };
 
@@ -65,7 +66,7 @@ static struct slot *find_locked(struct retry *r, pid_t tid)
 	return found;
 }
 
-void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino)
 {
 	struct retry *r = v->retries;
 	struct slot *s;
@@ -80,7 +81,7 @@ void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 			return;         /* it may fail, as with NFS */
 		atomic_fetch_add(&r->used, 1);
 	}
-	*s = (struct slot){ .tid = ctx->tid,
+	*s = (struct slot){ .tid = ctx->tid, .stale = ino,
 	                    .until_ns = fsp_mono_ns() + LIFETIME_NS };
 }
 
@@ -96,10 +97,14 @@ void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	s = find_locked(r, ctx->tid);
 	if (!s)
 		return;
+	/* What comes now makes a file, or fails: the next open is another one. */
+	if (!e) {
+		free_slot(r, s);
+		return;
+	}
 	s->looked = true;
-	s->ino = e ? e->attr.ino : 0;
-	if (e)
-		s->content = e->content;
+	s->ino = e->attr.ino;
+	s->content = e->content;
 }
 
 enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
@@ -115,9 +120,9 @@ enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	s = find_locked(r, ctx->tid);
 	if (!s)
 		return RETRY_NO;
-	if (!s->looked)
+	if (!s->looked && s->stale == ino)
 		state = RETRY_SAME;
-	else if (s->ino == ino)
+	else if (s->looked && s->ino == ino)
 		state = RETRY_FOUND;
 	*content = s->content;
 	free_slot(r, s);

@@ -553,9 +553,10 @@ int mount_register(struct fsp_vfs *v, const struct fsp_ctx *ctx,
  */
 int retry_init(struct fsp_vfs *v);
 void retry_end(struct fsp_vfs *v);
-/* The open of this thread is answered with -ESTALE. */
-void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx);
-/* A look-up of this thread found this, or (NULL) nothing. */
+/* The open of this thread is answered with -ESTALE: it was not this inode (0: it
+ * was met by its name). */
+void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino);
+/* A look-up of this thread found this, or (NULL) nothing: that ends it. */
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct fsp_entry *e);
 enum retry_state {

@@ -12,7 +12,8 @@ each step explains: when it becomes empty, the history is one that no single
 filesystem could have had. That is close-to-open consistency (a read answers
 what was committed under the name at some moment between open and the answer;
 while that file is being closed, the beginning of one version and the end of the
-other, as on NFS, and nothing that is in neither; while the same host takes its
+other, or the new one with zeros to where the old one ended, as on NFS, and
+nothing else that is in neither; while the same host takes its
 name away, it may be cut short), atomic rename and unlink, and exclusive create
 and mkdir, over all mounts.
 
@@ -263,7 +264,8 @@ class Beliefs:
         """Of the version that was there and one that is just being closed?"""
         data = bytes.fromhex(value[len(RAW):])
         old = body(content, self.lengths[content]) if content else b""
-        return any(spliced(data, old, new) or spliced(data, new, old)
+        return any(spliced(data, old, new) or spliced(data, new, old) or
+                   data == new.ljust(len(old), b"\0")
                    for new in (body(*c) for c in self.closing))
 
     def cut(self, worker, p, content, value):
