@@ -234,6 +234,20 @@ static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
 	return it;
 }
 
+/* With the item, or whoever stores it would not take it for what is visible. */
+static void queued_locked(struct file *f, const struct snap *s)
+{
+	fsp_assert_held(&f->lock);
+	if (!s->visible)
+		return;
+	/* Busy: nobody has written since. */
+	f->queued = true;
+	f->queued_writes = f->writes;
+	merge_reset_locked(f);
+	if (f->spool)
+		fsp_spool_begin_fresh(f->spool);
+}
+
 int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 {
 	struct back *b = v->back;
@@ -241,6 +255,7 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 	struct item *it;
 	int err;
 
+	fsp_lock(&f->lock);
 	fsp_lock(&b->lock);
 	known = f->item != NULL;
 	it = item_locked(b, i, f);
@@ -250,6 +265,7 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 		if (it->head == s)
 			it->next_ns = start_ns(s);
 		count_locked(b, s, true);
+		queued_locked(f, s);
 		check_item_locked(b, it);
 		err = start_locked(v);
 		if (err)
@@ -258,6 +274,7 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 		fsp_cond_signal(&b->wake);
 	}
 	fsp_unlock(&b->lock);
+	fsp_unlock(&f->lock);
 	if (it && !known)
 		return 0;
 	file_put(v, i, f);
@@ -291,8 +308,10 @@ void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 {
 	struct back *b = v->back;
 	struct snap **p = &it->head;
+	struct file *f = it->file;
 	bool ended;
 
+	fsp_lock(&f->lock);
 	fsp_lock(&b->lock);
 	it->held--;
 	if (!err && old) {
@@ -304,6 +323,7 @@ void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 			it->next_ns = start_ns(s);
 		count_locked(b, old, false);
 		count_locked(b, s, true);
+		queued_locked(f, s);
 		check_item_locked(b, it);
 	}
 	/* What was flying may have been the last. */
@@ -315,6 +335,7 @@ void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 	fsp_cond_broadcast(&b->wake);
 	fsp_cond_broadcast(&b->changed);
 	fsp_unlock(&b->lock);
+	fsp_unlock(&f->lock);
 	if (!err)
 		snap_free(old);
 	if (ended)

@@ -249,16 +249,8 @@ int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f)
 		snap_free(s);
 		fsp_warn("/%s: cannot be queued, and is stored at once: %s",
 		         path, strerror(-err));
-		return err;
 	}
-	FSP_GUARD(&f->lock);
-	/* Busy: nobody has written since. */
-	f->queued = true;
-	f->queued_writes = f->writes;
-	merge_reset_locked(f);
-	if (f->spool)
-		fsp_spool_begin_fresh(f->spool);
-	return 0;
+	return err;
 }
 
 static bool restore(struct file *f, const struct file *q)

@@ -248,6 +248,8 @@ void back_keep_first(struct fsp_vfs *v, struct item *it, int err)
 	ctx.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
 	tell_followers(v, it, &end);
 	fsp_lock(&f->lock);
+	/* The close() that queued it may still have to say that it did. */
+	file_wait_locked(f);
 	visible = is_visible_locked(v, it, s);
 	if (visible) {
 		f->queued = false;

@@ -13,7 +13,7 @@
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 
-#define LISTS_MOST 64
+#define LISTS_MOST 1024
 #define ENTRIES_MOST 200000     /* in all that are kept, but for the last */
 #define UNUSED_NS (5 * FSP_NS_PER_SEC)
 
@@ -36,7 +36,8 @@ struct dirlist {
 	struct slot *slots;
 	size_t n, cap;
 	struct fsp_buf names;
-	uint64_t as_of, names_seq;      /* v's when the rows were read */
+	uint64_t as_of, names_seq;      /* v's when the rows were read, */
+	int64_t read_ns;                /* and when that was */
 };
 
 struct fsp_dirlist {
@@ -104,6 +105,26 @@ static struct dirlist *find_kept(struct fsp_vfs *v, uint64_t ino)
 		l->refs++;
 		l->used_ns = fsp_mono_ns();
 	}
+	return l;
+}
+
+/*
+ * For whoever begins to read it: nobody has changed anything since, as far as
+ * anybody can vouch for that.
+ */
+static struct dirlist *find_unchanged(struct fsp_vfs *v, uint64_t ino)
+{
+	struct dirlist *l;
+	bool good = news_vouch(v);
+
+	FSP_GUARD(&v->lock);
+	l = good ? v->lists : NULL;
+	while (l && l->ino != ino)
+		l = l->next;
+	if (!l || l->as_of != v->seq || fsp_mono_ns() - l->read_ns > UNUSED_NS)
+		return NULL;
+	l->refs++;
+	l->used_ns = fsp_mono_ns();
 	return l;
 }
 
@@ -247,6 +268,7 @@ static int load(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *dir,
 		return -ENOMEM;
 	l->refs = 1;
 	l->ino = dir->ino;
+	l->read_ns = fsp_mono_ns();
 	fsp_lock(&v->lock);
 	l->as_of = v->seq;
 	l->names_seq = v->names_seq;
@@ -286,7 +308,7 @@ int fsp_vfs_list(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 	}
 	d->v = v;
 	d->dir = i;
-	d->list = after ? find_kept(v, ino) : NULL;
+	d->list = after ? find_kept(v, ino) : find_unchanged(v, ino);
 	err = d->list ? 0 : load(v, ctx, i, &d->list);
 	if (err) {
 		inode_unref(v, i);
@@ -402,9 +424,11 @@ int fsp_vfs_list_next(struct fsp_dirlist *d, const struct fsp_ctx *ctx,
  */
 bool fsp_vfs_list_keep(struct fsp_dirlist *d)
 {
-	forget_kept(d->v, d->list);
-	if (d->dir->kind != INODE_LIVE || !news_vouch(d->v))
+	if (d->dir->kind != INODE_LIVE || !news_vouch(d->v)) {
+		forget_kept(d->v, d->list);
 		return false;
+	}
+	/* It stays a while: the kernel keeps what it reads the second time. */
 	news_listed(d->v, d->dir);
 	return true;
 }

@@ -221,6 +221,12 @@ uint64_t inode_seq(struct fsp_vfs *v)
 	return v->seq;
 }
 
+void inode_changed(struct fsp_vfs *v)
+{
+	FSP_GUARD(&v->lock);
+	v->seq++;
+}
+
 /* The file that is open with this number, referenced as its inode is. */
 static struct file *open_file(struct fsp_vfs *v, uint64_t ino, struct inode **i)
 {

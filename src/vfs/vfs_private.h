@@ -353,6 +353,8 @@ void inode_unref_locked(struct fsp_vfs *v, struct inode *i);
  * -EAGAIN: others have changed something since; read them again.
  */
 uint64_t inode_seq(struct fsp_vfs *v);
+/* This mount has changed something that no call here shows. */
+void inode_changed(struct fsp_vfs *v);
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                 const struct fsp_entry *e, uint64_t as_of, bool counted,
                 struct inode **out, struct fsp_attr *out_attr);

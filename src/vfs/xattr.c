@@ -281,6 +281,8 @@ int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 		                                    name);
 	if (is_dir(i))
 		attr_touched(v, i, 0);
+	else
+		inode_changed(v);
 	inode_unref(v, i);
 	return err;
 }
