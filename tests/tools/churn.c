@@ -197,7 +197,7 @@ static bool look(int dir, const char *name, uint64_t *gen)
 		return false;
 	}
 	close(fd);
-	*gen = size > 24 ? strtoull((char *)found, NULL, 10) : 0;
+	*gen = size >= 24 ? strtoull((char *)found, NULL, 10) : 0;
 	if (size < 24 || content(*gen) != size || memcmp(found, bytes, size)) {
 		printf("%s: torn: %zu bytes, generation %" PRIu64 "\n", name,
 		       size, *gen);
