@@ -12,12 +12,33 @@
 
 #define NO_END_BYTES (1ULL << 50)       /* free where there is no limit */
 
+void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to)
+{
+	if (mask & FSP_SET_MODE)
+		to->mode = (to->mode & S_IFMT) | (from->mode & 07777);
+	if (mask & FSP_SET_UID)
+		to->uid = from->uid;
+	if (mask & FSP_SET_GID)
+		to->gid = from->gid;
+	if (mask & FSP_SET_ATIME)
+		to->atime_ns = from->atime_ns;
+	if (mask & FSP_SET_MTIME)
+		to->mtime_ns = from->mtime_ns;
+	if (mask & FSP_SET_CTIME)
+		to->ctime_ns = from->ctime_ns;
+}
+
+static void vouch_locked(struct inode *i, int64_t began_ns, uint64_t as_of)
+{
+	if (is_dir(i) && i->seq <= as_of)
+		i->vouched_ns = began_ns;
+}
+
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of)
 {
 	FSP_GUARD(&v->lock);
-	if (is_dir(i) && i->seq <= as_of)
-		i->vouched_ns = began_ns;
+	vouch_locked(i, began_ns, as_of);
 }
 
 void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns)
@@ -34,8 +55,11 @@ void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns)
 /* The kernel would not ask, had this mount not changed something in it. */
 static bool is_vouched(struct fsp_vfs *v, struct inode *i)
 {
-	int64_t keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
+	int64_t keep;
 
+	if (!is_dir(i))
+		return false;
+	keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
 	FSP_GUARD(&v->lock);
 	return i->vouched_ns > v->news_ns &&
 		fsp_mono_ns() - i->vouched_ns < keep;
@@ -68,9 +92,9 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		offline_note_locked(v, i, &e.content, as_of);
 	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = e.attr;
-	fsp_unlock(&v->lock);
 	if (!err)
-		attr_vouch(v, i, began, as_of);
+		vouch_locked(i, began, as_of);
+	fsp_unlock(&v->lock);
 	return err;
 }
 
@@ -149,14 +173,7 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a,
 	take = mask & (FSP_SET_ATIME | FSP_SET_MTIME);
 	if (f->pending)
 		take |= mask & (FSP_SET_MODE | FSP_SET_UID | FSP_SET_GID);
-	if (take & FSP_SET_MODE)
-		f->attr.mode = a->mode;
-	if (take & FSP_SET_UID)
-		f->attr.uid = a->uid;
-	if (take & FSP_SET_GID)
-		f->attr.gid = a->gid;
-	if (take & FSP_SET_ATIME)
-		f->attr.atime_ns = a->atime_ns;
+	attr_copy(take & ~(uint32_t)FSP_SET_MTIME, a, &f->attr);
 	if (take & FSP_SET_MTIME)
 		f->mtime_ns = a->mtime_ns;
 	f->attr.ctime_ns = fsp_now_ns();
@@ -198,16 +215,7 @@ static void set_unlinked(struct fsp_vfs *v, struct inode *i, uint32_t mask,
                          const struct fsp_attr *a)
 {
 	FSP_GUARD(&v->lock);
-	if (mask & FSP_SET_MODE)
-		i->attr.mode = (i->attr.mode & S_IFMT) | (a->mode & 07777);
-	if (mask & FSP_SET_UID)
-		i->attr.uid = a->uid;
-	if (mask & FSP_SET_GID)
-		i->attr.gid = a->gid;
-	if (mask & FSP_SET_ATIME)
-		i->attr.atime_ns = a->atime_ns;
-	if (mask & FSP_SET_MTIME)
-		i->attr.mtime_ns = a->mtime_ns;
+	attr_copy(mask, a, &i->attr);
 	i->attr.ctime_ns = fsp_now_ns();
 }
 

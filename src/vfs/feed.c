@@ -15,7 +15,7 @@
 struct forgotten {
 	struct forgotten *next;
 	enum forget what;
-	int64_t due_ns;                 /* in feed_again: then once more */
+	int64_t due_ns;                 /* in v->again: then once more */
 	bool again;
 	uint64_t ino;
 	char name[];
@@ -49,49 +49,49 @@ void forget_now(struct fsp_vfs *v, enum forget what, uint64_t ino,
 	}
 }
 
-static void put_again(struct fsp_vfs *v, struct forgotten *f)
+static void append(struct forgotten ***last, struct forgotten *f)
 {
-	f->due_ns = fsp_mono_ns() + AGAIN_NS;
 	f->next = NULL;
-	*v->last_again = f;
-	v->last_again = &f->next;
+	**last = f;
+	*last = &f->next;
+}
+
+/* The first, out of its list, and told: without the lock. */
+static struct forgotten *tell_first(struct fsp_vfs *v, struct forgotten **first,
+                                    struct forgotten ***last)
+{
+	struct forgotten *f = *first;
+
+	fsp_assert_held(&v->feed_lock);
+	*first = f->next;
+	if (!*first)
+		*last = first;
+	fsp_unlock(&v->feed_lock);
+	if (!v->feed_stop)
+		forget_now(v, f->what, f->ino, f->name);
+	fsp_lock(&v->feed_lock);
+	return f;
 }
 
 static void drop_again(struct fsp_vfs *v)
 {
-	struct forgotten *f;
-
-	fsp_assert_held(&v->feed_lock);
-	while ((f = v->again) &&
-	       (v->feed_stop || f->due_ns <= fsp_mono_ns())) {
-		v->again = f->next;
-		if (!v->again)
-			v->last_again = &v->again;
-		fsp_unlock(&v->feed_lock);
-		if (!v->feed_stop)
-			forget_now(v, f->what, f->ino, f->name);
-		free(f);
-		fsp_lock(&v->feed_lock);
-	}
+	while (v->again &&
+	       (v->feed_stop || v->again->due_ns <= fsp_mono_ns()))
+		free(tell_first(v, &v->again, &v->last_again));
 }
 
 static void drop_all(struct fsp_vfs *v)
 {
-	fsp_assert_held(&v->feed_lock);
 	while (v->forgotten) {
-		struct forgotten *f = v->forgotten;
+		struct forgotten *f = tell_first(v, &v->forgotten,
+		                                 &v->last_forgotten);
 
-		v->forgotten = f->next;
-		if (!v->forgotten)
-			v->last_forgotten = &v->forgotten;
-		fsp_unlock(&v->feed_lock);
-		if (!v->feed_stop)
-			forget_now(v, f->what, f->ino, f->name);
-		fsp_lock(&v->feed_lock);
-		if (f->again && !v->feed_stop)
-			put_again(v, f);
-		else
+		if (f->again && !v->feed_stop) {
+			f->due_ns = fsp_mono_ns() + AGAIN_NS;
+			append(&v->last_again, f);
+		} else {
 			free(f);
+		}
 		v->forget_done++;
 		fsp_cond_broadcast(&v->feed_wake);
 	}
@@ -122,7 +122,6 @@ static uint64_t queue(struct fsp_vfs *v, enum forget what, uint64_t ino,
 
 	if (!f)
 		return 0;               /* the kernel's time-out does it */
-	f->next = NULL;
 	f->what = what;
 	f->again = again;
 	f->ino = ino;
@@ -135,8 +134,7 @@ static uint64_t queue(struct fsp_vfs *v, enum forget what, uint64_t ino,
 		free(f);
 		return 0;
 	}
-	*v->last_forgotten = f;
-	v->last_forgotten = &f->next;
+	append(&v->last_forgotten, f);
 	fsp_cond_broadcast(&v->feed_wake);
 	return ++v->forget_asked;
 }

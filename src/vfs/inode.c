@@ -509,14 +509,8 @@ static void overlay_put(const struct overlay *o, struct fsp_attr *out)
 	out->mtime_ns = o->mtime_ns;
 	if (out->ctime_ns < o->attr.ctime_ns)
 		out->ctime_ns = o->attr.ctime_ns;
-	if (o->mask & FSP_SET_MODE)
-		out->mode = (out->mode & S_IFMT) | (o->attr.mode & 07777);
-	if (o->mask & FSP_SET_UID)
-		out->uid = o->attr.uid;
-	if (o->mask & FSP_SET_GID)
-		out->gid = o->attr.gid;
-	if (o->mask & FSP_SET_ATIME)
-		out->atime_ns = o->attr.atime_ns;
+	attr_copy(o->mask & ~(uint32_t)(FSP_SET_MTIME | FSP_SET_CTIME),
+	          &o->attr, out);
 }
 
 /*

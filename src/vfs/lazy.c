@@ -37,23 +37,6 @@ static bool may_wait_locked(const struct inode *i, uint32_t mask,
 	return !(mask & FSP_SET_GID) || a->gid == i->attr.gid;
 }
 
-static void copy_attr(uint32_t mask, const struct fsp_attr *from,
-                      struct fsp_attr *to)
-{
-	if (mask & FSP_SET_MODE)
-		to->mode = (to->mode & S_IFMT) | (from->mode & 07777);
-	if (mask & FSP_SET_UID)
-		to->uid = from->uid;
-	if (mask & FSP_SET_GID)
-		to->gid = from->gid;
-	if (mask & FSP_SET_ATIME)
-		to->atime_ns = from->atime_ns;
-	if (mask & FSP_SET_MTIME)
-		to->mtime_ns = from->mtime_ns;
-	if (mask & FSP_SET_CTIME)
-		to->ctime_ns = from->ctime_ns;
-}
-
 static void enqueue_locked(struct fsp_vfs *v, struct inode *i)
 {
 	i->lazy->queued = true;
@@ -98,7 +81,7 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 	/* What is changed now has the time of now. */
 	if (*mask)
 		more &= ~(uint32_t)FSP_SET_CTIME;
-	copy_attr(more, &i->lazy->attr, a);
+	attr_copy(more, &i->lazy->attr, a);
 	*mask |= more;
 	return true;
 }
@@ -106,7 +89,7 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 void lazy_overlay_locked(struct inode *i)
 {
 	if (i->lazy)
-		copy_attr(i->lazy->mask & ~i->lazy->sent, &i->lazy->attr,
+		attr_copy(i->lazy->mask & ~i->lazy->sent, &i->lazy->attr,
 		          &i->attr);
 }
 
@@ -212,10 +195,10 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 	mask |= FSP_SET_CTIME;
 	if (!i->lazy->mask)
 		i->lazy->due_ns = fsp_mono_ns() + WAIT_NS;
-	copy_attr(mask, &now, &i->lazy->attr);
+	attr_copy(mask, &now, &i->lazy->attr);
 	i->lazy->mask |= mask;
 	i->lazy->sent &= ~mask;         /* on its way is the one before */
-	copy_attr(mask, &now, &i->attr);
+	attr_copy(mask, &now, &i->attr);
 	i->seq = ++v->seq;
 	if (!i->lazy->queued) {
 		enqueue_locked(v, i);

@@ -300,8 +300,10 @@ void table_unname_locked(struct fsp_vfs *v, struct inode *i);
 struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
                               const char *name, struct inode *after);
 
+/* attr.c. Those that the mask names; of the mode its permissions. */
+void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to);
 /*
- * attr.c. A directory's attributes that were read, or made, after began_ns (by
+ * A directory's attributes that were read, or made, after began_ns (by
  * the monotonic clock); as_of as for inode_enter().
  */
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
