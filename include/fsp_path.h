@@ -13,6 +13,7 @@
 
 #define FSP_NAME_MAX 255
 #define FSP_PATH_MAX 4096
+#define FSP_RECORD_DEPTH 3      /* account, table, record */
 
 /* A directory as a container: its entries are `space` with keys under `dir`. */
 struct fsp_dirkey {

@@ -8,8 +8,6 @@
 #include "fsp_cleanup.h"
 #include "fsp_path.h"
 
-#define RECORD_DEPTH 3          /* account, table, record */
-
 void fsp_dirkey_free(struct fsp_dirkey *k)
 {
 	free(k->space);
@@ -64,12 +62,12 @@ static int add_space(struct fsp_buf *b, const char *path, const char **rest)
 {
 	int err = 0;
 
-	for (int depth = 0; *path && depth < RECORD_DEPTH && !err; depth++) {
+	for (int depth = 0; *path && depth < FSP_RECORD_DEPTH && !err; depth++) {
 		size_t len = strcspn(path, "/");
 
 		if (depth > 0)
 			err = fsp_buf_addc(b, '.');
-		if (!err && depth < RECORD_DEPTH - 1)
+		if (!err && depth < FSP_RECORD_DEPTH - 1)
 			err = add_encoded(b, path, len);
 		else if (!err)
 			err = fsp_buf_add(b, path, len);
@@ -155,7 +153,7 @@ static int add_space_path(struct fsp_buf *b, const char *space, int *depth)
 	*depth = 0;
 	if (!*space)
 		return fsp_buf_adds(b, "");
-	for (; *depth < RECORD_DEPTH - 1; s++) {
+	for (; *depth < FSP_RECORD_DEPTH - 1; s++) {
 		size_t len = strcspn(s, ".");
 
 		err = *depth ? fsp_buf_addc(b, '/') : 0;
@@ -200,7 +198,7 @@ int fsp_path_of_row(const char *space, const char *file_key, char **path)
 	if (err)
 		return err;
 	/* Above a record the next component belongs into the space key. */
-	if (depth < RECORD_DEPTH && strchr(file_key, '/'))
+	if (depth < FSP_RECORD_DEPTH && strchr(file_key, '/'))
 		return -EINVAL;
 	if (check_components(file_key))
 		return -EINVAL;

@@ -113,8 +113,7 @@ static int is_dir_name(struct txn *t, const char *path, int64_t *there)
 
 	return err ? err :
 		sql_number(t, there, "SELECT 1 FROM {name} n JOIN {node} d"
-		           " ON d.ino = n.ino WHERE n.space_key = ? AND"
-		           " n.dir_key = ? AND n.live = 1 AND n.name = ? AND"
+		           " ON d.ino = n.ino WHERE " AT_PLACE " AND"
 		           " (d.mode & 61440) = 16384", "ttt", k.space, k.dir,
 		           k.name);
 }

@@ -88,9 +88,8 @@ static int has_name(struct txn *t, const char *path, int64_t *there)
 	int err = sql_key_of_path(path, &k);
 
 	return err ? err :
-		sql_number(t, there, "SELECT 1 FROM {name} n WHERE"
-		           " n.space_key = ? AND n.dir_key = ? AND n.live = 1"
-		           " AND n.name = ?", "ttt", k.space, k.dir, k.name);
+		sql_number(t, there, "SELECT 1 FROM {name} n WHERE "
+		           AT_PLACE, "ttt", k.space, k.dir, k.name);
 }
 
 /* Counts path and what is above it; cuts the string. */

@@ -15,7 +15,7 @@
  * be one: rows, valid or not; then what is likely to be the row that shows it.
  */
 enum {
-	COL_OLDEST = NAMES_N - 3, COL_TAKEN, COL_BELOW, COL_SPACE, COL_CREATED,
+	COL_OLDEST = FOUND_N, COL_TAKEN, COL_BELOW, COL_SPACE, COL_CREATED,
 	COL_KEY = COL_CREATED, COL_ROW
 };
 
@@ -26,8 +26,7 @@ enum {
 	", EXISTS (SELECT 1 FROM {node} i WHERE i.ino = ?), "
 #define TAIL \
 	" FROM (SELECT 1 AS one) o" \
-	" LEFT JOIN {name} n ON n.space_key = ? AND n.dir_key = ?" \
-	" AND n.live = 1 AND n.name = ?" \
+	" LEFT JOIN {name} n ON " AT_PLACE \
 	" LEFT JOIN {node} d ON d.ino = n.ino" \
 	" LEFT JOIN {file} f ON " FILE_AT("", "")
 #define SPACE_COLS "s.space_key, s.created_at"
@@ -66,15 +65,15 @@ static int start_find(struct txn *t, struct sqlstmt **st, const struct key *k)
 
 	if (err)
 		return err;
-	if (k->depth > RECORD_DEPTH && t->m->drv->legacy)
+	if (k->depth > FSP_RECORD_DEPTH && t->m->drv->legacy)
 		return sql_start(t, st, in_legacy_record, "ttitttttttt", s, f,
 		                 ino, b.k.space, b.lo, b.hi, s, k->dir,
 		                 k->name, s, f);
-	if (k->depth > RECORD_DEPTH)
+	if (k->depth > FSP_RECORD_DEPTH)
 		return sql_start(t, st, in_record, "ttitttttttt", s, f, ino,
 		                 s, k->dir, k->name, s, f, b.k.space, b.lo,
 		                 b.hi);
-	if (k->depth == RECORD_DEPTH)
+	if (k->depth == FSP_RECORD_DEPTH)
 		return sql_start(t, st, of_record, "ttittttttt", s, f, ino,
 		                 b.k.space, s, k->dir, k->name, s, f,
 		                 b.k.space);
@@ -115,7 +114,7 @@ static int read_shown(struct sqlstmt *s, bool file, struct found *f)
 static int read_find(struct txn *t, struct ent *e, struct found *f)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	bool file = e->key.depth > RECORD_DEPTH;
+	bool file = e->key.depth > FSP_RECORD_DEPTH;
 	int err = start_find(t, &s, &e->key);
 
 	if (err)

@@ -85,7 +85,7 @@ static int probe_spaces(struct txn *t, const struct tree *tree, int64_t at,
 
 	if (!end)
 		return -ENOMEM;
-	if (own && tree->depth > 0 && tree->depth <= RECORD_DEPTH)
+	if (own && tree->depth > 0 && tree->depth <= FSP_RECORD_DEPTH)
 		err = sql_scan(t, &sc);
 	if (err || p->found || !sql_tree_spaces(tree))
 		return err;

@@ -102,7 +102,7 @@ void sql_tree_free(struct tree *t)
 
 bool sql_tree_spaces(const struct tree *t)
 {
-	return t->depth < RECORD_DEPTH;
+	return t->depth < FSP_RECORD_DEPTH;
 }
 
 static char *top(void)

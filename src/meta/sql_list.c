@@ -168,8 +168,7 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 	"NULL, NULL, NULL, 3" TAKEN_FROM " AND n.live IS NULL" \
 	" UNION ALL SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
 	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
-	" WHERE n.space_key = ? AND n.dir_key = ? AND n.live = 1" \
-	" AND n.name = ?"
+	" WHERE " AT_PLACE
 
 /* Above a record: the spaces below, and what PHP has in them. */
 #define SPACES_AT_ONCE \
@@ -348,9 +347,9 @@ static bool is_at_once(const struct fsp_meta *m, const char *path)
 {
 	int depth = 1;
 
-	for (; *path && depth < RECORD_DEPTH; path++)
+	for (; *path && depth < FSP_RECORD_DEPTH; path++)
 		depth += *path == '/';
-	return depth == RECORD_DEPTH ||
+	return depth == FSP_RECORD_DEPTH ||
 		!((const struct sql_meta *)m)->drv->legacy;
 }
 

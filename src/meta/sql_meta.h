@@ -129,6 +129,10 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 
 /* ---- pieces of SQL; `a` is the alias with its dot */
 
+/* The name that lives at a place. */
+#define AT_PLACE \
+	"n.space_key = ? AND n.dir_key = ? AND n.live = 1 AND n.name = ?"
+
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
 #define ROW_COLS_OF(a) \
@@ -168,7 +172,6 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 	"EXISTS (SELECT 1 FROM {file} b WHERE " where " AND " \
 	PHP_LIVE("b.") ")"
 #define BELOW "{eq b.space_key} AND {from b.file_key} AND {below b.file_key}"
-#define RECORD_DEPTH 3
 
 /* ---- sql_row.c: rows and nodes in memory */
 
@@ -302,7 +305,8 @@ struct ent *sql_ents_add(struct ents *l);
 #define NAMES_COLS \
 	"n.id, n.ino, n.file_id, n.owner, " NODE_COLS ", " ROW_COLS \
 	", n.space_key, n.dir_key, n.name"
-#define NAMES_N (4 + NODE_N + ROW_N + 3)
+#define FOUND_N (4 + NODE_N + ROW_N)    /* columns of sql_read_found() */
+#define NAMES_N (FOUND_N + 3)
 #define NAMES_FROM \
 	" FROM {name} n JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f{by_key} ON " \
 	FILE_AT(" n.space_key", " " NAME_KEY("n."))

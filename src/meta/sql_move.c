@@ -251,7 +251,7 @@ static int take_below(struct txn *t, struct move *mv)
 		err = adopt_below(t, &tree);
 	if (!err)
 		err = list_names(t, &tree, &mv->l);
-	if (err || tree.depth > RECORD_DEPTH)
+	if (err || tree.depth > FSP_RECORD_DEPTH)
 		return err;
 	end = fsp_strf("%s\001", tree.k.space);
 	err = end ? list_spaces(t, tree.k.space, end, mv) : -ENOMEM;

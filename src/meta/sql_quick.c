@@ -24,39 +24,54 @@
 
 /* ---- nothing at all */
 
-#define NO_NAME \
-	"SELECT EXISTS (SELECT 1 FROM {name} n{by_place} WHERE" \
-	" n.space_key = ? AND n.dir_key = ? AND n.live = 1 AND n.name = ?)" \
-	" OR "
-#define NO_NAME_OR_ROW \
-	NO_NAME "EXISTS (SELECT 1 FROM {file} y{by_key} WHERE" \
+#define NAMED \
+	" OR EXISTS (SELECT 1 FROM {name} n{by_place} WHERE " AT_PLACE ")"
+#define A_ROW \
+	"EXISTS (SELECT 1 FROM {file} y{by_key} WHERE" \
 	" {eq y.space_key} AND {eq y.file_key} AND (y.ino IS NULL OR " \
 	LIVE("y.") ")) OR "
 
 /* From the key itself to what would be below it: a version that has ended, or
  * NAME.bak, is something as well. */
-static const char free_in_record[] = NO_NAME
-	"EXISTS (SELECT 1 FROM {file} b{by_scan} WHERE " BELOW ")";
-static const char free_record[] = NO_NAME_OR_ROW OF_RECORD;
-static const char free_above[] = NO_NAME_OR_ROW ABOVE_RECORD;
+static const char free_in_record[] = "SELECT EXISTS (SELECT 1 FROM {file} b"
+	"{by_scan} WHERE " BELOW ")" NAMED;
+static const char free_record[] = "SELECT " A_ROW OF_RECORD NAMED;
+static const char free_above[] = "SELECT " A_ROW ABOVE_RECORD NAMED;
+
+/* A statement for a record or above: the row of the key, what is below, and the
+ * name. */
+static int start_above(struct txn *t, struct sqlstmt **st, const struct key *k,
+                       const struct tree *b, const char *record,
+                       const char *above)
+{
+	const char *s = k->space, *f = k->file;
+
+	if (k->depth == FSP_RECORD_DEPTH)
+		return sql_start(t, st, record, "ttttttt", s, f, b->k.space,
+		                 b->k.space, s, k->dir, k->name);
+	return sql_start(t, st, above, "ttttttttttt", s, f, b->k.space, b->lo,
+	                 b->hi, b->k.space, b->lo, b->hi, s, k->dir, k->name);
+}
 
 static int ask_free(struct txn *t, const struct key *k, int64_t *found)
 {
+	struct sqlstmt *s SQL_STMT = NULL;
 	struct tree b TREE = { .depth = 0 };
-	const char *s = k->space;
 	int err = sql_tree(k->path, &b);
 
 	if (err)
 		return err;
-	if (k->depth > RECORD_DEPTH)
-		return sql_number(t, found, free_in_record, "tttttt", s,
-		                  k->dir, k->name, b.k.space, k->file, b.hi);
-	if (k->depth == RECORD_DEPTH)
-		return sql_number(t, found, free_record, "ttttttt", s, k->dir,
-		                  k->name, s, k->file, b.k.space, b.k.space);
-	return sql_number(t, found, free_above, "ttttttttttt", s, k->dir,
-	                  k->name, s, k->file, b.k.space, b.lo, b.hi,
-	                  b.k.space, b.lo, b.hi);
+	if (k->depth > FSP_RECORD_DEPTH)
+		err = sql_start(t, &s, free_in_record, "tttttt", b.k.space,
+		                k->file, b.hi, k->space, k->dir, k->name);
+	else
+		err = start_above(t, &s, k, &b, free_record, free_above);
+	if (!err)
+		err = sql_next(s);
+	if (err != 1)
+		return err ? err : -EIO;
+	*found = sql_int_or(s, 0, 1);
+	return 0;
 }
 
 /* Nothing, or 1. In a call of one statement the next one is another try. */
@@ -91,8 +106,7 @@ int sql_find_free(struct txn *t, struct ent *e)
 	" AND y.id <> COALESCE(n.file_id, 0)) OR "
 #define QUICK_TAIL \
 	") FROM (SELECT 1 AS one) o" \
-	" LEFT JOIN {name} n{by_place} ON n.space_key = ? AND n.dir_key = ?" \
-	" AND n.live = 1 AND n.name = ?" \
+	" LEFT JOIN {name} n{by_place} ON " AT_PLACE \
 	" LEFT JOIN {node} d ON d.ino = n.ino" \
 	" LEFT JOIN {file} f ON f.id = n.file_id AND " LIVE("f.")
 #define UNSURE_NEXT 100
@@ -104,20 +118,15 @@ static const char quick_above[] = QUICK_HEAD ABOVE_RECORD QUICK_TAIL;
 static int start_quick(struct txn *t, struct sqlstmt **st, const struct key *k)
 {
 	struct tree b TREE = { .depth = 0 };
-	const char *s = k->space, *f = k->file;
 	int err = sql_tree(k->path, &b);
 
 	if (err)
 		return err;
-	if (k->depth > RECORD_DEPTH)
-		return sql_start(t, st, quick_in_record, "tttttttt", s, f,
-		                 b.k.space, b.lo, b.hi, s, k->dir, k->name);
-	if (k->depth == RECORD_DEPTH)
-		return sql_start(t, st, quick_record, "ttttttt", s, f,
-		                 b.k.space, b.k.space, s, k->dir, k->name);
-	return sql_start(t, st, quick_above, "ttttttttttt", s, f, b.k.space,
-	                 b.lo, b.hi, b.k.space, b.lo, b.hi, s, k->dir,
-	                 k->name);
+	if (k->depth > FSP_RECORD_DEPTH)
+		return sql_start(t, st, quick_in_record, "tttttttt", k->space,
+		                 k->file, b.k.space, b.lo, b.hi, k->space,
+		                 k->dir, k->name);
+	return start_above(t, st, k, &b, quick_record, quick_above);
 }
 
 /* 1: it cannot say. */
@@ -134,7 +143,7 @@ static int find_quick(struct txn *t, struct ent *e)
 	err = sql_read_found(s, e);
 	if (err || (e->name_id && !sql_is_file(e)))
 		return err;
-	unsure = sql_int_or(s, NAMES_N - 3, 1) != 0;
+	unsure = sql_int_or(s, FOUND_N, 1) != 0;
 	if (unsure || (e->name_id && sql_is_dead(e)))
 		return 1;
 	return e->name_id ? 0 : -ENOENT;
@@ -185,15 +194,12 @@ int sql_named_dir(struct txn *t, const char *path, struct ent *e)
 	if (!err)
 		err = sql_start(t, &s, "SELECT n.id, n.ino, n.file_id, n.owner, "
 		                NODE_COLS ", NULL FROM {name} n{by_place}"
-		                " JOIN {node} d ON d.ino = n.ino WHERE"
-		                " n.space_key = ? AND"
-		                " n.dir_key = ? AND n.live = 1 AND n.name = ?",
+		                " JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE,
 		                "ttt", e->key.space, e->key.dir, e->key.name);
 	if (!err)
 		err = sql_next(s);
-	if (err == 1)
-		err = sql_read_found(s, e);
-	else
+	if (err != 1)
 		return err;
+	err = sql_read_found(s, e);
 	return err ? err : sql_is_dir(e);
 }

@@ -5,7 +5,6 @@
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-
 int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
 {
 	int err = sql_find_dir(t, at->dir, dir);
@@ -171,9 +170,9 @@ int sql_space_for(struct txn *t, const struct key *k, bool is_dir)
 	struct fsp_dirkey own;
 	int err;
 
-	if (k->depth > RECORD_DEPTH || (!is_dir && *k->space))
+	if (k->depth > FSP_RECORD_DEPTH || (!is_dir && *k->space))
 		return sql_ensure_space(t, k->space);
-	if (!is_dir || k->depth < RECORD_DEPTH)
+	if (!is_dir || k->depth < FSP_RECORD_DEPTH)
 		return 0;
 	err = fsp_path_dirkey(k->path, &own);
 	if (!err) {
