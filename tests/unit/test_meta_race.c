@@ -18,6 +18,7 @@ struct shared {
 	atomic_int ready;
 	atomic_llong appended;
 	atomic_int holders, crowded;    /* of the lock; more than one */
+	uint64_t ino;                   /* of the file that is chased */
 };
 
 struct racer {
@@ -237,11 +238,21 @@ static int step(struct racer *w)
 	return what < 9 ? append(w) : lock(w);
 }
 
-static int race(const char *db, struct shared *all, int n, unsigned seed)
+static unsigned seed(void)
+{
+	const char *s = getenv("TEST_SEED");
+
+	return s ? (unsigned)strtoul(s, NULL, 10) : 20260102;
+}
+
+/* Step i of one of those who race. */
+typedef int (*stepper)(struct racer *w, int i);
+
+static int race(const char *db, struct shared *all, int n, stepper one)
 {
 	struct racer w = {
 		.f = { .ctx = fsp_ctx_background() }, .all = all, .n = n,
-		.r = seed + (unsigned)n * 977
+		.r = seed() + (unsigned)n * 977
 	};
 	struct fsp_meta_options o = fx_options();
 	int err = 0;
@@ -253,12 +264,51 @@ static int race(const char *db, struct shared *all, int n, unsigned seed)
 	while (atomic_load(&all->ready) < PROCESSES)
 		sched_yield();
 	for (int i = 0; i < STEPS && !err; i++)
-		err = allowed(step(&w));
+		err = one(&w, i);
 	if (err)
-		print_error("a step failed: %s\n", strerror(-err));
+		print_error("a step of racer %d failed: %s\n", n,
+		            strerror(-err));
 	fx_db_hang_up(&w.f.db);
 	fx_close(&w.f);
 	return err ? 1 : 0;
+}
+
+static struct shared *share(void)
+{
+	struct shared *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE,
+	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(all, MAP_FAILED);
+	return all;
+}
+
+/* All of them to their end, and the rows are as they must be. */
+static void race_all(struct fx *f, struct shared *all, stepper one)
+{
+	struct fsp_meta_options o = fx_options();
+	pid_t pid[PROCESSES];
+	int status;
+
+	fx_db_hang_up(&f->db);
+	fx_close(f);
+	for (int i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		assert_true(pid[i] >= 0);
+		if (pid[i] == 0)
+			_exit(race(f->db.path, all, i, one));
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	fx_open(f, &o);
+	fx_check(f);
+}
+
+static int random_step(struct racer *w, int i)
+{
+	(void)i;
+	return allowed(step(w));
 }
 
 static void prepare(struct fx *f)
@@ -280,39 +330,14 @@ static void prepare(struct fx *f)
 	}
 }
 
-static unsigned seed(void)
-{
-	const char *s = getenv("TEST_SEED");
-
-	return s ? (unsigned)strtoul(s, NULL, 10) : 20260102;
-}
-
 static void test_race(void **state)
 {
 	struct fx *f = *state;
-	struct fsp_meta_options o = fx_options();
-	struct shared *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE,
-	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t pid[PROCESSES];
-	int status;
+	struct shared *all = share();
 
-	assert_ptr_not_equal(all, MAP_FAILED);
 	print_message("seed %u\n", seed());
 	prepare(f);
-	fx_db_hang_up(&f->db);
-	fx_close(f);
-	for (int i = 0; i < PROCESSES; i++) {
-		pid[i] = fork();
-		assert_true(pid[i] >= 0);
-		if (pid[i] == 0)
-			_exit(race(f->db.path, all, i, seed()));
-	}
-	for (int i = 0; i < PROCESSES; i++) {
-		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
-		assert_int_equal(status, 0);
-	}
-	fx_open(f, &o);
-	fx_check(f);
+	race_all(f, all, random_step);
 	fx_walk(f, "");
 	for (int i = 0; i < 3; i++) {
 		struct fsp_entry e = fx_get(f, counter[i]);
@@ -348,63 +373,24 @@ static int write_it(struct racer *w, uint64_t ino)
 	return err ? err : e.attr.ino == ino ? 0 : -EIO;
 }
 
-static int chase(const char *db, struct shared *all, int n, uint64_t ino)
+static int chase(struct racer *w, int i)
 {
-	struct racer w = {
-		.f = { .ctx = fsp_ctx_background() }, .all = all, .n = n,
-		.r = seed() + (unsigned)n * 977
-	};
-	struct fsp_meta_options o = fx_options();
-	int err = 0;
-
-	snprintf(w.f.db.path, sizeof(w.f.db.path), "%s", db);
-	o.busy_timeout_ns = 120 * FSP_NS_PER_SEC;
-	fx_open(&w.f, &o);
-	atomic_fetch_add(&all->ready, 1);
-	while (atomic_load(&all->ready) < PROCESSES)
-		sched_yield();
-	for (int i = 0; i < STEPS && !err; i++)
-		err = n ? write_it(&w, ino) : move_on(&w, i);
-	if (err)
-		print_error("%s: %s\n", n ? "a commit" : "a rename",
-		            strerror(-err));
-	fx_db_hang_up(&w.f.db);
-	fx_close(&w.f);
-	return err ? 1 : 0;
+	return w->n ? write_it(w, w->all->ino) : move_on(w, i);
 }
 
 /* It has a name at every moment, so no commit may miss it. */
 static void test_chase(void **state)
 {
 	struct fx *f = *state;
-	struct fsp_meta_options o = fx_options();
-	struct shared *all = mmap(NULL, sizeof(*all), PROT_READ | PROT_WRITE,
-	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t pid[PROCESSES];
-	uint64_t ino;
-	int status;
+	struct shared *all = share();
 
-	assert_ptr_not_equal(all, MAP_FAILED);
 	fx_mkdirs(f, "w/t/q");
 	fx_mkdirs(f, "w/t/r/d");
 	fx_mkdirs(f, "w/u/r");
 	fx_put(f, spot[0], 'a', 1);
-	ino = fx_get(f, spot[0]).attr.ino;
-	fx_db_hang_up(&f->db);
-	fx_close(f);
-	for (int i = 0; i < PROCESSES; i++) {
-		pid[i] = fork();
-		assert_true(pid[i] >= 0);
-		if (pid[i] == 0)
-			_exit(chase(f->db.path, all, i, ino));
-	}
-	for (int i = 0; i < PROCESSES; i++) {
-		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
-		assert_int_equal(status, 0);
-	}
-	fx_open(f, &o);
-	fx_check(f);
-	assert_int_equal(fx_get(f, spot[STEPS % 4]).attr.ino, ino);
+	all->ino = fx_get(f, spot[0]).attr.ino;
+	race_all(f, all, chase);
+	assert_int_equal(fx_get(f, spot[STEPS % 4]).attr.ino, all->ino);
 	munmap(all, sizeof(*all));
 }
 
