@@ -5,6 +5,7 @@
 #include "vfs_private.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 
 #define LISTS_MOST 1024
 #define ENTRIES_MOST 200000     /* in all that are kept, but for the last */
+#define TRIM_ENTRIES 10000      /* that are worth giving back */
 #define UNUSED_NS (5 * FSP_NS_PER_SEC)
 
 #define POS_SELF 1
@@ -143,14 +145,21 @@ void lists_age(struct fsp_vfs *v)
 {
 	int64_t before = fsp_mono_ns() - UNUSED_NS;
 	struct dirlist **at;
+	uint64_t entries;
 
-	FSP_GUARD(&v->lock);
+	fsp_lock(&v->lock);
+	entries = v->list_entries;
 	for (at = &v->lists; *at;) {
 		if ((*at)->used_ns < before)
 			drop_kept_locked(v, at);
 		else
 			at = &(*at)->next;
 	}
+	entries -= v->list_entries;
+	fsp_unlock(&v->lock);
+	/* Often after the inodes have gone: the system gets it back, too. */
+	if (entries >= TRIM_ENTRIES)
+		malloc_trim(0);
 }
 
 void lists_free(struct fsp_vfs *v)
