@@ -23,7 +23,7 @@ void names_end(struct fsp_vfs *v)
 
 void names_settle(struct fsp_vfs *v)
 {
-	int64_t until = fsp_mono_ns() + v->op_timeout_ns;
+	int64_t until = fsp_mono_ns() + fsp_vfs_patience(v);
 
 	FSP_GUARD(&v->lock);
 	while (v->names_busy &&

@@ -652,7 +652,7 @@ int fsp_vfs_fsync(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	int err = file_commit(h->v, h->inode, ctx, COMMIT_SYNC);
 
 	/* The content may have taken longer than a call has. */
-	sync.deadline_ns = fsp_mono_ns() + h->v->op_timeout_ns;
+	sync.deadline_ns = fsp_mono_ns() + fsp_vfs_patience(h->v);
 	/* What was renamed or changed in mode before is durable, too. */
 	return err || h->inode->kind != INODE_LIVE || h->v->store->read_only ?
 		err : fsp_meta_sync(h->v->store->meta, &sync);

@@ -7,6 +7,9 @@
  *   IOTRACE_FAULT    a file that may hold "op substring nth errno": the nth
  *                    call from then on of that op whose path has the
  *                    substring fails; then the file is renamed to *.fired
+ *   IOTRACE_HOLD     a file that may hold "op substring seconds": each call of
+ *                    that op whose path has the substring waits while it does,
+ *                    and no longer than that; the first one makes *.held
  *
  * Lines are written with one write(2) each before the call returns to its
  * caller, so a line that another process adds afterwards comes after.
@@ -143,12 +146,44 @@ static int fault(const char *op, const char *path)
 	return e;
 }
 
-/* Fails as asked or calls, then records; for calls on a descriptor. */
+/* For how many seconds such a call has to wait, 0 for not at all. */
+static unsigned int held(const char *file, const char *op, const char *path)
+{
+	char text[256], name[32], part[128];
+	unsigned int s;
+
+	if (read_fault(file, text, sizeof(text)) &&
+	    sscanf(text, "%31s %127s %u", name, part, &s) == 3 &&
+	    !strcmp(name, op) && strstr(path, part))
+		return s;
+	return 0;
+}
+
+static void hold(const char *op, const char *path)
+{
+	const char *file = getenv("IOTRACE_HOLD");
+	char sign[PATH_MAX];
+	int fd;
+
+	if (!file || !traced(path) || !held(file, op, path))
+		return;
+	snprintf(sign, sizeof(sign), "%s.held", file);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, sign,
+	                  O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		abort();
+	syscall(SYS_close, fd);
+	for (unsigned int n = 0; n < 100 * held(file, op, path); n++)
+		usleep(10000);
+}
+
+/* Waits or fails as asked or calls, then records; for calls on a descriptor. */
 #define ON_FD(op, fd, call)                                                    \
 	do {                                                                   \
 		char path_[PATH_MAX];                                          \
 		int err_;                                                      \
 		path_of_fd(fd, path_, sizeof(path_));                          \
+		hold(op, path_);                                               \
 		err_ = fault(op, path_);                                       \
 		rc = err_ ? -1 : (call);                                       \
 		err_ = err_ ? err_ : errno;                                    \
@@ -208,6 +243,17 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t off)
 	return rc;
 }
 
+/* Reading has no order that anybody asks for: it is not recorded. */
+ssize_t pread(int fd, void *buf, size_t n, off_t off)
+{
+	char path[PATH_MAX];
+
+	path_of_fd(fd, path, sizeof(path));
+	hold("read", path);
+	return CALL("pread", ssize_t(*)(int, void *, size_t, off_t))
+		(fd, buf, n, off);
+}
+
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t off)
 {
 	ssize_t rc;
@@ -229,6 +275,12 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t off);
 ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t off)
 {
 	return pwrite(fd, buf, n, off);
+}
+
+ssize_t pread64(int fd, void *buf, size_t n, off64_t off);
+ssize_t pread64(int fd, void *buf, size_t n, off64_t off)
+{
+	return pread(fd, buf, n, off);
 }
 
 ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t off);
