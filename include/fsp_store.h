@@ -33,6 +33,7 @@ struct fsp_store {
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
 	struct fsp_damage *damage;      /* NULL: nobody keeps account */
+	struct fsp_seen *seen;          /* NULL: nothing is remembered */
 	char *made_in;                  /* the directory, where it was made by
 	                                   this very opening; NULL */
 	bool made_dir;                  /* which was not there before */
@@ -50,6 +51,9 @@ void fsp_store_close(struct fsp_store *s);
 
 /* Keeps account of objects that are found damaged, for FSP_PART_CONTENT. */
 int fsp_store_watch(struct fsp_store *s);
+
+/* An object that was there counts as there for that long; 0: never. */
+int fsp_store_remember(struct fsp_store *s, int64_t for_ns);
 
 /* Reads [off, off + len) of the content: count, short only at the end. */
 typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);

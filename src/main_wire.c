@@ -424,7 +424,10 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 			fsp_config_bool(s->config, "mount", "read_only");
 		create = s->made_in != NULL;
 		set_codec(s);
-		err = open_objects(s, o, &create, error);
+		err = fsp_store_remember(s, fsp_config_ns(s->config, "general",
+		                                          "seen_time"));
+		if (!err)
+			err = open_objects(s, o, &create, error);
 		if (!err)
 			err = fsp_wire_open_meta(s, create, error);
 		if (!err && o->ask_servers)

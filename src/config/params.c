@@ -61,6 +61,12 @@ const struct fsp_param fsp_params[] = {
 	        "Calls fail at once then; it is asked every two seconds at "
 	        "the most whether it is back."),
 
+	DURATION("general", "seen_time", "60s", 0, MS_HOUR,
+	         "Content that is stored already is not stored again, after a "
+	         "look whether its object is there, in the right size. What a "
+	         "mount has looked at or written itself counts as there for "
+	         "so long. 0: it looks each time."),
+
 	DIRPATH("file", "path", "objects",
 	        "The directory of the objects, as the PHP library's file "
 	        "adapter writes them."),

@@ -13,6 +13,7 @@
 #include "fsp_lock.h"
 #include "fsp_log.h"
 #include "fsp_store.h"
+#include "seen.h"
 
 #define KEPT 64         /* known by name; of more only that there are some */
 #define ROWS_NAMED 3
@@ -132,6 +133,7 @@ void damage_met(struct fsp_store *s, const struct fsp_ctx *ctx,
 {
 	char *rows;
 
+	seen_forget(s->seen, hash);
 	/* Each time somebody reads it, but the rows only once. */
 	if (s->damage && is_known(s->damage, hash)) {
 		fsp_error("object %s %s", hash, what);

@@ -17,6 +17,7 @@
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
+#include "seen.h"
 #include "upload.h"
 
 #define SAMPLE (64 * 1024)
@@ -102,16 +103,23 @@ static int choose_format(const struct fsp_store *s, const struct reader *r,
 
 /*
  * Is the recorded object really there, in the right size? 0 yes, -ENOENT no:
- * it must be put again, which heals every row that names it.
+ * it must be put again, which heals every row that names it. A copy of a tree
+ * meets the same content again and again: one look serves for a while.
  */
 static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
                        const struct fsp_object *o)
 {
+	int64_t now = fsp_mono_ns();
 	uint64_t stored;
-	int err = fsp_obj_head(s->objects, ctx, o->key, &stored);
+	int err;
 
-	if (!err && stored == o->stored)
+	if (seen_is(s->seen, o->key, o->stored))
 		return 0;
+	err = fsp_obj_head(s->objects, ctx, o->key, &stored);
+	if (!err && stored == o->stored) {
+		seen_note(s->seen, o->key, stored, now);
+		return 0;
+	}
 	if (err && err != -ENOENT)
 		return err;
 	fsp_warn("object %s is %s; storing it again", o->key,
@@ -160,7 +168,9 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	err = upload(s, ctx, &r, f, p->early, out, index);
 	out->blocks = p->size >= FSP_INDEX_MIN ? index : NULL;
 	out->verified_us = fsp_now_us();
-	if (!err)
+	if (!err) {
 		damage_mended(s, out->key);
+		seen_note(s->seen, out->key, out->stored, fsp_mono_ns());
+	}
 	return err;
 }

@@ -28,39 +28,44 @@ void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to)
 		to->ctime_ns = from->ctime_ns;
 }
 
-static void vouch_locked(struct inode *i, int64_t began_ns, uint64_t as_of)
+void attr_vouch_locked(struct fsp_vfs *v, struct inode *i, int64_t began_ns)
 {
-	if (is_dir(i) && i->seq <= as_of)
-		i->vouched_ns = began_ns;
+	fsp_assert_held(&v->lock);
+	i->vouched_ns = began_ns;
+	i->vouched_seq = i->seq;
 }
 
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of)
 {
 	FSP_GUARD(&v->lock);
-	vouch_locked(i, began_ns, as_of);
+	if (i->seq <= as_of)
+		attr_vouch_locked(v, i, began_ns);
 }
 
-void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns)
+void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns)
 {
 	FSP_GUARD(&v->lock);
 	/* An answer that is on its way may be of before this. */
-	dir->seq = ++v->seq;
-	if (time_ns < dir->attr.ctime_ns)
-		dir->vouched_ns = 0;
-	if (dir->vouched_ns)
-		dir->attr.mtime_ns = dir->attr.ctime_ns = time_ns;
+	i->seq = ++v->seq;
+	if (time_ns < i->attr.ctime_ns)
+		i->vouched_ns = 0;
+	if (i->vouched_ns)
+		i->attr.mtime_ns = i->attr.ctime_ns = time_ns;
 }
 
-/* The kernel would not ask, had this mount not changed something in it. */
+/*
+ * The kernel would not ask, had this mount not changed something in the
+ * directory, or read the file: it takes the time of that for unknown then. What
+ * has several names is told of under one of them, perhaps another.
+ */
 static bool is_vouched(struct fsp_vfs *v, struct inode *i)
 {
-	int64_t keep;
+	int64_t keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
 
-	if (!is_dir(i))
-		return false;
-	keep = fsp_vfs_keep_ns(v, i->ino, fsp_vfs_news(v));
 	FSP_GUARD(&v->lock);
+	if (!is_dir(i) && (i->attr.nlink > 1 || i->vouched_seq != i->seq))
+		return false;
 	return i->vouched_ns > v->news_ns &&
 		fsp_mono_ns() - i->vouched_ns < keep;
 }
@@ -92,8 +97,8 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		offline_note_locked(v, i, &e.content, as_of);
 	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
 		i->attr = e.attr;
-	if (!err)
-		vouch_locked(i, began, as_of);
+	if (!err && i->seq <= as_of)
+		attr_vouch_locked(v, i, began);
 	fsp_unlock(&v->lock);
 	return err;
 }

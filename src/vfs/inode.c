@@ -221,12 +221,6 @@ uint64_t inode_seq(struct fsp_vfs *v)
 	return v->seq;
 }
 
-void inode_changed(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock);
-	v->seq++;
-}
-
 /* The file that is open with this number, referenced as its inode is. */
 static struct file *open_file(struct fsp_vfs *v, uint64_t ino, struct inode **i)
 {
@@ -461,10 +455,9 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 		return;
 	if (i->parent && !is_at(i, from, old))
 		forget_name_locked(v, i);
-	if (is_dir(i)) {                /* the rename has moved its ctime */
-		i->seq = v->seq;
-		i->vouched_ns = 0;
-	}
+	/* The rename has moved its ctime. */
+	i->seq = v->seq;
+	i->vouched_ns = 0;
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
 	if (inode_set_name_locked(v, i, parent, name))

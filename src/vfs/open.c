@@ -37,9 +37,15 @@ bool file_behind(struct file *f, const struct fsp_content *c)
 	return f->handles && !f->dirty && content_tag(&f->base) != content_tag(c);
 }
 
+/* What was so before the row was read. */
+struct before {
+	uint64_t writes, as_of;
+	int64_t began_ns;
+};
+
 /* Under f->lock, so that nobody has seen the new content yet. */
 static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
-                     const struct fsp_entry *e, uint64_t as_of,
+                     const struct fsp_entry *e, const struct before *b,
                      uint64_t old_size, struct fresh *out)
 {
 	uint64_t tag = content_tag(&e->content), size = e->content.size;
@@ -55,9 +61,10 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 	out->stale = !drop && (i->attr.size != e->attr.size ||
 	                       i->attr.mtime_ns != e->attr.mtime_ns);
 	i->pages = tag;
-	if (i->seq <= as_of) {
+	if (i->seq <= b->as_of) {
 		i->attr = e->attr;
 		i->seq = ++v->seq;
+		attr_vouch_locked(v, i, b->began_ns);
 	}
 }
 
@@ -103,12 +110,12 @@ static bool takes_first_locked(const struct file *f, const struct fsp_entry *e)
 
 /*
  * A clean file takes the version that is live now; a dirty one goes on with
- * what it has. false: the file has changed here since `writes` was read, and
- * the entry may be of before that.
+ * what it has. false: the file has changed here since, and the entry may be of
+ * before that.
  */
 static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
-                       const struct fsp_entry *e, uint64_t writes,
-                       uint64_t as_of, struct fresh *out)
+                       const struct fsp_entry *e, const struct before *b,
+                       struct fresh *out)
 {
 	uint64_t old_size;
 
@@ -118,7 +125,7 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 		out->behind = e->content.row != f->over_row;
 		return true;
 	}
-	if (f->writes != writes)
+	if (f->writes != b->writes)
 		return false;
 	if (f->dirty) {
 		f->dirty = f->untouched = false;
@@ -130,7 +137,7 @@ static bool revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
 	    content_tag(&e->content) != content_tag(&f->base))
 		f->writes++;
 	file_set_base_locked(f, &e->content);
-	switched(v, i, f, e, as_of, old_size, out);
+	switched(v, i, f, e, b, old_size, out);
 	return true;
 }
 
@@ -139,18 +146,19 @@ static int look_again(struct fsp_vfs *v, struct inode *i, struct file *f,
                       struct fresh *out)
 {
 	struct fsp_entry e;
-	uint64_t writes, as_of;
+	struct before b;
 	int err;
 
 	*out = (struct fresh){ .keep = true };
 	do {
-		as_of = inode_seq(v);
+		b.as_of = inode_seq(v);
+		b.began_ns = fsp_mono_ns();
 		fsp_lock(&f->lock);
-		writes = f->writes;
+		b.writes = f->writes;
 		fsp_unlock(&f->lock);
 		err = by_name ? named_entry(v, i, ctx, &e)
 		              : fresh_entry(v, i, ctx, &e);
-	} while (!err && !revalidate(v, i, f, &e, writes, as_of, out));
+	} while (!err && !revalidate(v, i, f, &e, &b, out));
 	return err;
 }
 

@@ -39,9 +39,9 @@ struct inode {
 #define PAGES_NONE 0                    /* none at all */
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
-	int64_t vouched_ns;             /* a directory's attr is that of the
-	                                   rows, read after this; 0: it may not
-	                                   be */
+	int64_t vouched_ns;             /* attr is that of the rows, read after
+	                                   this; 0: it may not be */
+	uint64_t vouched_seq;           /* of a file: while that is its seq */
 	bool unlinked;                  /* its last name was removed here */
 	uint64_t forgets;               /* ticket of an old name that the
 	                                   kernel is to forget; 0 = none */
@@ -303,13 +303,14 @@ struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
 /* attr.c. Those that the mask names; of the mode its permissions. */
 void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to);
 /*
- * A directory's attributes that were read, or made, after began_ns (by
- * the monotonic clock); as_of as for inode_enter().
+ * Attributes that were read, or made, after began_ns (by the monotonic clock);
+ * as_of as for inode_enter().
  */
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of);
-/* This mount has changed something in it at time_ns, 0: not known. */
-void attr_touched(struct fsp_vfs *v, struct inode *dir, int64_t time_ns);
+void attr_vouch_locked(struct fsp_vfs *v, struct inode *i, int64_t began_ns);
+/* This mount has changed it, or something in it, at time_ns, 0: not known. */
+void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns);
 /* What waits is set along, mask 0: nothing else. */
 int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
                   uint32_t mask, const struct fsp_attr *a);
@@ -355,8 +356,6 @@ void inode_unref_locked(struct fsp_vfs *v, struct inode *i);
  * -EAGAIN: others have changed something since; read them again.
  */
 uint64_t inode_seq(struct fsp_vfs *v);
-/* This mount has changed something that no call here shows. */
-void inode_changed(struct fsp_vfs *v);
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                 const struct fsp_entry *e, uint64_t as_of, bool counted,
                 struct inode **out, struct fsp_attr *out_attr);

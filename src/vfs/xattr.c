@@ -279,10 +279,7 @@ int fsp_vfs_setxattr(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
 		                                 value, len, flags)
 		            : fsp_meta_xattr_remove(v->store->meta, ctx, &ref,
 		                                    name);
-	if (is_dir(i))
-		attr_touched(v, i, 0);
-	else
-		inode_changed(v);
+	attr_touched(v, i, 0);
 	inode_unref(v, i);
 	return err;
 }

@@ -60,5 +60,38 @@ cat "$R/f6" >/dev/null
 [ "$before" != "$(objects)" ] || fail "nothing was counted"
 "$CTL" -s "$S" status | grep -q "^Traffic    $M: database [0-9]* reads," ||
 	fail "status: $("$CTL" -s "$S" status)"
+
+step "content that is stored already: its object is looked at once for many files"
+heads() { traffic | sed 's/.* get, \([0-9]*\) head.*/\1/'; }
+n=$(heads)
+for i in 1 2 3; do echo "content 9" >"$R/again$i"; done
+equal 1 $(($(heads) - n)) "looks at what was stored by another mount"
+n=$(heads)
+for i in 1 2 3; do echo "content of now" >"$R/now$i"; done
+equal 0 $(($(heads) - n)) "looks at what this one has just stored"
 fs_stop fs
 check_store "$S"
+
+step "with seen_time 0 it is looked at each time; what is gone is stored again"
+fs_start fs "$S" "$M" -o general.seen_time=0
+n=$(heads)
+for i in 4 5; do echo "content 9" >"$R/again$i"; done
+equal 2 $(($(heads) - n)) "looks"
+key=$(echo "content 9" | sha256sum | cut -d ' ' -f 1)
+object_remove "$S" "$key"
+echo "content 9" >"$R/again6"
+equal 1 "$(object_keys "$S" | grep -c "$key")" "objects with that content"
+fs_stop fs
+
+step "what was missing is not taken for there"
+object_remove "$S" "$key"
+fs_start fs "$S" "$M"
+echo "content 10" >"$R/seen"
+key=$(echo "content 10" | sha256sum | cut -d ' ' -f 1)
+object_remove "$S" "$key"
+"$CTL" -s "$S" cache drop >/dev/null
+[ "$(id -u)" != 0 ] || echo 3 >/proc/sys/vm/drop_caches
+must_say "Input/output error" dd if="$R/f10" of=/dev/null iflag=direct status=none
+echo "content 10" >"$R/healed"
+equal 1 "$(object_keys "$S" | grep -c "$key")" "objects with that content"
+fs_stop fs
