@@ -45,7 +45,7 @@ static unsigned int place_of(const char *key)
 {
 	uint32_t h = 2166136261u;
 
-	for (int i = 0; key[i] && i < DIGITS; i++)
+	for (int i = 0; i < DIGITS && key[i]; i++)
 		h = (h ^ (unsigned char)key[i]) * 16777619u;
 	return h % PLACES;
 }
