@@ -196,6 +196,7 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 	struct fsp_ref ref = { .ino = i->ino };
 	struct fsp_attr all = *a;
 	struct fsp_entry e;
+	int64_t began;
 	int err = inode_path_hint(v, i, &path);
 	bool lazy;
 
@@ -203,13 +204,14 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 		return err;
 	ref.path = path;
 	lazy = lazy_begin(v, i, &mask, &all);
+	began = fsp_mono_ns();
 	if (mask) {
 		err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, &all,
 		                       &e);
 		(void)offline(v, err);
 	}
 	if (mask && !err)
-		inode_set_attr(v, i, &e.attr);
+		inode_set_attr(v, i, &e.attr, began);
 	if (lazy)
 		lazy_end(v, i, err);
 	return err;

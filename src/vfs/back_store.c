@@ -104,7 +104,7 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 		f->queued = false;
 		if (!same)
 			file_drop_digest_locked(f);
-		committed_locked(v, it->inode, f, e);
+		committed_locked(v, it->inode, f, e, 0);
 		if (s->file->session != f->session)
 			f->session_row = 0;
 		if (!same)

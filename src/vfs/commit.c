@@ -170,13 +170,13 @@ void offer_to_cache(struct fsp_vfs *v, struct file *f,
 }
 
 void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
-                      const struct fsp_entry *e)
+                      const struct fsp_entry *e, int64_t began_ns)
 {
 	struct fsp_digest *digest;
 
 	fsp_assert_held(&f->lock);
 	/* While it is dirty its own size covers these. */
-	inode_set_attr(v, i, &e->attr);
+	inode_set_attr(v, i, &e->attr, began_ns);
 	fsp_lock(&v->lock);
 	i->pages = content_tag(&e->content);
 	fsp_unlock(&v->lock);
@@ -196,10 +196,10 @@ void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
 }
 
 static void committed(struct fsp_vfs *v, struct inode *i, struct file *f,
-                      const struct fsp_entry *e)
+                      const struct fsp_entry *e, int64_t began_ns)
 {
 	FSP_GUARD(&f->lock);
-	committed_locked(v, i, f, e);
+	committed_locked(v, i, f, e, began_ns);
 }
 
 /*
@@ -244,6 +244,7 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	FSP_BUF struct fsp_buf index = FSP_BUF_INIT;
 	struct fsp_object o = { 0 };
 	struct fsp_entry e;
+	int64_t began = fsp_mono_ns();
 	bool blank;
 	int err;
 
@@ -259,7 +260,7 @@ static int commit_busy(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (err || blank)
 		return err;
 	offer_to_cache(v, f, &o);
-	committed(v, i, f, &e);
+	committed(v, i, f, &e, began);
 	return 0;
 }
 

@@ -466,7 +466,8 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 	drop_locked(v, i);
 }
 
-void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a)
+void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a,
+                    int64_t began_ns)
 {
 	FSP_GUARD(&v->lock);
 	if (a->ino != i->ino)
@@ -474,6 +475,8 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
 	i->attr = *a;
 	lazy_overlay_locked(i);
 	i->seq = ++v->seq;
+	if (began_ns && !is_dir(i))
+		attr_vouch_locked(v, i, began_ns);
 }
 
 /* What is not committed yet, as it is at one moment. */

@@ -404,7 +404,9 @@ uint64_t names_seq(struct fsp_vfs *v);  /* before a path is made */
  */
 bool path_moved(struct fsp_vfs *v, struct inode *dir, char **path,
                 uint64_t *seen);
-void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a);
+/* As a transaction that was begun after began_ns has left them; 0: not known. */
+void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a,
+                    int64_t began_ns);
 /*
  * Rows of another mount's version of an open file: its size and time are told
  * when its bytes can be read, those in *e are what was told before.
@@ -654,9 +656,9 @@ int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, struct fsp_object *o,
                    struct fsp_buf *index, struct fsp_entry *e);
-/* The file is clean and has what *e says. f->lock is held. */
+/* The file is clean and has what *e says. f->lock is held; began_ns as above. */
 void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
-                      const struct fsp_entry *e);
+                      const struct fsp_entry *e, int64_t began_ns);
 void offer_to_cache(struct fsp_vfs *v, struct file *f,
                     const struct fsp_object *o);
 /*
