@@ -86,6 +86,15 @@ static int read_row(struct sqlstmt *s, struct ent *e)
 	return err == -ENOENT ? 0 : err;
 }
 
+void sql_written_over(struct ent *e)
+{
+	int64_t stored = sql_us_to_ns(e->row.stored_us);
+
+	e->node.mtime_ns = e->row.mtime_ns;
+	if (stored > e->node.ctime_ns)
+		e->node.ctime_ns = stored;
+}
+
 static int read_name(struct sqlstmt *s, struct ent *e)
 {
 	const char *owner = sql_str(s, COL_OWNER);
@@ -100,14 +109,8 @@ static int read_name(struct sqlstmt *s, struct ent *e)
 	e->owner = owner ? strdup(owner) : NULL;
 	if (owner && !e->owner)
 		return -ENOMEM;
-	if (sql_is_file(e) && e->has_row && e->row.id != e->file_id) {
-		/* PHP wrote over it. */
-		int64_t stored = sql_us_to_ns(e->row.stored_us);
-
-		e->node.mtime_ns = e->row.mtime_ns;
-		if (stored > e->node.ctime_ns)
-			e->node.ctime_ns = stored;
-	}
+	if (sql_is_file(e) && e->has_row && e->row.id != e->file_id)
+		sql_written_over(e);
 	return 0;
 }
 

@@ -156,21 +156,27 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 #define NULL5 "NULL, NULL, NULL, NULL, NULL, "
 #define NULL8 NULL5 "NULL, NULL, NULL, "
 #define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
+/* A name's own row, by its number. Where PHP has written over it, its row comes
+ * with the others: php_over(). */
 #define AT_ONCE(oldest, php) \
-	"SELECT NULL, f.oldest, NULL, NULL, NULL, " NULL8 ROW_COLS \
-	", f.space_key, f.file_key, NULL, 1 FROM" \
-	" (SELECT f.space_key, f.file_key, " oldest " AS oldest, " ROW_COLS \
-	" FROM {file} f WHERE {eq f.space_key} AND {from f.file_key} AND" \
-	" {below f.file_key}" php " ORDER BY {head f.file_key} LIMIT ?) f" \
-	" UNION ALL SELECT " NAMES_COLS ", 2" NAMES_FROM \
+	"{part}SELECT NULL, " oldest ", NULL, NULL, NULL, " NULL8 ROW_COLS \
+	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE" \
+	" {eq f.space_key} AND {from f.file_key} AND {below f.file_key}" php \
+	" ORDER BY {head f.file_key} LIMIT ?)" \
+	" UNION ALL SELECT " NAMES_COLS ", 2 FROM {name} n" \
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
+	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
+	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
 	" WHERE n.space_key = ? AND n.dir_key = ? AND n.live = 1" \
 	" UNION ALL SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
-	"NULL, NULL, NULL, 3" TAKEN_FROM " AND n.live IS NULL" \
-	" UNION ALL SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
+	"NULL, NULL, NULL, 3" TAKEN_FROM " AND n.live IS NULL"
+#define SELF \
+	"SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
 	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
-	" WHERE " AT_PLACE
+	" WHERE " AT_PLACE " UNION ALL "
 
-/* Above a record: the spaces below, and what PHP has in them. */
+/* Above a record: the spaces below, and what PHP has in them. Without a table
+ * of its own between, the server would sort all of them. */
 #define SPACES_AT_ONCE \
 	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
 	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
@@ -199,8 +205,27 @@ static int on_row(struct at_once *a, struct sqlstmt *s)
 	return sql_collect_row(&a->c, s, &seek);
 }
 
+/* What PHP has with the key of a name, where that is greater, is its file. */
+static void php_over(const struct item *it, struct ent *e)
+{
+	const struct fsp_content *c = &it->e.content;
+
+	if (e->has_row && (it->rank != e->row.created_at ?
+	                   it->rank < e->row.created_at : it->id < e->row.id))
+		return;
+	e->has_row = true;
+	e->row = (struct row){
+		.id = it->id, .size = c->size, .created_at = it->rank,
+		.live = true, .mtime_ns = it->e.attr.mtime_ns,
+		.stored_us = it->e.attr.ctime_ns / 1000,
+	};
+	memcpy(e->row.hash, c->hash, sizeof(e->row.hash));
+	sql_written_over(e);
+}
+
 static int on_name(struct at_once *a, struct sqlstmt *s)
 {
+	const struct item *php;
 	struct ent e ENT = { .how = BY_NAME };
 	int err = a->names ? 0 : sql_collect_end(&a->c);
 
@@ -209,6 +234,9 @@ static int on_name(struct at_once *a, struct sqlstmt *s)
 		err = sql_read_ent(s, &e);
 	if (err == -EIO)
 		return 0;               /* logged */
+	php = err ? NULL : sql_set_find(a->c.set, e.key.name);
+	if (php && php->file && sql_is_file(&e))
+		php_over(php, &e);
 	return err ? err : merge_name(a->c.set, &e);
 }
 
@@ -252,9 +280,9 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 
 #define FULL_AT_ONCE AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."))
 
-static const char in_record[] = FULL_AT_ONCE;
-static const char in_legacy_record[] = AT_ONCE("f.id", "");
-static const char above_record[] = SPACES_AT_ONCE FULL_AT_ONCE;
+static const char in_record[] = SELF FULL_AT_ONCE;
+static const char in_legacy_record[] = SELF AT_ONCE("f.id", "");
+static const char above_record[] = SELF SPACES_AT_ONCE FULL_AT_ONCE;
 
 const char *const *sql_list_warm(bool legacy)
 {
@@ -271,9 +299,9 @@ static int start_in_record(struct txn *t, const struct tree *tree,
 
 	return sql_start(t, s,
 	                 t->m->drv->legacy ? in_legacy_record : in_record,
-	                 "tttittttttt", space, tree->lo, tree->hi,
-	                 (int64_t)ROWS_AT_ONCE, space, dir, space, dir,
-	                 self->space, self->dir, self->name);
+	                 "ttttttitttt", self->space, self->dir, self->name,
+	                 space, tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
+	                 space, dir, space, dir);
 }
 
 static int start_above(struct txn *t, const struct tree *tree,
@@ -283,12 +311,13 @@ static int start_above(struct txn *t, const struct tree *tree,
 	struct tree all TREE = { .depth = 0 };
 	int err = sql_tree("", &all);
 
-	return err ? err : sql_start(t, s, above_record, "ttittitttittttttt",
+	return err ? err : sql_start(t, s, above_record, "tttttittitttitttt",
+	                             self->space, self->dir, self->name,
 	                             tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
 	                             tree->lo, tree->hi, (int64_t)FAR_AT_ONCE,
 	                             space, all.lo, all.hi,
 	                             (int64_t)ROWS_AT_ONCE, space, dir, space,
-	                             dir, self->space, self->dir, self->name);
+	                             dir);
 }
 
 static int read_at_once(struct txn *t, const struct tree *tree,

@@ -321,6 +321,8 @@ int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
  * read. What is not 0 ends it and comes back. */
 int sql_each_name(struct sqlstmt *s, int (*each)(void *arg, const struct ent *e),
                   void *arg);
+/* Its row is PHP's, which wrote over what the name says: the times are, too. */
+void sql_written_over(struct ent *e);
 /* A name of a regular file whose row PHP closed. */
 bool sql_is_dead(const struct ent *e);
 

@@ -16,6 +16,7 @@ static const struct sql_dialect plain = {
 		"fsp_object", "fsp_mount", "fsp_info", "fsp_xattr", "fsp_lock"
 	},
 	.update = " FOR UPDATE",
+	.part = "(",
 };
 
 static const struct sql_dialect raw = {
@@ -66,6 +67,8 @@ static void test_update(void **state)
 	expect(&plain, "SELECT 1 FROM {node} d WHERE d.ino = ?{update}",
 	       "SELECT 1 FROM fsp_node d WHERE d.ino = ? FOR UPDATE", 1, "0");
 	expect(&raw, "SELECT ?{update}", "SELECT ?", 1, "0");
+	expect(&plain, "{part}SELECT 1 LIMIT ?) UNION ALL SELECT 2",
+	       "(SELECT 1 LIMIT ?) UNION ALL SELECT 2", 1, "0");
 	expect(&head, "FROM {file} f{by_key} WHERE", "FROM a f BY KEY WHERE", 0,
 	       "");
 	expect(&plain, "FROM {file} f{by_key} WHERE",
