@@ -227,8 +227,10 @@ struct fsp_meta_stats {
 };
 
 struct fsp_meta_ops {
+	/* known: it was there before, and most likely is. */
 	int (*lookup)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	              const char *dir, const char *name, struct fsp_entry *out);
+	              const char *dir, const char *name, bool known,
+	              struct fsp_entry *out);
 	int (*getattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const struct fsp_ref *ref, struct fsp_entry *out);
 	/* The live entries of a directory, in no order, without . and .. */

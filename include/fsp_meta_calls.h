@@ -6,7 +6,8 @@
 #define FSP_META_ARGS struct fsp_meta *m, const struct fsp_ctx *ctx
 
 FSP_META_CALL(lookup, (FSP_META_ARGS, const char *dir, const char *name,
-                       struct fsp_entry *out), dir, name, out)
+                       bool known, struct fsp_entry *out),
+              dir, name, known, out)
 FSP_META_CALL(getattr, (FSP_META_ARGS, const struct fsp_ref *ref,
                         struct fsp_entry *out), ref, out)
 FSP_META_CALL(list, (FSP_META_ARGS, const char *dir, fsp_meta_each each,

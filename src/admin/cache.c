@@ -227,7 +227,7 @@ static int warm_path(struct warm *w, const char *path)
 	err = fsp_path_split(path, &dir, &name);
 	if (!err)
 		err = fsp_meta_lookup(w->a->store->meta, &w->a->ctx, dir, name,
-		                      &e);
+		                      false, &e);
 	return err ? err : warm_entry(w, path, &e, 0);
 }
 

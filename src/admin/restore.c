@@ -72,7 +72,7 @@ int fsp_restore_look(struct fsp_restore *r)
 	if (err)
 		return err;
 	err = fsp_meta_lookup(r->a->store->meta, &r->a->ctx, r->dir, r->name,
-	                      &r->now);
+	                      true, &r->now);
 	r->exists = !err;
 	return err == -ENOENT ? 0 : err;
 }
@@ -120,7 +120,8 @@ static int make_dir(struct fsp_admin *a, const char *parent, const char *name,
 {
 	struct fsp_place at = { .dir = parent, .name = name };
 	struct fsp_entry e;
-	int err = fsp_meta_lookup(a->store->meta, &a->ctx, parent, name, &e);
+	int err = fsp_meta_lookup(a->store->meta, &a->ctx, parent, name, false,
+	                          &e);
 
 	if (!err)
 		return S_ISDIR(e.attr.mode) ? 0 : -ENOTDIR;

@@ -209,7 +209,7 @@ static int make_dir(struct tree *t, const char *to, const struct fsp_attr *attr,
 	err = fsp_path_split(to, &dir, &name);
 	if (err)
 		return err;
-	err = fsp_meta_lookup(m, &t->a->ctx, dir, name, &e);
+	err = fsp_meta_lookup(m, &t->a->ctx, dir, name, false, &e);
 	if (!err && !S_ISDIR(e.attr.mode))
 		return -EEXIST;
 	at.dir = dir;
@@ -261,7 +261,7 @@ static int path_then(struct fsp_admin *a, const char *path, int64_t at_us,
 		err = fsp_path_split(up, &dir, &name);
 		if (!err)
 			err = fsp_meta_lookup(a->store->meta, &a->ctx, dir,
-			                      name, &e);
+			                      name, false, &e);
 		if (!err && S_ISDIR(e.attr.mode))
 			ref.ino = e.attr.ino;
 		else if (!err || err == -ENOTDIR)

@@ -106,7 +106,7 @@ static int no_history(struct fsp_admin *a, const char *path)
 	int err = fsp_path_split(path, &dir, &name);
 
 	if (!err)
-		err = fsp_meta_lookup(a->store->meta, &a->ctx, dir, name, &e);
+		err = fsp_meta_lookup(a->store->meta, &a->ctx, dir, name, false, &e);
 	if (err && err != -ENOENT)
 		return fsp_admin_fail(a, err, "cannot look up %s", path);
 	if (err)

@@ -199,15 +199,7 @@ static int find(struct txn *t, const char *dir, const char *name, bool is_new,
 
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e)
 {
-	int err;
-
-	if (t->kind != SQL_ONE)
-		return find(t, dir, name, false, e);
-	/* Whoever makes files looks each of them up before. */
-	err = find(t, dir, name, atomic_load(&t->m->absent), e);
-	if (err != SQL_AGAIN)
-		atomic_store(&t->m->absent, err == -ENOENT);
-	return err;
+	return find(t, dir, name, false, e);
 }
 
 int sql_find_new(struct txn *t, const char *dir, const char *name,

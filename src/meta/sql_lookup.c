@@ -6,26 +6,45 @@
 
 struct lookup {
 	const char *dir, *name;
+	bool known;
 	const struct fsp_ref *ref;
 	struct fsp_entry *out;
 };
+
+/* Whoever makes files looks each of them up before. */
+static int find_any(struct txn *t, const struct lookup *a, struct ent *e)
+{
+	int err = atomic_load(&t->m->absent)
+		? sql_find_new(t, a->dir, a->name, e)
+		: sql_find(t, a->dir, a->name, e);
+
+	if (err != SQL_AGAIN)
+		atomic_store(&t->m->absent, err == -ENOENT);
+	return err;
+}
 
 static int lookup(struct txn *t, void *arg)
 {
 	struct lookup *a = arg;
 	struct ent e ENT = { .how = BY_NAME };
-	int err = a->ref ? sql_resolve(t, a->ref, &e) :
-		sql_find(t, a->dir, a->name, &e);
+	int err;
 
+	if (a->ref)
+		err = sql_resolve(t, a->ref, &e);
+	else if (a->known)
+		err = sql_find(t, a->dir, a->name, &e);
+	else
+		err = find_any(t, a, &e);
 	if (!err)
 		sql_fill(&e, a->out);
 	return err;
 }
 
 int sql_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
-               const char *name, struct fsp_entry *out)
+               const char *name, bool known, struct fsp_entry *out)
 {
-	struct lookup a = { .dir = dir, .name = name, .out = out };
+	struct lookup a = { .dir = dir, .name = name, .known = known,
+	                    .out = out };
 
 	return sql_txn(m, ctx, SQL_ONE, lookup, &a);
 }

@@ -595,7 +595,7 @@ int sql_attach(struct txn *t, struct move *mv, const char *to);
 /* ---- the calls of fsp_meta_ops, by file */
 
 int sql_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
-               const char *name, struct fsp_entry *out);
+               const char *name, bool known, struct fsp_entry *out);
 int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, struct fsp_entry *out);
 int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,

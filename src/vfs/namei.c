@@ -49,6 +49,13 @@ static bool lost(int err)
 	return err == -ENOENT || err == -ESTALE || err == -ENOTDIR;
 }
 
+static bool name_known(struct fsp_vfs *v, const struct inode *dir,
+                       const char *name)
+{
+	FSP_GUARD(&v->lock);
+	return table_at_locked(v, dir, name, NULL) != NULL;
+}
+
 static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *dir, const char *name,
                        struct fsp_attr *out)
@@ -67,6 +74,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 			as_of = inode_seq(v);
 			began = fsp_mono_ns();
 			err = fsp_meta_lookup(v->store->meta, ctx, path, name,
+			                      name_known(v, dir, name),
 			                      &e);
 		} while (lost(err) && path_moved(v, dir, &path, &seen));
 		if (offline(v, err))
@@ -302,8 +310,9 @@ static int store_before(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	int err;
 
 	if (!back_any(v) ||
-	    fsp_meta_lookup(v->store->meta, ctx, newpath, newname, &new) ||
-	    fsp_meta_lookup(v->store->meta, ctx, path, name, &old))
+	    fsp_meta_lookup(v->store->meta, ctx, newpath, newname, false,
+	                    &new) ||
+	    fsp_meta_lookup(v->store->meta, ctx, path, name, true, &old))
 		return 0;       /* the rename will say what is wrong */
 	if (old.attr.ino == new.attr.ino)
 		return 0;

@@ -89,7 +89,7 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
 		err = fsp_path_split(path, &dir, &name);
 		if (!err)
 			err = fsp_meta_lookup(v->store->meta, ctx, dir, name,
-			                      e);
+			                      true, e);
 		if (err == -ENOENT || err == -ENOTDIR ||
 		    (!err && e->attr.ino != i->ino))
 			err = -ESTALE;

@@ -121,7 +121,7 @@ static int today(struct fsp_vfs *v, const struct fsp_ctx *ctx, const char *dir,
                  struct fsp_attr *out)
 {
 	struct fsp_entry e;
-	int err = fsp_meta_lookup(v->store->meta, ctx, dir, name, &e);
+	int err = fsp_meta_lookup(v->store->meta, ctx, dir, name, true, &e);
 
 	*out = err ? *dir_attr : e.attr;
 	return err == -ENOENT ? 0 : err;

@@ -192,7 +192,7 @@ FX int fx_look(struct fx *f, const char *path, struct fsp_entry *e)
 	char dir[FSP_PATH_MAX], name[300];
 
 	fx_split(path, dir, name);
-	return f->m->ops->lookup(f->m, &f->ctx, dir, name, e);
+	return f->m->ops->lookup(f->m, &f->ctx, dir, name, false, e);
 }
 
 FX struct fsp_entry fx_get(struct fx *f, const char *path)
@@ -417,7 +417,7 @@ FX int fx_same(void *arg, const char *name, const struct fsp_entry *e)
 	struct fsp_entry b = { .attr = { .ino = 0 } };
 
 	assert_int_equal(w->f->m->ops->lookup(w->f->m, &w->f->ctx, w->dir,
-	                                      name, &a), 0);
+	                                      name, false, &a), 0);
 	assert_int_equal(w->f->m->ops->getattr(w->f->m, &w->f->ctx, &ref, &b),
 	                 0);
 	if (memcmp(&a, e, sizeof(a)) != 0)

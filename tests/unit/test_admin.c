@@ -77,10 +77,12 @@ static int find_name(const struct fake_name *names, size_t n, const char *dir,
 }
 
 static int fake_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                       const char *dir, const char *name, struct fsp_entry *out)
+                       const char *dir, const char *name, bool known,
+                       struct fsp_entry *out)
 {
 	(void)m;
 	(void)ctx;
+	(void)known;
 	return find_name(fake.now, fake.n_now, dir, name, out);
 }
 

@@ -106,9 +106,9 @@ static void test_long_names(void **state)
 	for (size_t i = 0; i < sizeof(deep); i++)
 		deep[i] = i % 2 ? '/' : 'd';
 	deep[4093] = '\0';
-	assert_int_equal(f->m->ops->lookup(f->m, &f->ctx, deep, "x", &e),
+	assert_int_equal(f->m->ops->lookup(f->m, &f->ctx, deep, "x", false, &e),
 	                 -ENOENT);
-	assert_int_equal(f->m->ops->lookup(f->m, &f->ctx, deep, "xy", &e),
+	assert_int_equal(f->m->ops->lookup(f->m, &f->ctx, deep, "xy", false, &e),
 	                 -ENAMETOOLONG);
 }
 
