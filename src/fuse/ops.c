@@ -390,16 +390,19 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * go when we say so: were it to drop them whenever mtime changes, as
 	 * every write does, a page that is read again while a write is on its
 	 * way would keep zeros. Where nothing can be written, locks are the
-	 * kernel's own.
+	 * kernel's own. All of a listing has attributes: left to itself the
+	 * kernel asks for them as long as its caller looks at each name at
+	 * once; find, du and tar read many first, and would then have each
+	 * looked up by itself.
 	 */
 	conn->want &= ~(unsigned)(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL |
 	                          FUSE_CAP_WRITEBACK_CACHE |
+	                          FUSE_CAP_READDIRPLUS_AUTO |
 	                          FUSE_CAP_AUTO_INVAL_DATA);
 	conn->want |= conn->capable &
 		(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS |
 		 FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-		 FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
+		 FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 		 FUSE_CAP_EXPIRE_ONLY);
 	f->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	f->expires = conn->capable & FUSE_CAP_EXPIRE_ONLY;

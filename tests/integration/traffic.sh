@@ -11,7 +11,7 @@ M=$WORK/mnt
 R=$M/acct/table/rec
 fs_start fs "$S" "$M"
 mkdir -p "$R"
-for i in $(seq 200); do echo "content $i" >"$R/f$i"; done
+for i in $(seq 300); do echo "content $i" >"$R/f$i"; done
 mkdir "$R/sub"
 echo "content 7, again" >"$R/f7"
 fs_stop fs
@@ -31,8 +31,8 @@ grep -qE '^objects [0-9]+ put, [0-9]+ get, [0-9]+ head, [0-9]+ del, [0-9]+ list,
 
 step "a cold listing with all attributes"
 n=$(trips)
-equal 202 "$(ls -l "$R" | wc -l)" "lines of ls -l"
-equal 1 $(($(trips) - n)) "round trips for 201 entries, $(traffic)"
+equal 302 "$(ls -l "$R" | wc -l)" "lines of ls -l"
+equal 1 $(($(trips) - n)) "round trips for 301 entries, $(traffic)"
 equal "$before" "$(objects)" "requests after listing"
 
 step "what changes no content asks for no object"
@@ -73,7 +73,7 @@ fs_stop fs
 check_store "$S"
 
 step "with seen_time 0 it is looked at each time; what is gone is stored again"
-fs_start fs "$S" "$M" -o general.seen_time=0
+fs_start fs "$S" "$M" -o general.seen_time=0,mount.cache_time=0,mount.entry_timeout=1h,mount.attr_timeout=1h
 n=$(heads)
 for i in 4 5; do echo "content 9" >"$R/again$i"; done
 equal 2 $(($(heads) - n)) "looks"
@@ -81,6 +81,14 @@ key=$(echo "content 9" | sha256sum | cut -d ' ' -f 1)
 object_remove "$S" "$key"
 echo "content 9" >"$R/again6"
 equal 1 "$(object_keys "$S" | grep -c "$key")" "objects with that content"
+fs_stop fs
+
+step "who reads all names first, and then looks at each, asks no more than ls"
+fs_start fs "$S" "$M" -o mount.cache_time=0,mount.entry_timeout=1h,mount.attr_timeout=1h
+stat "$R" >/dev/null
+n=$(trips)
+find "$R" -maxdepth 1 -size +100k
+equal 1 $(($(trips) - n)) "round trips of find, $(traffic)"
 fs_stop fs
 
 step "what was missing is not taken for there"
