@@ -80,12 +80,6 @@ static int begin(struct fsp_store *s, struct fsp_early *e, enum fsp_format f)
 	return fsp_encoder_new(f, &s->keys, s->level, encoded, e, &e->enc);
 }
 
-static void end(struct fsp_early *e)
-{
-	fsp_encoder_free(e->enc);
-	fsp_obj_put_abort(e->writer);
-}
-
 int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
                   struct fsp_early **out)
 {
@@ -127,10 +121,11 @@ enum fsp_format fsp_early_format(const struct fsp_early *e)
 	return e->format;
 }
 
+/* Its owner may hold a lock: there is no writer but within upload(). */
 void fsp_early_free(struct fsp_early *e)
 {
 	if (e)
-		end(e);
+		fsp_encoder_free(e->enc);
 	free(e);
 }
 
@@ -218,12 +213,10 @@ int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
 		err = fsp_obj_put_begin(s->objects, ctx, o->key, &e->writer);
 	if (!err)
 		err = send(e, r, ctx, d, o, index);
-	if (early) {
-		/* Whatever became of it, it cannot be used again. */
-		fsp_obj_put_abort(e->writer);
-		e->writer = NULL;
-	} else {
-		end(e);
-	}
+	/* Whatever became of what was encoded early, it is used up. */
+	fsp_obj_put_abort(e->writer);
+	e->writer = NULL;
+	if (!early)
+		fsp_encoder_free(e->enc);
 	return err;
 }
