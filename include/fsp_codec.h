@@ -23,6 +23,7 @@ struct fsp_digests {
 	char sha256[FSP_SHA256_HEX + 1];
 	char sha1[FSP_SHA1_HEX + 1];
 	uint64_t size;
+	uint64_t sum;           /* as fsp_sum_get */
 };
 
 struct fsp_digest;
@@ -34,6 +35,20 @@ uint64_t fsp_digest_size(const struct fsp_digest *d);
 /* May be called more than once; updates may follow. */
 int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out);
 void fsp_digest_free(struct fsp_digest *d);
+
+/*
+ * A sum of 64 bits, at the speed of memory: whether bytes are still those that
+ * were hashed, where nobody has changed them on purpose.
+ */
+struct fsp_sum {
+	uint64_t lane[4], size;
+	uint8_t rest[32];
+};
+
+void fsp_sum_begin(struct fsp_sum *s);
+void fsp_sum_add(struct fsp_sum *s, const void *buf, size_t len);
+/* Of what was added so far; more may follow. */
+uint64_t fsp_sum_get(const struct fsp_sum *s);
 
 /* SHA-256 of a piece, 32 bytes. -ENOMEM. */
 int fsp_sha256(const void *buf, size_t len, uint8_t out[32]);

@@ -3,9 +3,10 @@
  * content. One pool for the process, as the cores are; its threads start when
  * there is something to do.
  *
- * Who waits for a job that nobody has begun does it himself. So a pool without
- * a free thread, or without any, delays nothing for ever, whoever else uses
- * it. A job must not wait: not for another job, nor for a server.
+ * Who waits for a job that nobody has begun does it himself, unless as many run
+ * already as there may be threads. So a pool without a thread delays nothing for
+ * ever, whoever else uses it. A job must not wait: not for another job, nor for
+ * a server.
  */
 #ifndef FSP_POOL_H
 #define FSP_POOL_H

@@ -3,6 +3,10 @@
  *
  * A job is IDLE -> QUEUED -> RUNNING -> DONE, IDLE being 0; who waits may take
  * it to RUNNING from either of the first two. Every change is under `lock`.
+ *
+ * Of the queued jobs no more than `limit` run at once, whoever runs them: each
+ * works through some megabytes of memory, and on more threads than cores they
+ * would take the caches from each other.
  */
 #include "fsp_pool.h"
 
@@ -21,6 +25,7 @@ static struct {
 	struct fsp_cond done;           /* a job is done, or a thread gone */
 	struct fsp_job *first, *last;
 	unsigned limit, threads, idle, queued;
+	unsigned running;               /* of those that were queued */
 } pool = { .once = PTHREAD_ONCE_INIT };
 
 static void init(void)
@@ -60,16 +65,28 @@ static void run_locked(struct fsp_job *j)
 	fsp_cond_broadcast(&pool.done);
 }
 
+static bool may_run_locked(void)
+{
+	return pool.running < pool.limit || !pool.limit;
+}
+
+static void run_queued_locked(struct fsp_job *j)
+{
+	unlink_locked(j);
+	pool.running++;
+	run_locked(j);
+	pool.running--;
+	if (pool.first)
+		fsp_cond_signal(&pool.work);
+}
+
 static void *worker(void *arg)
 {
 	(void)arg;
 	fsp_lock(&pool.lock);
 	while (pool.threads <= pool.limit) {
-		struct fsp_job *j = pool.first;
-
-		if (j) {
-			unlink_locked(j);
-			run_locked(j);
+		if (pool.first && may_run_locked()) {
+			run_queued_locked(pool.first);
 			continue;
 		}
 		pool.idle++;
@@ -104,6 +121,7 @@ void fsp_pool_set_workers(unsigned n)
 	lock_pool();
 	pool.limit = n;
 	fsp_cond_broadcast(&pool.work);
+	fsp_cond_broadcast(&pool.done);
 	while (pool.threads > pool.limit)
 		(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
 	fsp_unlock(&pool.lock);
@@ -139,12 +157,14 @@ void fsp_pool_submit(struct fsp_job *j)
 void fsp_pool_wait(struct fsp_job *j)
 {
 	lock_pool();
-	if (j->state == QUEUED)
-		unlink_locked(j);
-	if (j->state == QUEUED || j->state == IDLE)
+	if (j->state == IDLE)
 		run_locked(j);
-	while (j->state != DONE)
-		(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
+	while (j->state != DONE) {
+		if (j->state == QUEUED && may_run_locked())
+			run_queued_locked(j);
+		else
+			(void)fsp_cond_wait(&pool.done, &pool.lock, 0);
+	}
 	fsp_unlock(&pool.lock);
 }
 

@@ -1,7 +1,8 @@
 /*
  * One block of a bzip2 stream by itself. libbz2 knows streams only, so a block
- * is packed as a stream of one, of which the block's bits are taken, and is
- * unpacked as a stream of one that is put together around its bits.
+ * is packed as a stream of one, of which the block's bits are taken. Unpacking
+ * is our own; only what no bzip2 of this century writes, randomised blocks, are
+ * unpacked by libbz2, as a stream of one that is put together around the bits.
  */
 #include <errno.h>
 
@@ -10,6 +11,7 @@
 #include "bits.h"
 #include "piece.h"
 #include "rle.h"
+#include "unbzip2.h"
 
 #define SOME 16384      /* of a thread's stack */
 #define PLAIN_MAX (1u << 20)
@@ -175,7 +177,7 @@ static int decompress(struct piece *p, bz_stream *bz)
 	return piece_hash_end(p);
 }
 
-int unpack_bzip2(struct piece *p)
+static int unpack_randomised(struct piece *p)
 {
 	struct bits s = { 0 };
 	bz_stream bz = { 0 };
@@ -193,4 +195,71 @@ int unpack_bzip2(struct piece *p)
 	}
 	fsp_buf_free(&s.whole);
 	return err;
+}
+
+/* More content to the digest and the sum. */
+static int check_more(struct piece *p, uint32_t *crc, const void *buf, size_t n)
+{
+	if (n > p->limit - p->size)
+		return -EIO;
+	p->size += n;
+	*crc = bzip2_crc(*crc, buf, n);
+	return piece_hash(p, buf, n);
+}
+
+/* The rest of a content that is kept in the coded form. */
+static int check_coded(struct piece *p, struct rle_reader *r, uint32_t *crc,
+                       const struct fsp_buf *coded)
+{
+	char buf[SOME];
+	size_t n;
+	int err = 0;
+
+	while (!err && (n = rle_read(r, coded, buf, sizeof(buf))))
+		err = check_more(p, crc, buf, n);
+	return err;
+}
+
+/* The content: its digest, and in out, in the coded form if it is large. */
+static int take_coded(struct piece *p, struct fsp_buf *coded)
+{
+	struct rle_reader r = RLE_READER_INIT;
+	uint32_t crc = UINT32_MAX;
+	int err = fsp_buf_reserve(&p->out, coded->len < PLAIN_MAX ?
+	                          2 * coded->len : PLAIN_MAX);
+
+	if (!err)
+		err = piece_hash_begin(p);
+	if (err)
+		return err;
+	p->out.len = rle_read(&r, coded, p->out.data,
+	                      p->out.cap <= PLAIN_MAX ? p->out.cap - 1 :
+	                                                PLAIN_MAX);
+	err = check_more(p, &crc, p->out.data, p->out.len);
+	if (!err && (r.pos < coded->len || r.repeat)) {
+		err = check_coded(p, &r, &crc, coded);
+		p->coded = true;
+		fsp_buf_free(&p->out);
+		p->out = *coded;
+		*coded = (struct fsp_buf)FSP_BUF_INIT;
+	}
+	if (!err)
+		err = piece_hash_end(p);
+	return !err && ~crc != p->crc ? -EIO : err;
+}
+
+int unpack_bzip2(struct piece *p)
+{
+	struct unbzip2_in in = {
+		(const uint8_t *)p->in.data, p->in.len,
+		(unsigned)(p->start % 8), p->bits,
+		(size_t)p->level * UNBZIP2_LEVEL
+	};
+	struct fsp_buf coded = FSP_BUF_INIT;
+	int err = unbzip2(&in, &coded, &p->crc);
+
+	if (!err)
+		err = take_coded(p, &coded);
+	fsp_buf_free(&coded);
+	return err == -EOPNOTSUPP ? unpack_randomised(p) : err;
 }

@@ -1,6 +1,6 @@
 /*
- * SHA-256 and SHA-1 of one content in one pass. SHA-1 names the objects that
- * PHP wrote, SHA-256 the new ones.
+ * SHA-256 and SHA-1 of one content in one pass, and its sum. SHA-1 names the
+ * objects that PHP wrote, SHA-256 the new ones.
  */
 #include "fsp_codec.h"
 
@@ -13,7 +13,7 @@
 
 struct fsp_digest {
 	EVP_MD_CTX *sha256, *sha1;
-	uint64_t size;
+	struct fsp_sum sum;
 };
 
 int fsp_digest_new(struct fsp_digest **out)
@@ -22,6 +22,7 @@ int fsp_digest_new(struct fsp_digest **out)
 
 	if (!d)
 		return -ENOMEM;
+	fsp_sum_begin(&d->sum);
 	d->sha256 = EVP_MD_CTX_new();
 	d->sha1 = EVP_MD_CTX_new();
 	/* Known algorithms fail to start only for want of memory. */
@@ -40,13 +41,13 @@ int fsp_digest_update(struct fsp_digest *d, const void *buf, size_t len)
 	if (!EVP_DigestUpdate(d->sha256, buf, len) ||
 	    !EVP_DigestUpdate(d->sha1, buf, len))
 		return -EIO;
-	d->size += len;
+	fsp_sum_add(&d->sum, buf, len);
 	return 0;
 }
 
 uint64_t fsp_digest_size(const struct fsp_digest *d)
 {
-	return d->size;
+	return d->sum.size;
 }
 
 /* Finishes a copy, so that the running digest can go on. */
@@ -74,7 +75,8 @@ int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out)
 
 	if (!rc)
 		rc = get_hex(d->sha1, out->sha1, FSP_SHA1_HEX);
-	out->size = d->size;
+	out->size = d->sum.size;
+	out->sum = fsp_sum_get(&d->sum);
 	return rc;
 }
 

@@ -246,10 +246,11 @@ const struct fsp_param fsp_params[] = {
 	        "How hard new content is compressed with bzip2: the block size "
 	        "in units of 100,000 bytes."),
 
-	INTEGER("zstd", "level", "3", 1, 19, "",
+	INTEGER("zstd", "level", "1", 1, 19, "",
 	        "How hard new content is compressed with general.compression = "
 	        "zstd. Higher levels take more time for writing and none for "
-	        "reading."),
+	        "reading: of text, 3 makes a fourteenth less in nearly twice "
+	        "the time."),
 
 	CHOICE("mount", "commit", "through", "through|back",
 	       "When close() returns. through: when the content is in the "

@@ -44,15 +44,12 @@ static int send_part(struct s3_store *s, struct s3_job *j,
 		                .body = j->data.data,
 		                .body_len = j->data.len, .stop = &w->stop };
 	struct s3_response p;
-	char md5[S3_MD5_BASE64 + 1], hex[33], number[12];
-	int rc = s3_md5(j->data.data, j->data.len, md5, hex);
+	char number[12];
+	int rc;
 
-	if (rc)
-		return rc;
 	(void)snprintf(number, sizeof(number), "%d", j->number);
 	s3_add_param(&r, "partNumber", number);
 	s3_add_param(&r, "uploadId", w->upload);
-	s3_add_header(&r, "content-md5", md5);
 	rc = s3_call(s, &w->ctx, &r, &p, NULL);
 	if (!rc && !p.etag[0]) {
 		fsp_error("S3: part %d of %s%s: accepted without an ETag",

@@ -2,7 +2,7 @@
  * Content into the object store: digest, look for a verified object with the
  * same content, else encode and put. The first pass is for the digest alone:
  * it is what says whether anything has to be compressed. In the second, this
- * thread reads, hashes, encrypts and hands on, the pool compresses, and the
+ * thread reads, sums, encrypts and hands on, the pool compresses, and the
  * object store sends, all at once.
  */
 #include "fsp_store.h"
@@ -165,7 +165,7 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	strcpy(out->sha1, d.sha1);
 	out->size = p->size;
 	strcpy(out->format, fsp_format_name(f));
-	err = upload(s, ctx, &r, f, p->early, out, index);
+	err = upload(s, ctx, &r, &d, f, p->early, out, index);
 	out->blocks = p->size >= FSP_INDEX_MIN ? index : NULL;
 	out->verified_us = fsp_now_us();
 	if (!err) {

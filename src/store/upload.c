@@ -20,12 +20,13 @@
 #define SAMPLE_GAIN 32          /* one part of so many must be gained */
 
 /*
- * The content that goes into the encoder is hashed on its way: what was changed
- * in the spool since the first digest must not get under its name.
+ * The content that goes into the encoder is summed on its way: what was changed
+ * in the spool since it was hashed must not get under its name. Only accident
+ * can have changed it there, for which a sum does.
  */
 struct fsp_early {
 	struct fsp_encoder *enc;
-	struct fsp_digest *digest;
+	struct fsp_sum sum;
 	enum fsp_format format;
 	struct fsp_objwriter *writer;   /* NULL: what is encoded goes to fd */
 	int fd;
@@ -74,18 +75,9 @@ static int encoded(void *arg, const void *buf, size_t len)
 
 static int begin(struct fsp_store *s, struct fsp_early *e, enum fsp_format f)
 {
-	int err = fsp_digest_new(&e->digest);
-
+	fsp_sum_begin(&e->sum);
 	e->format = f;
-	return err ? err : fsp_encoder_new(f, &s->keys, s->level, encoded, e,
-	                                   &e->enc);
-}
-
-static void end(struct fsp_early *e)
-{
-	fsp_encoder_free(e->enc);
-	fsp_digest_free(e->digest);
-	fsp_obj_put_abort(e->writer);
+	return fsp_encoder_new(f, &s->keys, s->level, encoded, e, &e->enc);
 }
 
 int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
@@ -115,14 +107,13 @@ int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
 
 int fsp_early_write(struct fsp_early *e, const void *buf, size_t len)
 {
-	int err = fsp_digest_update(e->digest, buf, len);
-
-	return err ? err : fsp_encoder_write(e->enc, buf, len);
+	fsp_sum_add(&e->sum, buf, len);
+	return fsp_encoder_write(e->enc, buf, len);
 }
 
 uint64_t fsp_early_size(const struct fsp_early *e)
 {
-	return fsp_digest_size(e->digest);
+	return e->sum.size;
 }
 
 enum fsp_format fsp_early_format(const struct fsp_early *e)
@@ -130,10 +121,11 @@ enum fsp_format fsp_early_format(const struct fsp_early *e)
 	return e->format;
 }
 
+/* Its owner may hold a lock: there is no writer but within upload(). */
 void fsp_early_free(struct fsp_early *e)
 {
 	if (e)
-		end(e);
+		fsp_encoder_free(e->enc);
 	free(e);
 }
 
@@ -186,10 +178,9 @@ static int step(void *arg, const void *buf, size_t len)
 }
 
 static int send(struct fsp_early *e, const struct reader *r,
-                const struct fsp_ctx *ctx, struct fsp_object *o,
-                struct fsp_buf *index)
+                const struct fsp_ctx *ctx, const struct fsp_digests *d,
+                struct fsp_object *o, struct fsp_buf *index)
 {
-	struct fsp_digests now;
 	int err = send_early(e, ctx);
 
 	if (!err)
@@ -198,9 +189,7 @@ static int send(struct fsp_early *e, const struct reader *r,
 		err = fsp_encoder_finish(e->enc, &o->stored);
 	if (!err)
 		err = take_index(e->enc, r->size, index);
-	if (!err)
-		err = fsp_digest_get(e->digest, &now);
-	if (!err && fsp_digests_match(&now, o->key, r->size)) {
+	if (!err && (e->sum.size != d->size || fsp_sum_get(&e->sum) != d->sum)) {
 		fsp_error("object %s: content changed while it was stored",
 		          o->key);
 		err = -EIO;
@@ -213,8 +202,9 @@ static int send(struct fsp_early *e, const struct reader *r,
 }
 
 int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
-           const struct reader *r, enum fsp_format f, struct fsp_early *early,
-           struct fsp_object *o, struct fsp_buf *index)
+           const struct reader *r, const struct fsp_digests *d,
+           enum fsp_format f, struct fsp_early *early, struct fsp_object *o,
+           struct fsp_buf *index)
 {
 	struct fsp_early now = { .fd = -1 }, *e = early ? early : &now;
 	int err = early ? 0 : begin(s, e, f);
@@ -222,13 +212,11 @@ int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (!err)
 		err = fsp_obj_put_begin(s->objects, ctx, o->key, &e->writer);
 	if (!err)
-		err = send(e, r, ctx, o, index);
-	if (early) {
-		/* Whatever became of it, it cannot be used again. */
-		fsp_obj_put_abort(e->writer);
-		e->writer = NULL;
-	} else {
-		end(e);
-	}
+		err = send(e, r, ctx, d, o, index);
+	/* Whatever became of what was encoded early, it is used up. */
+	fsp_obj_put_abort(e->writer);
+	e->writer = NULL;
+	if (!early)
+		fsp_encoder_free(e->enc);
 	return err;
 }

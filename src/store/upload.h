@@ -16,11 +16,13 @@ int read_from(const struct reader *r, const struct fsp_ctx *ctx, uint64_t off,
 
 /*
  * Encodes and puts under o->key, in the format f or as *early began, which is
- * used up. o->stored and *index are set.
+ * used up. d is of the content: -EIO where its sum has become another. o->stored
+ * and *index are set.
  */
 int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
-           const struct reader *r, enum fsp_format f, struct fsp_early *early,
-           struct fsp_object *o, struct fsp_buf *index);
+           const struct reader *r, const struct fsp_digests *d,
+           enum fsp_format f, struct fsp_early *early, struct fsp_object *o,
+           struct fsp_buf *index);
 
 /* The format of a content that compresses so. */
 bool is_incompressible(size_t len, size_t packed);

@@ -40,7 +40,7 @@ static uint32_t rng(void)
 	return rng_state >> 8;
 }
 
-static struct fsp_keys php_keys(void)
+static inline struct fsp_keys php_keys(void)
 {
 	struct fsp_keys k = { .set = true };
 
@@ -49,7 +49,7 @@ static struct fsp_keys php_keys(void)
 	return k;
 }
 
-static int buf_sink(void *arg, const void *buf, size_t len)
+static inline int buf_sink(void *arg, const void *buf, size_t len)
 {
 	return fsp_buf_add(arg, buf, len);
 }

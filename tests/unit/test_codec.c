@@ -631,6 +631,46 @@ static void test_digest_goes_on(void **state)
 	fsp_digest_free(d);
 }
 
+static uint64_t sum_of(const char *p, size_t len, size_t step)
+{
+	struct fsp_sum s;
+
+	fsp_sum_begin(&s);
+	for (size_t off = 0; off < len; off += step)
+		fsp_sum_add(&s, p + off, len - off < step ? len - off : step);
+	return fsp_sum_get(&s);
+}
+
+/* The published values of XXH64, and the same in any parts. */
+static void test_sum(void **state)
+{
+	const char *long_one = "Nobody inspects the spammish repetition";
+	char *p = make_content(1000);
+	struct fsp_digest *d;
+	struct fsp_digests a;
+
+	(void)state;
+	assert_true(sum_of("", 0, 1) == 0xef46db3751d8e999u);
+	assert_true(sum_of("a", 1, 1) == 0xd24ec4f1a98c6e5bu);
+	assert_true(sum_of("abc", 3, 3) == 0x44bc2cf5ad770999u);
+	assert_true(sum_of(long_one, 39, 39) == 0xfbcea83c8a378bf1u);
+	for (size_t step = 1; step < 200; step++)
+		assert_true(sum_of(p, 1000, step) == sum_of(p, 1000, 1000));
+	for (size_t i = 0; i < 1000; i++) {
+		uint64_t before = sum_of(p, i + 1, 77);
+
+		p[i] ^= 4;
+		assert_true(sum_of(p, i + 1, 77) != before);
+	}
+	assert_int_equal(fsp_digest_new(&d), 0);
+	assert_int_equal(fsp_digest_update(d, p, 400), 0);
+	assert_int_equal(fsp_digest_update(d, p + 400, 600), 0);
+	assert_int_equal(fsp_digest_get(d, &a), 0);
+	assert_true(a.sum == sum_of(p, 1000, 1000));
+	fsp_digest_free(d);
+	free(p);
+}
+
 /* The promise to administrators: openssl and bunzip2 give the file back. */
 static void test_openssl_reads_it(void **state)
 {
@@ -760,6 +800,7 @@ int main(void)
 		cmocka_unit_test(test_choosing),
 		cmocka_unit_test(test_hash_valid),
 		cmocka_unit_test(test_digest_goes_on),
+		cmocka_unit_test(test_sum),
 		cmocka_unit_test(test_openssl_reads_it),
 		cmocka_unit_test(test_memory_is_bounded),
 	};

@@ -169,6 +169,56 @@ static void test_many_users(void **state)
 	fsp_pool_set_workers(0);
 }
 
+/* How many run at once, and the most that did. */
+static atomic_int now_running, most_running;
+
+static void notice(struct fsp_job *j)
+{
+	int n = atomic_fetch_add(&now_running, 1) + 1;
+	int most = atomic_load(&most_running);
+
+	(void)j;
+	while (n > most &&
+	       !atomic_compare_exchange_weak(&most_running, &most, n))
+		;
+	for (int i = 0; i < 20; i++)
+		sched_yield();
+	atomic_fetch_sub(&now_running, 1);
+}
+
+static void *waiter(void *arg)
+{
+	struct fsp_job job[20];
+
+	(void)arg;
+	memset(job, 0, sizeof(job));
+	for (int i = 0; i < 20; i++) {
+		job[i].run = notice;
+		fsp_pool_submit(&job[i]);
+	}
+	for (int i = 20; i-- > 0;)
+		fsp_pool_wait(&job[i]);
+	return NULL;
+}
+
+static void test_no_more_than_workers(void **state)
+{
+	(void)state;
+	for (unsigned workers = 1; workers < 4; workers++) {
+		pthread_t t[6];
+
+		atomic_store(&most_running, 0);
+		fsp_pool_set_workers(workers);
+		for (int i = 0; i < 6; i++)
+			assert_int_equal(pthread_create(&t[i], NULL, waiter,
+			                                NULL), 0);
+		for (int i = 0; i < 6; i++)
+			pthread_join(t[i], NULL);
+		assert_in_range(atomic_load(&most_running), 1, workers);
+	}
+	fsp_pool_set_workers(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_runs_at_once),
 		cmocka_unit_test(test_many_users),
+		cmocka_unit_test(test_no_more_than_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

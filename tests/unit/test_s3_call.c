@@ -914,6 +914,10 @@ static void test_multipart(void **state)
 	SCRIPT(BEGUN, PARTS, DONE("&quot;z-3&quot;"), THERE);
 	assert_int_equal(put("k", big, sizeof(big)), 0);
 	assert_script_done();
+	/* The server can tell that a part is what was sent. */
+	for (int i = 1; i <= 3; i++)
+		assert_int_equal(strlen(standin_header(i, "x-amz-content-sha256")),
+		                 64);
 	list = standin.bodies[4].data;
 	assert_non_null(strstr(list, "<PartNumber>1</PartNumber>"
 	                             "<ETag>&quot;e1&quot;</ETag>"));
