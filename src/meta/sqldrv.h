@@ -95,6 +95,14 @@ struct sqldrv_ops {
 	int (*later)(struct sqlconn *c, const char *text,
 	             const struct sql_value *v, int n);
 	int (*now)(struct sqlconn *c);
+	/*
+	 * A question that will be asked with the same values, unless something
+	 * else comes out before: its answer may come with that of another one.
+	 * It is as of then, and not kept when something is changed. NULL: there
+	 * is nothing to gain.
+	 */
+	int (*ahead)(struct sqlconn *c, const char *text,
+	             const struct sql_value *v, int n);
 	/* Bytes of any value, likewise; NULL where the value is NULL. */
 	const void *(*get_bytes)(struct sqlstmt *s, int col, size_t *len);
 	/* Ready for another round of parameters. */
