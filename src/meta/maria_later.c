@@ -14,7 +14,8 @@
 
 /* A statement in the queue that has an answer. */
 struct maria_ask {
-	const char *text;
+	const char *text;               /* NULL: its number goes to *to */
+	int64_t *to;
 	struct fsp_buf values;
 	unsigned nth;                   /* of the queue's, from 1 */
 	bool answered;
@@ -30,13 +31,17 @@ static void ask_free(struct maria_ask *a)
 	free(a);
 }
 
-static void forget_asks(struct maria_conn *c)
+static void forget_asks(struct maria_conn *c, bool numbers)
 {
-	while (c->asks) {
-		struct maria_ask *next = c->asks->next;
+	struct maria_ask **at = &c->asks, *a;
 
-		ask_free(c->asks);
-		c->asks = next;
+	while ((a = *at)) {
+		if (a->to && !a->answered && !numbers) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		ask_free(a);
 	}
 }
 
@@ -45,12 +50,12 @@ void maria_later_drop(struct maria_conn *c)
 	fsp_buf_reset(&c->queue);
 	c->queued = 0;
 	maria_text_named(c, false);
-	forget_asks(c);
+	forget_asks(c, true);
 }
 
 void maria_later_free(struct maria_conn *c)
 {
-	forget_asks(c);
+	forget_asks(c, true);
 	maria_text_free(c);
 	fsp_buf_free(&c->queue);
 }
@@ -100,7 +105,7 @@ int maria_later(struct sqlconn *conn, const char *text,
 	if (!err)
 		err = maria_text_add(c, text, lit, n);
 	c->wrote = true;
-	forget_asks(c);                 /* it may change the answers */
+	forget_asks(c, false);          /* it may change the answers */
 	/*
 	 * A Galera node may take a transaction back between two statements of
 	 * one text, and go on with the next as a transaction of its own: half of
@@ -146,6 +151,25 @@ int maria_ahead(struct sqlconn *conn, const char *text,
 	return err;
 }
 
+int maria_last(struct sqlconn *conn, int64_t *id)
+{
+	struct maria_conn *c = (struct maria_conn *)conn;
+	struct maria_ask *a;
+
+	if (!c->queued) {
+		*id = c->last_id;       /* it did not wait */
+		return 0;
+	}
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	a->to = id;
+	a->nth = c->queued;
+	a->next = c->asks;
+	c->asks = a;
+	return 0;
+}
+
 static void take_answer(void *arg, unsigned nth, MYSQL_RES *rows)
 {
 	struct maria_conn *c = arg;
@@ -162,6 +186,8 @@ static void take_answer(void *arg, unsigned nth, MYSQL_RES *rows)
 		return;
 	}
 	a->answered = true;
+	if (a->to)
+		*a->to = id;
 	a->rows = rows;
 }
 
@@ -184,6 +210,8 @@ static int run_queue(struct maria_conn *c, const struct fsp_ctx *ctx,
 	atomic_fetch_add(&c->base.drv->trips, 1);
 	c->sent = true;
 	err = maria_run_all(c->l, ctx, c->queue.data, take_answer, c, done);
+	if (err == -EIO)
+		maria_text_log(c, *done + 1);
 	maria_text_named(c, !err);
 	if (err && c->l->error == ER_MAX_PREPARED_STMT_COUNT_REACHED) {
 		c->nameless = true;     /* and once more, without names */
@@ -192,7 +220,7 @@ static int run_queue(struct maria_conn *c, const struct fsp_ctx *ctx,
 	fsp_buf_reset(&c->queue);
 	c->queued = 0;
 	if (err)
-		forget_asks(c);
+		forget_asks(c, true);
 	return err;
 }
 
@@ -218,7 +246,7 @@ int maria_now_commit(struct maria_conn *c, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	err = run_queue(c, ctx, &done);
-	forget_asks(c);
+	forget_asks(c, true);
 	/* A connection that is lost does not say how far the server got. */
 	*sent = !err || c->l->failed || done >= n;
 	return *sent ? err : again(err);
@@ -320,7 +348,7 @@ int maria_with_others(struct maria_stmt *s)
 	int err = maria_open_txn(c);
 
 	if (s->writes) {
-		forget_asks(c);         /* it may change the answers */
+		forget_asks(c, false);  /* it may change the answers */
 		c->wrote = true;
 	}
 	if (err || !c->both)

@@ -76,7 +76,7 @@ int maria_legacy_dialect(const struct maria_found *f, const char *charset,
 {
 	static const char safe[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
 
-	*d = (struct sql_dialect){ .update = "", .raw = true };
+	*d = (struct sql_dialect){ .update = "", .last = "NULL", .raw = true };
 	if (!*charset || charset[strspn(charset, safe)])
 		return -EINVAL;
 	for (int i = SQL_NAME; i < SQL_TABLES; i++)

@@ -20,6 +20,7 @@ static const struct sql_dialect ours = {
 		[SQL_CHANGE] = "fsp_change", [SQL_BLOCKS] = "fsp_blocks",
 	},
 	.update = " FOR UPDATE",
+	.last = "LAST_INSERT_ID()",
 	.by_key = " FORCE INDEX (fsp_file_key)",
 	.by_php = " FORCE INDEX (fsp_file_php)",
 	.by_scan = " FORCE INDEX (fsp_file_scan)",

@@ -393,6 +393,7 @@ static const struct sqldrv_ops ops = {
 	.end = maria_end,
 	.later = maria_later,
 	.ahead = maria_ahead,
+	.last = maria_last,
 	.now = maria_now,
 	.last_id = pool_last_id,
 	.close = pool_close,

@@ -227,6 +227,8 @@ int maria_text_add(struct maria_conn *c, const char *text,
 /* The values as one string, which tells questions of one text apart. */
 int maria_text_values(struct maria_conn *c, const char *text,
                       const struct maria_literal *v, struct fsp_buf *out);
+/* Which statement of the queue failed, from 1. */
+void maria_text_log(const struct maria_conn *c, unsigned nth);
 /* All of the queue was run, or something failed. */
 void maria_text_named(struct maria_conn *c, bool done);
 void maria_text_free(struct maria_conn *c);
@@ -239,6 +241,7 @@ int maria_later(struct sqlconn *conn, const char *text,
                 const struct sql_value *v, int n);
 int maria_ahead(struct sqlconn *conn, const char *text,
                 const struct sql_value *v, int n);
+int maria_last(struct sqlconn *conn, int64_t *id);
 int maria_now(struct sqlconn *conn);
 /*
  * Runs s with what waits, or finds that it was asked ahead: 1, its answer is in

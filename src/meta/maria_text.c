@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_cleanup.h"
+#include "fsp_log.h"
 #include "maria_pool.h"
 
 /* A text as this database wants it. */
@@ -190,6 +192,33 @@ int maria_text_add(struct maria_conn *c, const char *text,
 	t->used = true;
 	err = begin(c);
 	return err ? err : add_plain(&c->queue, &t->x, v);
+}
+
+/* The statement of a name, with what follows it: "fspN USING ..." */
+static void log_named(const struct maria_conn *c, const char *name)
+{
+	const struct maria_text *t = c->texts;
+	unsigned number = (unsigned)strtoul(name + strlen("fsp"), NULL, 10);
+
+	while (t && t->name != number)
+		t = t->next;
+	if (t)
+		fsp_error("database %s: in: %s; %s", c->l->name, t->x.sql,
+		          name);
+}
+
+/* No value and no statement has a semicolon in it. */
+void maria_text_log(const struct maria_conn *c, unsigned nth)
+{
+	FSP_FREE char *text = strdup(c->queue.data);
+	char *save = NULL, *one = text ? strtok_r(text, ";", &save) : NULL;
+
+	while (one && --nth)
+		one = strtok_r(NULL, ";", &save);
+	if (one && strncmp(one, "EXECUTE ", 8) == 0)
+		log_named(c, one + 8);
+	else if (one)
+		fsp_error("database %s: in: %s", c->l->name, one);
 }
 
 void maria_text_named(struct maria_conn *c, bool done)

@@ -15,8 +15,12 @@ struct create {
 static int take_place(struct txn *t, const struct fsp_place *at,
                       struct ent *parent, struct ent *e)
 {
-	int err = sql_parent(t, at, parent);
+	int err = sql_ahead_dir(t, at->dir);
 
+	if (!err)
+		err = sql_ahead_place(t, at->dir, at->name, true);
+	if (!err)
+		err = sql_parent(t, at, parent);
 	if (err)
 		return err;
 	err = sql_find_new(t, at->dir, at->name, e);
@@ -73,8 +77,10 @@ static int create(struct txn *t, void *arg)
 		err = sql_put_name(t, &e.key, a->ino, 0,
 		                   file ? a->what->owner : NULL, t->now_us);
 	/* A file's space is made with its row. */
-	if (!err && !file)
-		err = sql_space_for(t, &e.key, S_ISDIR(e.node.mode));
+	if (!err && S_ISDIR(e.node.mode))
+		err = sql_new_record(t, &e.key);
+	else if (!err && !file)
+		err = sql_space_for(t, &e.key, false);
 	if (!err)
 		err = sql_changed(t, &e.key, e.ino, true);
 	if (!err)

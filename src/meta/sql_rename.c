@@ -33,7 +33,7 @@ static int check_rows(struct txn *t, const struct ent *e)
 
 /* Whether what is at the target may be replaced by from. */
 static int check_replace(struct txn *t, const struct ent *from,
-                         const struct ent *to)
+                         struct ent *to)
 {
 	int empty;
 
@@ -43,7 +43,7 @@ static int check_replace(struct txn *t, const struct ent *from,
 		return 0;
 	if (!sql_is_dir(from))
 		return -EISDIR;
-	empty = sql_is_empty(t, to->key.path);
+	empty = sql_is_empty(t, to);
 	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
 }
 
@@ -168,6 +168,20 @@ static int rename_found(struct txn *t, const struct rename *a,
 	return err;
 }
 
+static int ask_ahead(struct txn *t, const struct rename *a)
+{
+	int err = sql_ahead_dir(t, a->from->dir);
+
+	if (!err)
+		err = sql_ahead_place(t, a->from->dir, a->from->name, false);
+	if (!err)
+		err = sql_ahead_dir(t, a->to->dir);
+	if (!err)
+		err = sql_ahead_place(t, a->to->dir, a->to->name, false);
+	return err ? err
+		: sql_ahead_lock(t, a->from->dir, a->from->name);
+}
+
 static int rename_txn(struct txn *t, void *arg)
 {
 	struct rename *a = arg;
@@ -182,6 +196,8 @@ static int rename_txn(struct txn *t, void *arg)
 		err = sql_want_dir(t, a->to->dir);
 	if (!err)
 		err = sql_claim(t);
+	if (!err)
+		err = ask_ahead(t, a);
 	if (!err)
 		err = sql_parent(t, a->from, &from_dir);
 	if (!err)

@@ -3,6 +3,7 @@
  *
  *   {file} {space} ...     a table, see sqldrv.h
  *   {update}               FOR UPDATE, where there is such a thing
+ *   {last}                 the number that the insert before it gave
  *   {by_key}               after {file}: rows are found by space and key, and
  *                          locked in no other way
  *   {by_php}               after {file}: those of PHP, {below}
@@ -43,6 +44,7 @@ enum sql_table {
 struct sql_dialect {
 	const char *table[SQL_TABLES];  /* what stands for {file} and so on */
 	const char *update;             /* for {update}, with its blank, or "" */
+	const char *last;               /* for {last} */
 	/* for {by_key} and so on: which index it is, so that the server does
 	 * not look into all of them each time; NULL: nothing */
 	const char *by_key, *by_php, *by_scan, *by_place;

@@ -545,5 +545,6 @@ int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
 		p->dialect.table[i] = p->table[i];
 	p->base.journal = !legacy && (!older || f->version >= 3);
 	p->dialect.update = "";
+	p->dialect.last = "last_insert_rowid()";
 	return err;
 }
