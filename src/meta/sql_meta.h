@@ -93,7 +93,7 @@ int sql_later(struct txn *t, const char *text, const char *types, ...);
 int sql_last(struct txn *t, int64_t *id);
 /* Ends the waiting; then the last insert's number in *id, where not NULL. */
 int sql_now(struct txn *t, int64_t *id);
-/* The integer of the only row; NULL and no row give 0. */
+/* The integer of the only row; NULL and no row give 0. v NULL: ahead. */
 int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
                ...);
 
@@ -270,6 +270,7 @@ struct ent {
 	bool dead_inside;               /* a directory that was found empty has
 	                                 * names whose files are gone */
 	bool spaced;                    /* its space is known to have a row */
+	int64_t past;                   /* moved: oldest, at its new place */
 	int64_t oldest;                 /* of its rows that PHP wrote and nobody
 	                                 * has adopted; 0: none */
 };
@@ -487,6 +488,8 @@ int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir);
 int sql_touch(struct txn *t, uint64_t dir_ino);
 int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target);
+/* ROW_LAST: the row that was inserted just before. */
+#define ROW_LAST (-1)
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us);
 /*
@@ -496,6 +499,7 @@ int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
  */
 int sql_lock_rows(struct txn *t, struct ent *e);
 int sql_ahead_lock(struct txn *t, const char *dir, const char *name);
+int sql_ahead_lock_key(struct txn *t, const struct key *k);
 /* Closes the live rows of a file but keep (0 = none). What PHP inserts in this
  * very moment comes after. */
 int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
@@ -517,11 +521,14 @@ int sql_space_for(struct txn *t, const struct key *k, bool is_dir);
 
 /* Afterwards e is BY_NAME, with one live row of ours where it has any. */
 int sql_adopt(struct txn *t, struct ent *e);
-/* A row like another under a new key, its successor. */
+/* A row like another under a new key, its successor. NULL or *copy: sql_last()
+ * says it. */
 int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
                  int64_t *copy);
-/* Rows that PHP left under a key before anything new begins there. */
+/* Rows that PHP left under a key before anything new begins there; the oldest
+ * of them, 0: there are none, and NULL: it will be asked. */
 int sql_adopt_past(struct txn *t, const struct key *k);
+int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest);
 /* The names of what ref means, adopted; -ESTALE. */
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 
@@ -612,8 +619,9 @@ int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n);
 int sql_take(struct txn *t, struct ent *e, struct move *mv);
 /* Ends all its names and rows ... */
 int sql_detach(struct txn *t, struct move *mv);
-/* ... and begins them again at another path. */
-int sql_attach(struct txn *t, struct move *mv, const char *to);
+/* ... and begins them again at another path. *row: the entry's new row, where
+ * it has one, as sql_last() says it. */
+int sql_attach(struct txn *t, struct move *mv, const char *to, int64_t *row);
 
 /* ---- the calls of fsp_meta_ops, by file */
 

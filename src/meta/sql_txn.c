@@ -281,8 +281,10 @@ int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
 	int err;
 
 	va_start(ap, types);
-	err = start(t, &s, text, types, ap);
+	err = start(t, v ? &s : NULL, text, types, ap);
 	va_end(ap);
+	if (!v)
+		return err;
 	*v = 0;
 	if (!err)
 		err = sql_next(s);

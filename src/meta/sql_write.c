@@ -49,12 +49,20 @@ int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us)
 {
-	int err = sql_later(t, "INSERT INTO {name} (space_key, dir_key, name,"
-	                  " live, ino, file_id, owner, since_us)"
-	                  " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
-	                  "tttizti", k->space, k->dir, k->name, (int64_t)ino,
-	                  file_id, owner, since_us);
+	int err;
 
+	if (file_id == ROW_LAST)
+		err = sql_later(t, "INSERT INTO {name} (space_key, dir_key,"
+		                " name, live, ino, file_id, owner, since_us)"
+		                " VALUES (?, ?, ?, 1, ?, {last}, ?, ?)",
+		                "tttiti", k->space, k->dir, k->name,
+		                (int64_t)ino, owner, since_us);
+	else
+		err = sql_later(t, "INSERT INTO {name} (space_key, dir_key,"
+		                " name, live, ino, file_id, owner, since_us)"
+		                " VALUES (?, ?, ?, 1, ?, ?, ?, ?)", "tttizti",
+		                k->space, k->dir, k->name, (int64_t)ino,
+		                file_id, owner, since_us);
 	return raced(t, err);
 }
 
@@ -84,6 +92,11 @@ static int start_lock(struct txn *t, struct sqlstmt **st, const struct key *k)
 	return sql_start(t, st, "SELECT f.id, f.created_at FROM {file} f{by_key}"
 	                 " WHERE {eq f.space_key} AND {eq f.file_key} AND "
 	                 LIVE("f.") "{update}", "tt", k->space, k->file);
+}
+
+int sql_ahead_lock_key(struct txn *t, const struct key *k)
+{
+	return start_lock(t, NULL, k);
 }
 
 int sql_ahead_lock(struct txn *t, const char *dir, const char *name)
