@@ -95,6 +95,8 @@ struct fsp_object {
 	uint64_t size, stored;
 	char format[32];                /* fsp_format_name() */
 	int64_t verified_us;
+	int64_t recorded_us;            /* verified_us as it was read; where it
+	                                   is the same, nothing is recorded */
 	/*
 	 * Where it is written: its packed index of blocks, which goes with it
 	 * (fsp_blocks.h). Empty: it has none. NULL: what is recorded stays.

@@ -41,11 +41,14 @@ MYSQL *maria_handle(struct maria_link *l);
 int maria_run(struct maria_link *l, const struct fsp_ctx *ctx,
               const char *sql);
 /*
- * Several statements in one text, without rows; the first that fails ends it.
- * *done: how many did not; *last_id: as it was, where none gave a number.
+ * Several statements in one text; the first that fails ends it. *done: how many
+ * did not. Each is told of them: from 1 which it was, and its rows (its own to
+ * free; NULL: none, and the handle says what it changed).
  */
 int maria_run_all(struct maria_link *l, const struct fsp_ctx *ctx,
-                  const char *sql, int64_t *last_id, unsigned *done);
+                  const char *sql,
+                  void (*each)(void *arg, unsigned nth, MYSQL_RES *rows),
+                  void *arg, unsigned *done);
 /* Its rows to each (fields NULL where they are); non-zero stops. */
 int maria_rows(struct maria_link *l, const struct fsp_ctx *ctx,
                const char *sql,

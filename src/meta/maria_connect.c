@@ -160,6 +160,14 @@ static int dial(struct maria_link *l, const struct fsp_maria_options *o,
 	return -EPROTO;
 }
 
+static const char *isolation_name(const struct maria_link *l)
+{
+	return mysql_get_server_version(l->my) >= 110100 ?
+		"transaction_isolation" : "tx_isolation";
+}
+
+#define TRACK_GTID ", session_track_system_variables='last_gtid'"
+
 /* Idle transactions end by themselves: a host that died holds claims. */
 static int set_session(struct maria_link *l, const struct fsp_ctx *ctx,
                        const struct fsp_maria_options *o,
@@ -171,18 +179,27 @@ static int set_session(struct maria_link *l, const struct fsp_ctx *ctx,
 		"SET SESSION sql_mode='" SQL_MODE "', time_zone='+00:00',"
 		" %s='%s', autocommit=%d, innodb_lock_wait_timeout=%d,"
 		" idle_transaction_timeout=%lld, max_statement_time=%lld%s",
-		mysql_get_server_version(l->my) >= 110100 ?
-		"transaction_isolation" : "tx_isolation",
+		isolation_name(l),
 		writer ? "READ-COMMITTED" : "REPEATABLE-READ", !writer,
 		LOCK_WAIT_S, (long long)s, (long long)(s ? s + 1 : 0),
-		writer && o->read_hosts ?
-		", session_track_system_variables='last_gtid'" : "");
+		writer && o->read_hosts ? TRACK_GTID : "");
 	int err = sql ? maria_run(l, ctx, sql) : -ENOMEM;
 
 	/* Reads and updates see what other nodes have committed. */
 	if (!err && l->galera)
 		err = maria_run(l, ctx, "SET SESSION wsrep_sync_wait=7");
 	return err;
+}
+
+int maria_link_share(struct maria_link *l, const struct fsp_ctx *ctx,
+                     const struct fsp_maria_options *o)
+{
+	FSP_FREE char *sql = fsp_strf("SET SESSION autocommit=1,"
+	                              " %s='READ-COMMITTED'%s",
+	                              isolation_name(l),
+	                              o->read_hosts ? TRACK_GTID : "");
+
+	return sql ? maria_run(l, ctx, sql) : -ENOMEM;
 }
 
 static int read_state(void *arg, char **f, const unsigned long *lengths)

@@ -76,7 +76,8 @@ int maria_legacy_dialect(const struct maria_found *f, const char *charset,
 {
 	static const char safe[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
 
-	*d = (struct sql_dialect){ .update = "", .part = "(", .raw = true };
+	*d = (struct sql_dialect){ .update = "", .part = "(", .last = "NULL",
+	                           .raw = true };
 	if (!*charset || charset[strspn(charset, safe)])
 		return -EINVAL;
 	for (int i = SQL_NAME; i < SQL_TABLES; i++)

@@ -170,18 +170,28 @@ int maria_run(struct maria_link *l, const struct fsp_ctx *ctx, const char *sql)
 	return maria_rows(l, ctx, sql, NULL, NULL);
 }
 
+/* The rows of the statement that the library has come to, if it gives any. */
+static int take_rows(struct maria_link *l, const char *sql, MYSQL_RES **rows)
+{
+	*rows = NULL;
+	return mysql_field_count(l->my) ? store(l, sql, rows) : 0;
+}
+
 int maria_run_all(struct maria_link *l, const struct fsp_ctx *ctx,
-                  const char *sql, int64_t *last_id, unsigned *done)
+                  const char *sql,
+                  void (*each)(void *arg, unsigned nth, MYSQL_RES *rows),
+                  void *arg, unsigned *done)
 {
 	int err = query(l, ctx, sql), rc = 0;
 
 	for (*done = 0; !err;) {
-		int64_t id = (int64_t)mysql_insert_id(l->my);
+		MYSQL_RES *rows;
 		int status;
 
-		++*done;
-		if (id)
-			*last_id = id;
+		err = take_rows(l, sql, &rows);
+		if (err)
+			break;
+		each(arg, ++*done, rows);
 		if (!mysql_more_results(l->my))
 			return 0;
 		status = mysql_next_result_start(&rc, l->my);

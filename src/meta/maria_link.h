@@ -46,6 +46,11 @@ int maria_link_open(const struct fsp_maria_options *o,
                     const char *charset, const struct fsp_ctx *ctx,
                     struct maria_link **out, char **error);
 
+/* What readers and writers can both work with, in turn: each statement its own
+ * transaction, or what is begun; READ COMMITTED. Not on Galera. */
+int maria_link_share(struct maria_link *l, const struct fsp_ctx *ctx,
+                     const struct fsp_maria_options *o);
+
 /*
  * Waits for what the library waits for, and returns what came. Past the
  * deadline it shuts the connection down, so that the library returns.

@@ -21,6 +21,7 @@ static const struct sql_dialect ours = {
 	},
 	.update = " FOR UPDATE",
 	.part = "(",
+	.last = "LAST_INSERT_ID()",
 	.by_key = " FORCE INDEX (fsp_file_key)",
 	.by_php = " FORCE INDEX (fsp_file_php)",
 	.by_scan = " FORCE INDEX (fsp_file_scan)",

@@ -41,10 +41,15 @@ static bool is_stale_locked(struct maria_pool *p, const struct maria_conn *c)
 
 	if (now - c->idle_ns > IDLE_MAX_NS)
 		return true;
-	if (c->role == MARIA_READER && s->hosts.n > 1 &&
+	if ((c->role == MARIA_READER || c->both) && s->hosts.n > 1 &&
 	    now - c->born_ns > READER_MAX_NS)
 		return true;
 	return maria_site_stale_locked(s, c->host, c->born_ns);
+}
+
+static bool serves(const struct maria_conn *c, enum maria_role role)
+{
+	return c->role == role || (c->both && role != MARIA_REPLICA);
 }
 
 /* Takes idle connections out of the list: those that are stale, onto *gone,
@@ -65,7 +70,7 @@ static struct maria_conn *pick_locked(struct maria_pool *p,
 			p->open--;
 			continue;
 		}
-		if (any_role || (c->role == role && !found))
+		if (any_role || (serves(c, role) && !found))
 			found = at;
 		at = &c->next;
 	}
@@ -157,12 +162,28 @@ static int warm_up(struct maria_conn *c, const struct fsp_ctx *ctx)
 		struct sqlstmt *s;
 
 		err = maria_prepare(&c->base, *text++, &s);
-		if (!err)
-			maria_end(s);
+		if (err)
+			break;
+		err = maria_prepare_now(s);
+		maria_end(s);
 	}
 	c->ctx = NULL;
 	/* What the server does not take, it says to who asks for it. */
 	return c->l->failed ? err : 0;
+}
+
+/* Else the two would take each other's places in a full pool. */
+static int share(struct maria_pool *p, struct maria_conn *c,
+                 const struct fsp_ctx *ctx)
+{
+	int err;
+
+	if (p->base.read_only || c->role == MARIA_REPLICA || c->l->galera ||
+	    c->l->read_only)
+		return 0;
+	err = maria_link_share(c->l, ctx, &p->o);
+	c->both = !err;
+	return err;
 }
 
 static int new_conn(struct maria_pool *p, const struct fsp_ctx *ctx,
@@ -184,7 +205,8 @@ static int new_conn(struct maria_pool *p, const struct fsp_ctx *ctx,
 	c->born_ns = c->idle_ns = fsp_mono_ns();
 	if (role != MARIA_REPLICA)
 		maria_note_clock(p, c->l);
-	if (role != MARIA_WRITER)
+	err = share(p, c, ctx);
+	if (!err && (role != MARIA_WRITER || c->both))
 		err = warm_up(c, ctx);
 	if (err) {
 		conn_free(c);
@@ -338,8 +360,7 @@ static void pool_close(struct sqldrv *d)
 
 	maria_prober_stop(p);
 	for (struct maria_conn *c = p->idle; c; c = c->next)
-		if (c->role == MARIA_WRITER)
-			maria_forget_outcome(c);
+		maria_forget_outcome(c);
 	free_all(p->idle);
 	for (int i = 0; i < MARIA_SITES; i++)
 		maria_site_free(&p->site[i]);
@@ -371,6 +392,8 @@ static const struct sqldrv_ops ops = {
 	.rewind = maria_rewind,
 	.end = maria_end,
 	.later = maria_later,
+	.ahead = maria_ahead,
+	.last = maria_last,
 	.now = maria_now,
 	.last_id = pool_last_id,
 	.close = pool_close,

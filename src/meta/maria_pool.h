@@ -37,11 +37,14 @@ struct maria_cell {
 
 struct maria_stmt {
 	struct sqlstmt base;
-	MYSQL_STMT *st;
+	MYSQL_STMT *st;                 /* NULL: not prepared yet */
 	const char *text;
 	struct sql_text x;
 	bool busy, kept, ran;
 	bool writes;
+	MYSQL_RES *rows;                /* it went with others, as text */
+	MYSQL_ROW row;
+	const unsigned long *lengths;
 	struct maria_value *value;      /* x.params of them */
 	MYSQL_BIND *param;              /* x.physical */
 	struct maria_cell *col;
@@ -57,7 +60,9 @@ struct maria_conn {
 	size_t host;                    /* which of the role's */
 	const struct fsp_ctx *ctx;      /* of who uses it now */
 	enum sql_kind kind;
+	bool both;                      /* readers and writers share it */
 	bool begun;                     /* a transaction may be open */
+	bool sent;                      /* the server knows of it */
 	bool wrote;                     /* it changed something */
 	bool placeless;                 /* it does not count in the pool */
 	int64_t outcome;                /* its row in fsp_outcome; 0: none yet */
@@ -68,9 +73,13 @@ struct maria_conn {
 	int64_t born_ns;
 	struct maria_stmt *bucket[MARIA_BUCKETS];
 	int stmts;
-	struct maria_later *texts;      /* of statements that waited */
+	struct maria_text *texts;       /* of statements that waited */
+	unsigned names;                 /* given to them on the server */
+	bool naming;                    /* one of those that wait does */
+	bool nameless;                  /* the server has no room for more */
 	struct fsp_buf queue;           /* those that wait */
 	unsigned queued;
+	struct maria_ask *asks;         /* those of them that are answered */
 	struct maria_conn *next;
 };
 
@@ -185,29 +194,60 @@ void maria_site_note(struct maria_pool *p, struct maria_site *s, size_t host,
 
 /* ---- maria_stmt.c */
 
-int maria_prepare(struct sqlconn *conn, const char *text,
-                  struct sqlstmt **out);
-int maria_bind_int(struct sqlstmt *s, int i, int64_t v);
 /* What stands for {blocks} where there is no such table. */
 #define MARIA_NO_BLOCKS "(SELECT '' AS object_key, '' AS data" \
 	" FROM filespace WHERE 0)"
 
+int maria_prepare(struct sqlconn *conn, const char *text,
+                  struct sqlstmt **out);
+/* On the server, which maria_prepare() leaves for when it is needed. */
+int maria_prepare_now(struct sqlstmt *s);
+int maria_bind_int(struct sqlstmt *s, int i, int64_t v);
 int maria_bind_text(struct sqlstmt *s, int i, const char *v);
 int maria_bind_bytes(struct sqlstmt *s, int i, const void *v, size_t len);
 int maria_bind_null(struct sqlstmt *s, int i);
 int maria_step(struct sqlstmt *s);
-/* Rows changed by the step that just was. */
-uint64_t maria_changed(struct sqlstmt *s);
 void maria_rewind(struct sqlstmt *s);
 void maria_end(struct sqlstmt *s);
 /* Forgets the statements; the connection is closed already. */
 void maria_forget_stmts(struct maria_conn *c);
 
+/* ---- maria_text.c: statements in text, with their values */
+
+struct maria_literal {
+	bool null;
+	const char *bytes;              /* NULL: the number */
+	size_t len;
+	int64_t n;
+};
+
+/* Appends a statement to the queue. params: how many there are in v. */
+int maria_text_add(struct maria_conn *c, const char *text,
+                   const struct maria_literal *v, int params);
+/* The values as one string, which tells questions of one text apart. */
+int maria_text_values(struct maria_conn *c, const char *text,
+                      const struct maria_literal *v, struct fsp_buf *out);
+/* Which statement of the queue failed, from 1. */
+void maria_text_log(const struct maria_conn *c, unsigned nth);
+/* All of the queue was run, or something failed. */
+void maria_text_named(struct maria_conn *c, bool done);
+void maria_text_free(struct maria_conn *c);
+
 /* ---- maria_later.c */
 
+/* A writer's transaction is open, or will be with what waits. */
+int maria_open_txn(struct maria_conn *c);
 int maria_later(struct sqlconn *conn, const char *text,
                 const struct sql_value *v, int n);
+int maria_ahead(struct sqlconn *conn, const char *text,
+                const struct sql_value *v, int n);
+int maria_last(struct sqlconn *conn, int64_t *id);
 int maria_now(struct sqlconn *conn);
+/*
+ * Runs s with what waits, or finds that it was asked ahead: 1, its answer is in
+ * s; 0: it has to be asked by itself, and nothing waits.
+ */
+int maria_with_others(struct maria_stmt *s);
 /* Runs what waits, and COMMIT. *sent: COMMIT was, or may have been, come to. */
 int maria_now_commit(struct maria_conn *c, const struct fsp_ctx *ctx,
                      bool *sent);
@@ -221,6 +261,8 @@ void maria_later_free(struct maria_conn *c);
 int maria_result_bind(struct maria_stmt *s);
 void maria_result_free(struct maria_stmt *s);
 int maria_fetch(struct maria_stmt *s);          /* 1, 0, -errno */
+/* Of rows that came as text: 1, 0. */
+int maria_next_row(struct maria_stmt *s);
 int maria_get_int(struct sqlstmt *s, int col, int64_t *v);
 const char *maria_get_text(struct sqlstmt *s, int col, size_t *len);
 const void *maria_get_bytes(struct sqlstmt *s, int col, size_t *len);

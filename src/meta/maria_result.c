@@ -151,30 +151,64 @@ int maria_fetch(struct maria_stmt *s)
 	return err ? err : 1;
 }
 
+/* ---- rows that came as text */
+
+int maria_next_row(struct maria_stmt *s)
+{
+	s->row = mysql_fetch_row(s->rows);
+	if (!s->row)
+		return 0;
+	s->lengths = mysql_fetch_lengths(s->rows);
+	return 1;
+}
+
+static void describe_text(const struct maria_stmt *s, int col,
+                          struct maria_cell *c)
+{
+	*c = (struct maria_cell){
+		.buf = s->row[col],
+		.len = s->lengths[col],
+		.null = !s->row[col],
+	};
+	describe(c, mysql_fetch_field_direct(s->rows, (unsigned)col));
+}
+
+static int parse_int(const char *text, int64_t *v)
+{
+	char *end = NULL;
+
+	errno = 0;
+	*v = strtoll(text, &end, 10);
+	return errno || end == text || *end ? -EINVAL : 1;
+}
+
 int maria_get_int(struct sqlstmt *base, int col, int64_t *v)
 {
 	struct maria_stmt *s = (struct maria_stmt *)base;
-	struct maria_cell *c = &s->col[col];
-	char *end = NULL;
+	struct maria_cell text, *c = &text;
 
+	if (s->rows)
+		describe_text(s, col, &text);
+	else
+		c = &s->col[col];
 	if (c->null)
 		return 0;
-	if (c->integer) {
+	if (c->integer && !s->rows) {
 		*v = c->n;
 		return c->error ? -EINVAL : 1;
 	}
-	if (!c->decimal)
-		return -EINVAL;
-	errno = 0;
-	*v = strtoll(c->buf, &end, 10);
-	return errno || end == c->buf || *end ? -EINVAL : 1;
+	return c->integer || c->decimal ? parse_int(c->buf, v) : -EINVAL;
 }
 
 const char *maria_get_text(struct sqlstmt *base, int col, size_t *len)
 {
 	struct maria_stmt *s = (struct maria_stmt *)base;
-	struct maria_cell *c = &s->col[col];
+	struct maria_cell text, *c = &text;
 
+	if (s->rows)
+		describe_text(s, col, &text);
+	else
+		c = &s->col[col];
 	if (c->null || !c->text)
 		return NULL;
 	*len = c->len;

@@ -14,6 +14,8 @@
 static void free_stmt(struct maria_stmt *s)
 {
 	maria_result_free(s);
+	if (s->rows)
+		mysql_free_result(s->rows);
 	/* On a lost connection only memory is freed, and that cannot fail. */
 	if (s->st)
 		(void)mysql_stmt_close(s->st);
@@ -120,7 +122,7 @@ static int ask_result(struct maria_stmt *s)
 	return bad;
 }
 
-static int prepare_now(struct maria_stmt *s)
+static int ask_prepare_twice(struct maria_stmt *s)
 {
 	struct maria_conn *c = conn_of(s);
 
@@ -142,19 +144,26 @@ static bool is_change(const char *text)
 	return strncmp(text, "SELECT", 6) != 0 && strncmp(text, "WITH", 4) != 0;
 }
 
-static int make_values(struct maria_stmt *s)
+int maria_prepare_now(struct sqlstmt *base)
 {
-	int params = s->x.params ? s->x.params : 1;
-	int physical = s->x.physical ? s->x.physical : 1;
+	struct maria_stmt *s = (struct maria_stmt *)base;
+	int err;
 
-	if ((int)mysql_stmt_param_count(s->st) != s->x.physical) {
+	if (s->st)
+		return 0;
+	s->st = mysql_stmt_init(conn_of(s)->l->my);
+	err = s->st ? ask_prepare_twice(s) : -ENOMEM;
+	if (!err && (int)mysql_stmt_param_count(s->st) != s->x.physical) {
 		fsp_error("database: other parameters than thought in: %s",
 		          s->x.sql);
-		return -EINVAL;
+		err = -EINVAL;
 	}
-	s->value = calloc((size_t)params, sizeof(*s->value));
-	s->param = calloc((size_t)physical, sizeof(*s->param));
-	return s->value && s->param ? 0 : -ENOMEM;
+	if (err && s->st) {
+		/* Only memory is freed: the server has none of it. */
+		(void)mysql_stmt_close(s->st);
+		s->st = NULL;
+	}
+	return err;
 }
 
 static int compile(struct maria_conn *c, const char *text,
@@ -171,11 +180,13 @@ static int compile(struct maria_conn *c, const char *text,
 	s->writes = is_change(text);
 	err = sql_text_expand(&p->dialect, text, &s->x);
 	if (!err) {
-		s->st = mysql_stmt_init(c->l->my);
-		err = s->st ? prepare_now(s) : -ENOMEM;
+		int params = s->x.params ? s->x.params : 1;
+		int physical = s->x.physical ? s->x.physical : 1;
+
+		s->value = calloc((size_t)params, sizeof(*s->value));
+		s->param = calloc((size_t)physical, sizeof(*s->param));
+		err = s->value && s->param ? 0 : -ENOMEM;
 	}
-	if (!err)
-		err = make_values(s);
 	if (err) {
 		free_stmt(s);
 		return err;
@@ -274,26 +285,20 @@ static void set_param(MYSQL_BIND *b, struct maria_value *v)
 	}
 }
 
-static int execute(struct maria_stmt *s)
+/* By itself, in the binary protocol. */
+static int execute_alone(struct maria_stmt *s)
 {
 	struct maria_conn *c = conn_of(s);
+	int err = maria_prepare_now(&s->base);
 
-	if (c->l->failed)
-		return maria_conn_errno(c, c->l->failed);
-	if (c->queue.len) {
-		int err = maria_now(&c->base);
-
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	c->l->ctx = c->ctx;
 	for (int i = 0; i < s->x.physical; i++)
 		set_param(&s->param[i], &s->value[s->x.param[i]]);
 	if (s->x.physical && mysql_stmt_bind_param(s->st, s->param))
 		return stmt_errno(s);
-	c->begun = true;
-	if (s->writes)
-		c->wrote = true;
+	c->begun = c->sent = true;
 	if (ask_execute(s))
 		return stmt_errno(s);
 	if (!mysql_stmt_field_count(s->st)) {
@@ -308,6 +313,18 @@ static int execute(struct maria_stmt *s)
 	return maria_result_bind(s);
 }
 
+static int execute(struct maria_stmt *s)
+{
+	struct maria_conn *c = conn_of(s);
+	int rc = 0;
+
+	if (c->l->failed)
+		return maria_conn_errno(c, c->l->failed);
+	if (!sql_kind_reads(c->kind))
+		rc = maria_with_others(s);
+	return rc ? rc < 0 ? rc : 0 : execute_alone(s);
+}
+
 int maria_step(struct sqlstmt *base)
 {
 	struct maria_stmt *s = (struct maria_stmt *)base;
@@ -319,12 +336,9 @@ int maria_step(struct sqlstmt *base)
 			return err;
 		s->ran = true;
 	}
-	return s->cols ? maria_fetch(s) : 0;
-}
-
-uint64_t maria_changed(struct sqlstmt *base)
-{
-	return mysql_stmt_affected_rows(((struct maria_stmt *)base)->st);
+	if (s->rows)
+		return maria_next_row(s);
+	return s->st && s->cols ? maria_fetch(s) : 0;
 }
 
 void maria_rewind(struct sqlstmt *base)
@@ -332,8 +346,12 @@ void maria_rewind(struct sqlstmt *base)
 	struct maria_stmt *s = (struct maria_stmt *)base;
 
 	/* Frees the rows, which are all here; nothing is asked. */
-	if (s->ran && s->cols)
+	if (s->rows)
+		mysql_free_result(s->rows);
+	else if (s->ran && s->st && s->cols)
 		(void)mysql_stmt_free_result(s->st);
+	s->rows = NULL;
+	s->row = NULL;
 	s->ran = false;
 }
 

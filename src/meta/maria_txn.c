@@ -12,6 +12,8 @@
 #define ROLLBACK_NS FSP_NS_PER_SEC
 #define OUTCOME_AGE_US (2LL * 24 * 3600 * FSP_US_PER_SEC)
 #define OUTCOMES_SWEPT 100
+#define SNAPSHOT "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+#define SNAPSHOT_ISOLATION "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 static struct maria_pool *pool_of(const struct maria_conn *c)
 {
@@ -38,13 +40,31 @@ int maria_conn_errno(struct maria_conn *c, int err)
 	return c->l->failed == -EHOSTDOWN ? -EDEADLK : c->l->failed;
 }
 
+static void drop_rows(void *arg, unsigned nth, MYSQL_RES *rows)
+{
+	(void)arg;
+	(void)nth;
+	if (rows)
+		mysql_free_result(rows);
+}
+
 int maria_conn_run(struct maria_conn *c, const char *sql)
 {
+	unsigned done;
 	int err;
 
 	atomic_fetch_add(&c->base.drv->trips, 1);
-	err = maria_run(c->l, c->ctx, sql);
+	err = maria_run_all(c->l, c->ctx, sql, drop_rows, NULL, &done);
 	return err ? maria_conn_errno(c, err) : 0;
+}
+
+/* What was done by hand is done, and nothing is open. */
+static int end_own(struct maria_conn *c)
+{
+	int err = maria_conn_run(c, "COMMIT");
+
+	c->begun = c->sent = c->wrote = false;
+	return err;
 }
 
 int64_t maria_now_us(struct sqldrv *d)
@@ -66,14 +86,15 @@ static int look_at_clock(struct maria_conn *c)
 	if (err)
 		return maria_conn_errno(c, err);
 	maria_note_clock(p, c->l);
-	return maria_conn_run(c, "COMMIT");
+	/* With autocommit nothing was begun. */
+	return c->both ? 0 : end_own(c);
 }
 
 /* ---- small statements of our own */
 
 /* Parameters: a token first where there is one, then integers. */
 static int run_own(struct maria_conn *c, const char *text, const char *token,
-                   const int64_t *v, int n, uint64_t *changed)
+                   const int64_t *v, int n)
 {
 	struct sqlstmt *s;
 	int first = token ? 2 : 1;
@@ -87,8 +108,6 @@ static int run_own(struct maria_conn *c, const char *text, const char *token,
 		err = maria_bind_int(s, first + i, v[i]);
 	if (!err)
 		err = maria_step(s);
-	if (!err && changed)
-		*changed = maria_changed(s);
 	maria_end(s);
 	return err < 0 ? err : 0;
 }
@@ -125,7 +144,7 @@ static int sweep_outcomes(struct maria_conn *c, int64_t now_us)
 
 	for (int i = 0; i < w.n && !err; i++)
 		err = run_own(c, "DELETE FROM fsp_outcome WHERE id = ?", NULL,
-		              &w.id[i], 1, NULL);
+		              &w.id[i], 1);
 	return err;
 }
 
@@ -133,14 +152,14 @@ static int make_outcome(struct maria_conn *c)
 {
 	int64_t id = 0, now = maria_now_us(c->base.drv);
 	int err = run_own(c, "INSERT INTO fsp_outcome (token, at_us)"
-	                  " VALUES (?, ?)", "", &now, 1, NULL);
+	                  " VALUES (?, ?)", "", &now, 1);
 
 	if (!err) {
 		id = c->last_id;
 		err = sweep_outcomes(c, now);
 	}
 	if (!err)
-		err = maria_conn_run(c, "COMMIT");
+		err = end_own(c);
 	if (!err)
 		c->outcome = id;
 	return err;
@@ -154,10 +173,11 @@ void maria_forget_outcome(struct maria_conn *c)
 	if (!c->outcome || c->l->failed)
 		return;
 	c->ctx = &ctx;
+	c->kind = SQL_WRITE;
 	err = run_own(c, "DELETE FROM fsp_outcome WHERE id = ?", NULL,
-	              &c->outcome, 1, NULL);
+	              &c->outcome, 1);
 	if (!err)
-		err = maria_conn_run(c, "COMMIT");
+		err = end_own(c);
 	if (err)
 		fsp_debug("database %s: a row of fsp_outcome stays for two "
 		          "days", c->l->name);
@@ -170,13 +190,12 @@ int maria_begin(struct maria_conn *c)
 {
 	int err;
 
-	c->begun = c->wrote = false;
+	c->begun = c->sent = c->wrote = false;
 	c->token[0] = '\0';
 	if (!sql_kind_reads(c->kind)) {
 		err = look_at_clock(c);
 		if (!err && !c->outcome)
 			err = make_outcome(c);
-		c->begun = c->wrote = false;
 		return err;
 	}
 	if (c->role == MARIA_REPLICA) {
@@ -186,76 +205,52 @@ int maria_begin(struct maria_conn *c)
 	}
 	if (c->kind == SQL_ONE)
 		return 0;
-	c->begun = true;
-	return maria_conn_run(c, "START TRANSACTION WITH CONSISTENT SNAPSHOT,"
-	                      " READ ONLY");
+	c->begun = c->sent = true;
+	return maria_conn_run(c, c->both ? SNAPSHOT_ISOLATION ";" SNAPSHOT :
+	                      SNAPSHOT);
 }
 
-/* Our row must be there and change, or nobody could ask for it. */
-static int put_token(struct maria_conn *c, const char *text, const int64_t *v,
-                     int n, uint64_t rows)
-{
-	char token[MARIA_TOKEN];
-	uint64_t changed = 0;
-	int err;
-
-	make_token(token);
-	err = run_own(c, text, token, v, n, &changed);
-	if (err)
-		return err;
-	if (changed == rows) {
-		memcpy(c->token, token, sizeof(token));
-		return 0;
-	}
-	/* Somebody took our row for a dead one's. */
-	c->outcome = 0;
-	return -EDEADLK;
-}
-
-/* The shard and the token at once. */
-static int first_claim(struct maria_conn *c, unsigned shard)
-{
-	int64_t v[] = { maria_now_us(c->base.drv), shard, c->outcome };
-
-	return put_token(c, "UPDATE fsp_shard s, fsp_outcome o"
-	                 " SET s.turn = s.turn + 1, o.token = ?, o.at_us = ?"
-	                 " WHERE s.id = ? AND o.id = ?", v, 3, 2);
-}
-
+/* Its row may have been taken for a dead one's: then it is there again. */
 static int write_token(struct maria_conn *c)
 {
-	int64_t v[] = { maria_now_us(c->base.drv), c->outcome };
+	struct sql_value v[] = {
+		{ .n = c->outcome }, { .text = c->token },
+		{ .n = maria_now_us(c->base.drv) },
+	};
 
-	return put_token(c, "UPDATE fsp_outcome SET token = ?, at_us = ?"
-	                 " WHERE id = ?", v, 2, 1);
+	make_token(c->token);
+	return maria_later(&c->base, "INSERT INTO fsp_outcome (id, token, at_us)"
+	                   " VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE"
+	                   " token = VALUES(token), at_us = VALUES(at_us)", v, 3);
 }
 
 int maria_claim(struct sqlconn *conn, unsigned shard)
 {
 	struct maria_conn *c = (struct maria_conn *)conn;
-	int64_t v = shard;
+	struct sql_value v = { .n = shard };
+	int err;
 
 	if (sql_kind_reads(c->kind))
 		return 0;
-	c->begun = c->wrote = true;
 	if (shard >= SQL_SHARDS)
-		return maria_conn_run(c, "UPDATE fsp_shard SET turn = turn"
-		                      " + 1 ORDER BY id");
-	if (!c->token[0])
-		return first_claim(c, shard);
-	return run_own(c, "UPDATE fsp_shard SET turn = turn + 1 WHERE id = ?",
-	               NULL, &v, 1, NULL);
+		err = maria_later(conn, "UPDATE fsp_shard SET turn = turn + 1"
+		                  " ORDER BY id", NULL, 0);
+	else
+		err = maria_later(conn, "UPDATE fsp_shard SET turn = turn + 1"
+		                  " WHERE id = ?", &v, 1);
+	return err || c->token[0] ? err : write_token(c);
 }
 
 void maria_rollback(struct sqlconn *conn)
 {
 	struct maria_conn *c = (struct maria_conn *)conn;
 	struct fsp_ctx ctx = { .deadline_ns = fsp_mono_ns() + ROLLBACK_NS };
+	bool open = c->begun && c->sent;
 
 	maria_later_drop(c);
-	if (!c->begun || c->kind == SQL_ONE || c->l->failed)
+	c->begun = c->sent = false;
+	if (!open || c->kind == SQL_ONE || c->l->failed)
 		return;
-	c->begun = false;
 	/* Also for a caller who has no time left; a connection on which this
 	 * fails is closed, and then the server does it. */
 	atomic_fetch_add(&conn->drv->trips, 1);
@@ -308,8 +303,8 @@ static int look_for_token(struct maria_conn *c, const struct lost *l)
 		return rc;
 	make_token(token);
 	rc = run_own(c, "UPDATE fsp_outcome SET token = ?, at_us = ?"
-	             " WHERE id = ?", token, v, 2, NULL);
-	return rc ? rc : maria_conn_run(c, "COMMIT");
+	             " WHERE id = ?", token, v, 2);
+	return rc ? rc : end_own(c);
 }
 
 static int resolve_once(struct maria_pool *p, const struct fsp_ctx *ctx,
@@ -322,7 +317,7 @@ static int resolve_once(struct maria_pool *p, const struct fsp_ctx *ctx,
 		return rc;
 	c->ctx = ctx;
 	c->kind = SQL_WRITE;
-	c->begun = true;
+	c->begun = c->sent = false;
 	rc = look_for_token(c, l);
 	if (rc)
 		maria_rollback(&c->base);
@@ -374,7 +369,7 @@ static int commit_write(struct maria_conn *c)
 		maria_rollback(&c->base);
 		return err;
 	}
-	c->begun = false;
+	c->begun = c->sent = false;
 	if (!err) {
 		maria_gtid_note(c);
 		return 0;
@@ -395,7 +390,7 @@ int maria_commit(struct sqlconn *conn)
 		return 0;
 	if (!sql_kind_reads(c->kind))
 		return commit_write(c);
-	c->begun = false;
+	c->begun = c->sent = false;
 	/* What was read is here; a connection that fails now is closed. */
 	if (c->kind != SQL_ONE)
 		(void)maria_conn_run(c, "COMMIT");

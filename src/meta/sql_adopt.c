@@ -123,12 +123,17 @@ static int adopt_rows(struct txn *t, const struct key *k, uint64_t ino,
 	return err;
 }
 
+int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest)
+{
+	return sql_number(t, oldest, "SELECT MIN(p.id) FROM {file} p WHERE"
+	                  " {eq p.space_key} AND {eq p.file_key} AND"
+	                  " p.ino IS NULL", "tt", k->space, k->file);
+}
+
 int sql_adopt_past(struct txn *t, const struct key *k)
 {
 	int64_t oldest, since;
-	int err = sql_number(t, &oldest, "SELECT MIN(p.id) FROM {file} p WHERE"
-	                     " {eq p.space_key} AND {eq p.file_key} AND"
-	                     " p.ino IS NULL", "tt", k->space, k->file);
+	int err = sql_oldest_past(t, k, &oldest);
 
 	if (err || oldest <= 0)
 		return err;
@@ -282,8 +287,7 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
 	                  " FROM {file} f WHERE f.id = ?", "ttiii", k->file,
 	                  k->space, t->now_us, t->now_us, id);
 
-	*copy = 0;
-	return err ? err : sql_now(t, copy);
+	return err || !copy ? err : sql_last(t, copy);
 }
 
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)

@@ -7,6 +7,9 @@
 struct commit {
 	const struct fsp_commit *c;
 	struct fsp_entry *out;
+	/* numbers of new rows once they are known: of the name that is told of,
+	 * 0 where there is none, and of others */
+	int64_t row, other;
 };
 
 static struct ent *name_at(struct ents *l, const char *path)
@@ -71,7 +74,8 @@ static int64_t not_before(int64_t us, bool follows, int64_t pred_us)
 
 /* since_us: a step's successor is valid from where the step was. */
 static int insert_row(struct txn *t, const struct fsp_object *o,
-                      struct ent *e, int64_t since_us, int64_t stored_us)
+                      struct ent *e, int64_t since_us, int64_t stored_us,
+                      int64_t *id)
 {
 	const struct node *n = &e->node;
 	int64_t stored;
@@ -90,17 +94,22 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, stored_us,
 	              since_us, e->has_row ? e->row.id : (int64_t)0);
 	if (!err)
-		err = sql_now(t, &e->row.id);
+		err = sql_last(t, id);
+	if (!err)
+		err = sql_later(t, "UPDATE {name} SET file_id = {last}, owner ="
+		                " NULL WHERE id = ?", "i", e->name_id);
 	if (err)
 		return err;
 	e->has_row = true;
+	e->row.id = 0;
 	e->row.size = o->size;
 	memcpy(e->row.hash, o->key, sizeof(e->row.hash));
 	return 0;
 }
 
+/* *id: as in struct commit; as it was, where there is no new row. */
 static int commit_name(struct txn *t, const struct fsp_object *o,
-                       struct ent *e, int64_t step_us)
+                       struct ent *e, int64_t step_us, int64_t *id)
 {
 	int64_t since = not_before(t->now_us, e->has_row, e->row.since_us);
 	int64_t stored = not_before(t->now_us, e->has_row, e->row.stored_us);
@@ -119,11 +128,8 @@ static int commit_name(struct txn *t, const struct fsp_object *o,
 	if (!err)
 		err = sql_close_rows(t, e, 0);
 	if (!err)
-		err = insert_row(t, o, e, since, stored);
-	if (!err)
-		err = sql_later(t, "UPDATE {name} SET file_id = ?, owner = NULL"
-		              " WHERE id = ?", "ii", e->row.id, e->name_id);
-	return err ? err : sql_space_for(t, &e->key, false);
+		err = insert_row(t, o, e, since, stored, id);
+	return err || e->spaced ? err : sql_space_for(t, &e->key, false);
 }
 
 /* When the row that may collapse was stored: its links' rows, too. */
@@ -141,20 +147,33 @@ static int keep_name(struct txn *t, const struct ent *e)
 	               e->name_id);
 }
 
-static int commit_all(struct txn *t, const struct fsp_commit *c,
-                      struct ents *l)
+/* Asked before anything is changed, when the answer is there. */
+static int look_at_space(struct txn *t, struct ents *l)
 {
+	int there = l->n == 1 ? sql_has_space(t, l->v[0].key.space) : 0;
+
+	l->v[0].spaced = there > 0;
+	return there < 0 ? there : 0;
+}
+
+static int commit_all(struct txn *t, struct commit *a, struct ents *l,
+                      const struct ent *told)
+{
+	const struct fsp_commit *c = a->c;
 	struct node n = l->v[0].node;
 	int64_t step_us = step_time(c, l);
-	int err = c->object ? sql_note_object(t, c->object) : 0;
+	int err = c->object ? look_at_space(t, l) : 0;
 
+	if (!err && c->object)
+		err = sql_note_object(t, c->object);
 	sql_apply(t, c->mask | FSP_SET_MTIME, &c->attr, &n);
 	if (!err)
 		err = sql_save_node(t, l->v[0].ino, &n);
 	for (size_t i = 0; i < l->n && !err; i++) {
 		l->v[i].node = n;
 		err = c->object ?
-			commit_name(t, c->object, &l->v[i], step_us) :
+			commit_name(t, c->object, &l->v[i], step_us,
+			            &l->v[i] == told ? &a->row : &a->other) :
 			keep_name(t, &l->v[i]);
 		if (!err)
 			err = sql_changed(t, &l->v[i].key, l->v[i].ino, false);
@@ -177,6 +196,16 @@ static int check_base(struct txn *t, const struct fsp_commit *c,
 	return same || !c->require_base ? 0 : -EAGAIN;
 }
 
+/* What is known of it by its path. */
+static int ask_ahead(struct txn *t, const struct fsp_commit *c)
+{
+	int err = sql_claim_ref(t, &c->ref);
+
+	if (!err && c->object && c->ref.path && *c->ref.path)
+		err = sql_ahead_space(t, c->ref.path);
+	return err;
+}
+
 static int commit(struct txn *t, void *arg)
 {
 	struct commit *a = arg;
@@ -184,9 +213,12 @@ static int commit(struct txn *t, void *arg)
 	struct ent *at;
 	int err;
 
+	a->row = 0;
 	if (a->c->fence)
 		sql_want(t, a->c->owner);
-	err = sql_resolve_all(t, &a->c->ref, &names);
+	err = ask_ahead(t, a->c);
+	if (!err)
+		err = sql_resolve_all(t, &a->c->ref, &names);
 	if (!err && a->c->fence)
 		err = sql_lease_holds(t, a->c->owner, a->c->fence);
 	if (err)
@@ -198,7 +230,7 @@ static int commit(struct txn *t, void *arg)
 	at = name_at(&names, a->c->ref.path);
 	err = check_base(t, a->c, &names, at);
 	if (!err && (!a->c->queued || a->c->queued->end == FSP_QUEUED_LIVE))
-		err = commit_all(t, a->c, &names);
+		err = commit_all(t, a, &names, at ? at : &names.v[0]);
 	if (!err || err == -EAGAIN)
 		sql_fill(at ? at : &names.v[0], a->out);
 	if (!err && a->c->queued && a->c->queued->end == FSP_QUEUED_LIVE)
@@ -209,9 +241,16 @@ static int commit(struct txn *t, void *arg)
 int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
                const struct fsp_commit *c, struct fsp_entry *out)
 {
-	struct commit a = { c, out };
+	struct commit a = { c, out, 0, 0 };
+	int err;
 
 	if (c->object && (!*c->object->key || c->object->size > INT64_MAX))
 		return -EINVAL;
-	return sql_txn(m, ctx, SQL_DURABLE, commit, &a);
+	err = sql_txn(m, ctx, SQL_DURABLE, commit, &a);
+	if (!err && a.row) {
+		out->content.row = a.row;
+		if (c->queued)
+			c->queued->stored = out->content;
+	}
+	return err;
 }

@@ -15,8 +15,12 @@ struct create {
 static int take_place(struct txn *t, const struct fsp_place *at,
                       struct ent *parent, struct ent *e)
 {
-	int err = sql_parent(t, at, parent);
+	int err = sql_ahead_dir(t, at->dir);
 
+	if (!err)
+		err = sql_ahead_place(t, at->dir, at->name, true);
+	if (!err)
+		err = sql_parent(t, at, parent);
 	if (err)
 		return err;
 	err = sql_find_new(t, at->dir, at->name, e);
@@ -73,8 +77,10 @@ static int create(struct txn *t, void *arg)
 		err = sql_put_name(t, &e.key, a->ino, 0,
 		                   file ? a->what->owner : NULL, t->now_us);
 	/* A file's space is made with its row. */
-	if (!err && !file)
-		err = sql_space_for(t, &e.key, S_ISDIR(e.node.mode));
+	if (!err && S_ISDIR(e.node.mode))
+		err = sql_new_record(t, &e.key);
+	else if (!err && !file)
+		err = sql_space_for(t, &e.key, false);
 	if (!err)
 		err = sql_changed(t, &e.key, e.ino, true);
 	if (!err)
@@ -122,19 +128,21 @@ struct link {
 	const struct fsp_ref *ref;
 	const struct fsp_place *to;
 	struct fsp_entry *out;
+	int64_t row;            /* the new one's number, once it is known */
 };
 
-static int put_link(struct txn *t, struct ent *from, const struct ent *e)
+static int put_link(struct txn *t, struct ent *from, const struct ent *e,
+                    int64_t *row)
 {
-	int64_t row = 0;
 	int err = 0;
 
 	if (sql_is_file(from) && e->oldest)
 		err = sql_adopt_past(t, &e->key);
 	if (!err && from->has_row)
-		err = sql_copy_row(t, from->row.id, &e->key, &row);
+		err = sql_copy_row(t, from->row.id, &e->key, row);
 	if (!err)
-		err = sql_put_name(t, &e->key, from->ino, row, from->owner,
+		err = sql_put_name(t, &e->key, from->ino,
+		                   from->has_row ? ROW_LAST : 0, from->owner,
 		                   t->now_us);
 	if (!err)
 		err = sql_later(t, "UPDATE {node} SET nlink = nlink + 1,"
@@ -146,8 +154,6 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e)
 		err = sql_changed(t, &e->key, from->ino, true);
 	from->node.nlink++;
 	from->node.ctime_ns = t->now_ns;
-	if (row)
-		from->row.id = row;
 	return err;
 }
 
@@ -159,6 +165,7 @@ static int link_txn(struct txn *t, void *arg)
 	struct ent e ENT = { .how = BY_NAME };
 	int err = sql_want_dir(t, a->to->dir);
 
+	a->row = 0;
 	if (!err)
 		err = sql_resolve_all(t, a->ref, &names);
 	if (err)
@@ -167,7 +174,7 @@ static int link_txn(struct txn *t, void *arg)
 		return -EPERM;
 	err = take_place(t, a->to, &parent, &e);
 	if (!err)
-		err = put_link(t, &names.v[0], &e);
+		err = put_link(t, &names.v[0], &e, &a->row);
 	if (!err)
 		sql_fill(&names.v[0], a->out);
 	return err;
@@ -177,7 +184,10 @@ int sql_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
              const struct fsp_ref *ref, const struct fsp_place *to,
              struct fsp_entry *out)
 {
-	struct link a = { ref, to, out };
+	struct link a = { ref, to, out, 0 };
+	int err = sql_txn(m, ctx, SQL_WRITE, link_txn, &a);
 
-	return sql_txn(m, ctx, SQL_WRITE, link_txn, &a);
+	if (!err && a.row)
+		out->content.row = a.row;
+	return err;
 }

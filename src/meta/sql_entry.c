@@ -210,14 +210,25 @@ int sql_find_new(struct txn *t, const char *dir, const char *name,
 
 #define ROOT_SQL "SELECT " NODE_COLS " FROM {node} d WHERE d.ino = ?"
 
+static int start_root(struct txn *t, struct sqlstmt **st)
+{
+	/* A writer saves what it read: nobody else may touch it meanwhile. */
+	static const char plain[] = ROOT_SQL, locked[] = ROOT_SQL "{update}";
+
+	return sql_start(t, st, sql_kind_reads(t->kind) ? plain : locked, "i",
+	                 (int64_t)FSP_INO_ROOT);
+}
+
+int sql_ahead_root(struct txn *t)
+{
+	return start_root(t, NULL);
+}
+
 static int find_root(struct txn *t, struct ent *e)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int64_t first = 0;
 	int err;
-
-	/* A writer saves what it read: nobody else may touch it meanwhile. */
-	static const char plain[] = ROOT_SQL, locked[] = ROOT_SQL "{update}";
 
 	*e = (struct ent){
 		.how = BY_NAME,
@@ -231,8 +242,7 @@ static int find_root(struct txn *t, struct ent *e)
 	if (!e->key.path || !e->key.space || !e->key.dir || !e->key.name ||
 	    !e->key.file)
 		return -ENOMEM;
-	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked, "i",
-	                (int64_t)FSP_INO_ROOT);
+	err = start_root(t, &s);
 	if (!err)
 		err = sql_next(s);
 	if (err)

@@ -223,21 +223,58 @@ int sql_read_names(struct sqlstmt *s, struct ents *l)
 	return bad ? -EIO : err;
 }
 
-#define NAMES_OF NAMES_SQL("n.ino = ? AND n.live = 1 ORDER BY n.id")
+#define OF_INO "n.ino = ? AND n.live = 1 ORDER BY n.id"
+#define NAMES_OF NAMES_SQL(OF_INO)
 
-int sql_names_of(struct txn *t, uint64_t ino, struct ents *l)
+/*
+ * With all live rows of their keys, by which they are locked as sql_lock_rows()
+ * does it. 0 where a name has more than one: then it takes more to tell.
+ */
+static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	bool bad = false;
+	int err = sql_start(t, &s, "SELECT " NAMES_COLS " FROM {name} n"
+	                    " JOIN {node} d ON d.ino = n.ino"
+	                    " LEFT JOIN {file} f{by_key} ON"
+	                    " {eq f.space_key n.space_key} AND"
+	                    " {eq f.file_key " NAME_KEY("n.") "} AND " LIVE("f.")
+	                    " WHERE " OF_INO "{update}", "i", (int64_t)ino);
+
+	while (!err && (err = sql_next_name(s, l, &bad)) == 1) {
+		struct ent *e = bad ? NULL : &l->v[l->n - 1];
+
+		if (!e || (l->n > 1 && e[-1].name_id == e->name_id)) {
+			sql_ents_free(l);
+			return 0;
+		}
+		e->locked = e->has_row ? e->row.id : 0;
+		e->alone = e->has_row;
+		err = 0;
+	}
+	return err ? err : 1;
+}
+
+static int read_names_of(struct txn *t, uint64_t ino, struct ents *l)
 {
 	/* A writer saves the node that it read: nobody else may touch it. */
 	static const char plain[] = NAMES_OF, locked[] = NAMES_OF "{update}";
 	struct sqlstmt *s SQL_STMT = NULL;
-	int64_t last = 0;
-	size_t kept = 0;
-	int err;
+	int err = sql_kind_reads(t->kind) ? 0 : lock_names(t, ino, l);
 
+	if (err)
+		return err < 0 ? err : 0;
 	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked, "i",
 	                (int64_t)ino);
-	if (!err)
-		err = sql_read_names(s, l);
+	return err ? err : sql_read_names(s, l);
+}
+
+int sql_names_of(struct txn *t, uint64_t ino, struct ents *l)
+{
+	int64_t last = 0;
+	size_t kept = 0;
+	int err = read_names_of(t, ino, l);
+
 	for (size_t i = 0; !err && i < l->n; i++) {
 		/* Twice, when PHP wrote while the lock was waited for. */
 		if (sql_is_dead(&l->v[i]) || l->v[i].name_id == last) {

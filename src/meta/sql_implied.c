@@ -142,6 +142,30 @@ int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
 	return err ? err : p.found;
 }
 
+int sql_ahead_implied(struct txn *t, const char *path)
+{
+	struct tree tree TREE = { .depth = 0 };
+	struct tree all TREE = { .depth = 0 };
+	struct scan sc = { .which = ROWS_PHP };
+	int err = sql_tree(path, &tree);
+
+	if (!err)
+		err = sql_tree("", &all);
+	sc.lo = tree.lo;
+	sc.hi = tree.hi;
+	if (!err && sql_tree_spaces(&tree)) {
+		sc.spaces = true;
+		err = sql_ahead_scan(t, &sc);
+		sc.spaces = false;
+		if (!err)
+			err = sql_ahead_scan(t, &sc);
+		sc.lo = all.lo;
+		sc.hi = all.hi;
+	}
+	sc.space = tree.k.space;
+	return err ? err : sql_ahead_scan(t, &sc);
+}
+
 /*
  * FNV-1a with a finish that spreads it over all bits. Numbers that people
  * have seen depend on it: it never changes.

@@ -76,6 +76,10 @@ int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
  */
 int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
               const char *types, ...);
+/*
+ * With out NULL a statement is only asked ahead: it will be, with the same
+ * values, and then its answer may be there. For writers, after their claims.
+ */
 int sql_next(struct sqlstmt *s);        /* 1 a row, 0 the end, -errno */
 void sql_end(struct sqlstmt **s);
 #define SQL_STMT __attribute__((cleanup(sql_end)))
@@ -84,9 +88,12 @@ void sql_end(struct sqlstmt **s);
 int sql_run(struct txn *t, const char *text, const char *types, ...);
 /* The same, but it may wait for what follows, and so may its error. */
 int sql_later(struct txn *t, const char *text, const char *types, ...);
+/* The number of the insert that sql_later() was given last: {last} in the next
+ * statement, and in *id when the transaction has been committed. */
+int sql_last(struct txn *t, int64_t *id);
 /* Ends the waiting; then the last insert's number in *id, where not NULL. */
 int sql_now(struct txn *t, int64_t *id);
-/* The integer of the only row; NULL and no row give 0. */
+/* The integer of the only row; NULL and no row give 0. v NULL: ahead. */
 int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
                ...);
 
@@ -260,6 +267,10 @@ struct ent {
 	int64_t locked;                 /* the last of its live rows, when they
 	                                 * were locked; 0: not yet */
 	bool alone;                     /* then there was no other one */
+	bool dead_inside;               /* a directory that was found empty has
+	                                 * names whose files are gone */
+	bool spaced;                    /* its space is known to have a row */
+	int64_t past;                   /* moved: oldest, at its new place */
 	int64_t oldest;                 /* of its rows that PHP wrote and nobody
 	                                 * has adopted; 0: none */
 };
@@ -291,6 +302,11 @@ int sql_find_quick(struct txn *t, struct ent *e);
 int sql_find_free(struct txn *t, struct ent *e);
 /* A directory that has a name: 1, 0 when it has none. Sets e->key. */
 int sql_named_dir(struct txn *t, const char *path, struct ent *e);
+/* sql_find_dir(), and sql_find() or sql_find_new(), will be asked. */
+int sql_ahead_dir(struct txn *t, const char *path);
+int sql_ahead_root(struct txn *t);
+int sql_ahead_place(struct txn *t, const char *dir, const char *name,
+                    bool is_new);
 
 struct ents {
 	struct ent *v;
@@ -340,6 +356,8 @@ struct implied {
  * not. own: its own filespace row counts, too. */
 int sql_implied(struct txn *t, const char *path, int64_t at_us, bool own,
                 struct implied *out);
+/* ... will be asked, as of now and without its own row. */
+int sql_ahead_implied(struct txn *t, const char *path);
 int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino);
 /* The number of a round; the first whose number has no node counts. */
 uint64_t sql_path_ino(const char *path, uint64_t round);
@@ -370,6 +388,8 @@ struct scan {
 };
 #define SCAN_ROW 3              /* the first of ROW_COLS */
 int sql_scan(struct txn *t, const struct scan *s);
+/* The first page of it will be asked for. */
+int sql_ahead_scan(struct txn *t, const struct scan *s);
 /* The file rows of a directory and all below it; sets the range of s, which
  * afterwards is that of the spaces below. */
 int sql_scan_below(struct txn *t, const struct tree *tree, struct scan *s);
@@ -470,6 +490,8 @@ int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir);
 int sql_touch(struct txn *t, uint64_t dir_ino);
 int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target);
+/* ROW_LAST: the row that was inserted just before. */
+#define ROW_LAST (-1)
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us);
 /*
@@ -478,6 +500,8 @@ int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
  * PHP's statement as a deadlock. -EDEADLK: they are not what was read.
  */
 int sql_lock_rows(struct txn *t, struct ent *e);
+int sql_ahead_lock(struct txn *t, const char *dir, const char *name);
+int sql_ahead_lock_key(struct txn *t, const struct key *k);
 /* Closes the live rows of a file but keep (0 = none). What PHP inserts in this
  * very moment comes after. */
 int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
@@ -485,8 +509,13 @@ int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
 /* Removes the name that has ended or is hidden at a place. */
 int sql_bury(struct txn *t, struct ent *e);
+/* Has a space its filespace row? 1, 0; and that of a path will be asked for. */
+int sql_has_space(struct txn *t, const char *space);
+int sql_ahead_space(struct txn *t, const char *path);
 /* The filespace row of a space. */
 int sql_ensure_space(struct txn *t, const char *space);
+/* ... that a new directory needs, whose place was free. */
+int sql_new_record(struct txn *t, const struct key *k);
 /* ... that a new entry needs. */
 int sql_space_for(struct txn *t, const struct key *k, bool is_dir);
 
@@ -494,11 +523,14 @@ int sql_space_for(struct txn *t, const struct key *k, bool is_dir);
 
 /* Afterwards e is BY_NAME, with one live row of ours where it has any. */
 int sql_adopt(struct txn *t, struct ent *e);
-/* A row like another under a new key, its successor. */
+/* A row like another under a new key, its successor. NULL or *copy: sql_last()
+ * says it. */
 int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
                  int64_t *copy);
-/* Rows that PHP left under a key before anything new begins there. */
+/* Rows that PHP left under a key before anything new begins there; the oldest
+ * of them, 0: there are none, and NULL: it will be asked. */
 int sql_adopt_past(struct txn *t, const struct key *k);
+int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest);
 /* The names of what ref means, adopted; -ESTALE. */
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 
@@ -509,7 +541,7 @@ int sql_check_dir_at(struct txn *t, const char *path, int64_t at);
 
 /* ---- sql_remove.c */
 
-int sql_is_empty(struct txn *t, const char *path);      /* 1 yes, 0 no */
+int sql_is_empty(struct txn *t, struct ent *dir);       /* 1 yes, 0 no */
 /* Ends an adopted entry; a directory must have been found empty. */
 int sql_end_entry(struct txn *t, struct ent *e);
 /* Closes the name of anything but a regular file. */
@@ -589,8 +621,9 @@ int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n);
 int sql_take(struct txn *t, struct ent *e, struct move *mv);
 /* Ends all its names and rows ... */
 int sql_detach(struct txn *t, struct move *mv);
-/* ... and begins them again at another path. */
-int sql_attach(struct txn *t, struct move *mv, const char *to);
+/* ... and begins them again at another path. *row: the entry's new row, where
+ * it has one, as sql_last() says it. */
+int sql_attach(struct txn *t, struct move *mv, const char *to, int64_t *row);
 
 /* ---- the calls of fsp_meta_ops, by file */
 

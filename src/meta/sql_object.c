@@ -39,7 +39,7 @@ static int read_object(struct sqlstmt *s, struct fsp_object *o)
 		err = copy_text(s, 5, o->format, sizeof(o->format));
 	o->size = (uint64_t)sql_int_or(s, 3, 0);
 	o->stored = (uint64_t)sql_int_or(s, 4, 0);
-	o->verified_us = sql_int_or(s, 6, 0);
+	o->verified_us = o->recorded_us = sql_int_or(s, 6, 0);
 	return err;
 }
 
@@ -84,7 +84,7 @@ int sql_note_object(struct txn *t, const struct fsp_object *o)
 
 	int err;
 
-	if (!o->verified_us)
+	if (!o->verified_us || o->verified_us == o->recorded_us)
 		return 0;
 	err = sql_later(t, "REPLACE INTO {object} (object_key, sha256, sha1,"
 	               " size, stored, format, verified_us)"

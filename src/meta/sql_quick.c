@@ -53,19 +53,24 @@ static int start_above(struct txn *t, struct sqlstmt **st, const struct key *k,
 	                 b->hi, b->k.space, b->lo, b->hi, s, k->dir, k->name);
 }
 
-static int ask_free(struct txn *t, const struct key *k, int64_t *found)
+static int start_free(struct txn *t, struct sqlstmt **st, const struct key *k)
 {
-	struct sqlstmt *s SQL_STMT = NULL;
 	struct tree b TREE = { .depth = 0 };
 	int err = sql_tree(k->path, &b);
 
 	if (err)
 		return err;
 	if (k->depth > FSP_RECORD_DEPTH)
-		err = sql_start(t, &s, free_in_record, "tttttt", b.k.space,
-		                k->file, b.hi, k->space, k->dir, k->name);
-	else
-		err = start_above(t, &s, k, &b, free_record, free_above);
+		return sql_start(t, st, free_in_record, "tttttt", b.k.space,
+		                 k->file, b.hi, k->space, k->dir, k->name);
+	return start_above(t, st, k, &b, free_record, free_above);
+}
+
+static int ask_free(struct txn *t, const struct key *k, int64_t *found)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = start_free(t, &s, k);
+
 	if (!err)
 		err = sql_next(s);
 	if (err != 1)
@@ -186,20 +191,53 @@ int sql_find_quick(struct txn *t, struct ent *e)
 
 /* ---- a directory */
 
+static int start_named(struct txn *t, struct sqlstmt **st, const struct key *k)
+{
+	return sql_start(t, st, "SELECT n.id, n.ino, n.file_id, n.owner, "
+	                 NODE_COLS ", NULL FROM {name} n{by_place}"
+	                 " JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE,
+	                 "ttt", k->space, k->dir, k->name);
+}
+
 int sql_named_dir(struct txn *t, const char *path, struct ent *e)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int err = sql_key_of_path(path, &e->key);
 
 	if (!err)
-		err = sql_start(t, &s, "SELECT n.id, n.ino, n.file_id, n.owner, "
-		                NODE_COLS ", NULL FROM {name} n{by_place}"
-		                " JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE,
-		                "ttt", e->key.space, e->key.dir, e->key.name);
+		err = start_named(t, &s, &e->key);
 	if (!err)
 		err = sql_next(s);
 	if (err != 1)
 		return err;
 	err = sql_read_found(s, e);
 	return err ? err : sql_is_dir(e);
+}
+
+/* ---- ahead: what the functions above will ask, by what they know so far */
+
+int sql_ahead_dir(struct txn *t, const char *path)
+{
+	struct key k KEY = { .depth = 0 };
+	int err;
+
+	if (!*path)
+		return sql_ahead_root(t);
+	err = sql_key_of_path(path, &k);
+	return err ? err : start_named(t, NULL, &k);
+}
+
+int sql_ahead_place(struct txn *t, const char *dir, const char *name,
+                    bool is_new)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key(dir, name, &k);
+
+	if (err || t->m->drv->legacy)
+		return err;
+	if (is_new && t->claims->ask == ASK_FREE)
+		return start_free(t, NULL, &k);
+	if (t->claims->ask > ASK_QUICK || atomic_load(&t->m->unsure))
+		return 0;
+	return start_quick(t, NULL, &k);
 }

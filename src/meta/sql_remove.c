@@ -5,32 +5,51 @@
 #include "sql_meta.h"
 
 /* What cannot be read is something all the same. */
-static int is_there(void *arg, const struct ent *e)
+static int is_there(void *dead, const struct ent *e)
 {
-	(void)arg;
+	*(bool *)dead = true;
 	return !e || !sql_is_dead(e);
 }
 
-static int has_names(struct txn *t, const struct tree *tree)
+static int start_names(struct txn *t, struct sqlstmt **st,
+                       const struct tree *tree)
 {
-	struct sqlstmt *s SQL_STMT = NULL;
-	int err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND"
-	                                     " n.dir_key = ? AND n.live = 1"),
-	                    "tt", tree->k.space, tree->k.dir);
-
-	return err ? err : sql_each_name(s, is_there, NULL);
+	return sql_start(t, st, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
+	                                  " AND n.live = 1"), "tt",
+	                 tree->k.space, tree->k.dir);
 }
 
-int sql_is_empty(struct txn *t, const char *path)
+/* *dead: there are some, but all of them are dead. */
+static int has_names(struct txn *t, const struct tree *tree, bool *dead)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = start_names(t, &s, tree);
+
+	*dead = false;
+	return err ? err : sql_each_name(s, is_there, dead);
+}
+
+static int ahead_empty(struct txn *t, const struct fsp_place *at)
+{
+	FSP_FREE char *path = fsp_path_join(at->dir, at->name);
+	struct tree tree TREE = { .depth = 0 };
+	int err = path ? sql_tree(path, &tree) : -ENOMEM;
+
+	if (!err)
+		err = start_names(t, NULL, &tree);
+	return err ? err : sql_ahead_implied(t, path);
+}
+
+int sql_is_empty(struct txn *t, struct ent *dir)
 {
 	struct tree tree TREE = { .depth = 0 };
 	struct implied at;
-	int err = sql_tree(path, &tree);
+	int err = sql_tree(dir->key.path, &tree);
 
 	if (!err)
-		err = has_names(t, &tree);
+		err = has_names(t, &tree, &dir->dead_inside);
 	if (!err)
-		err = sql_implied(t, path, NO_TIME, false, &at);
+		err = sql_implied(t, dir->key.path, NO_TIME, false, &at);
 	return err < 0 ? err : !err;
 }
 
@@ -59,11 +78,8 @@ static int bury_names(struct txn *t, const struct tree *tree)
 {
 	struct ents dead ENTS = { .n = 0 };
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err;
+	int err = start_names(t, &s, tree);
 
-	err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
-	                                 " AND n.live = 1"), "tt",
-	                tree->k.space, tree->k.dir);
 	if (!err)
 		err = sql_read_names(s, &dead);
 	sql_end(&s);
@@ -77,7 +93,7 @@ static int end_dir(struct txn *t, const struct ent *e)
 	struct tree tree TREE = { .depth = 0 };
 	int err = sql_tree(e->key.path, &tree);
 
-	if (!err)
+	if (!err && e->dead_inside)
 		err = bury_names(t, &tree);
 	if (err || *tree.k.dir)
 		return err;
@@ -114,7 +130,7 @@ struct removal {
 	struct fsp_entry *out;
 };
 
-static int check_removal(struct txn *t, const struct ent *e, bool dir)
+static int check_removal(struct txn *t, struct ent *e, bool dir)
 {
 	int empty;
 
@@ -122,7 +138,7 @@ static int check_removal(struct txn *t, const struct ent *e, bool dir)
 		return -ENOTDIR;
 	if (!dir)
 		return sql_is_dir(e) ? -EISDIR : 0;
-	empty = sql_is_empty(t, e->key.path);
+	empty = sql_is_empty(t, e);
 	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
 }
 
@@ -137,6 +153,18 @@ static int claim_removal(struct txn *t, const struct removal *a)
 	return err ? err : sql_claim(t);
 }
 
+static int ask_ahead(struct txn *t, const struct removal *a)
+{
+	int err = sql_ahead_dir(t, a->at->dir);
+
+	if (!err)
+		err = sql_ahead_place(t, a->at->dir, a->at->name, false);
+	if (!err)
+		err = a->dir ? ahead_empty(t, a->at) :
+			sql_ahead_lock(t, a->at->dir, a->at->name);
+	return err;
+}
+
 static int removal(struct txn *t, void *arg)
 {
 	struct removal *a = arg;
@@ -144,6 +172,8 @@ static int removal(struct txn *t, void *arg)
 	struct ent e ENT = { .how = BY_NAME };
 	int err = claim_removal(t, a);
 
+	if (!err)
+		err = ask_ahead(t, a);
 	if (!err)
 		err = sql_parent(t, a->at, &parent);
 	if (!err)

@@ -8,6 +8,7 @@ struct rename {
 	const struct fsp_place *from, *to;
 	uint32_t flags;
 	struct fsp_renamed *out;
+	int64_t row;            /* the new one's number, once it is known */
 };
 
 /* Is path in the directory dir, at any depth? */
@@ -33,7 +34,7 @@ static int check_rows(struct txn *t, const struct ent *e)
 
 /* Whether what is at the target may be replaced by from. */
 static int check_replace(struct txn *t, const struct ent *from,
-                         const struct ent *to)
+                         struct ent *to)
 {
 	int empty;
 
@@ -43,7 +44,7 @@ static int check_replace(struct txn *t, const struct ent *from,
 		return 0;
 	if (!sql_is_dir(from))
 		return -EISDIR;
-	empty = sql_is_empty(t, to->key.path);
+	empty = sql_is_empty(t, to);
 	return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
 }
 
@@ -53,14 +54,25 @@ static int moved_node(struct txn *t, uint64_t ino)
 	               t->now_ns, (int64_t)ino);
 }
 
+/* Before anything is changed, since that may have been asked ahead. */
+static int lock_both(struct txn *t, struct ent *from, struct ent *to,
+                     bool exists)
+{
+	int err = sql_is_file(from) ? sql_lock_rows(t, from) : 0;
+
+	return err || !exists || !sql_is_file(to) ? err : sql_lock_rows(t, to);
+}
+
 static int replace(struct txn *t, struct ent *from, struct ent *to,
-                   bool exists, struct fsp_renamed *out)
+                   bool exists, struct rename *a)
 {
 	struct move mv MOVE = { .n = 0 };
 	enum step step = STEP_NONE;
 	struct row moved;
 	int err = exists ? check_replace(t, from, to) : 0;
 
+	if (!err)
+		err = lock_both(t, from, to, exists);
 	if (!err && exists)
 		err = sql_adopt(t, to);
 	if (!err && exists && sql_is_file(from) && sql_is_file(to))
@@ -76,22 +88,23 @@ static int replace(struct txn *t, struct ent *from, struct ent *to,
 	moved = mv.l.v[0].row;
 	err = sql_detach(t, &mv);
 	if (!err)
-		err = sql_attach(t, &mv, to->key.path);
+		err = sql_attach(t, &mv, to->key.path, &a->row);
 	/* Saving by renaming over makes versions as appending does. */
+	if (!err && step == STEP_LOOP)
+		err = sql_now(t, NULL);         /* it needs the number */
 	if (!err && mv.l.v[0].has_row)
-		err = sql_thin_replaced(t, &to->row, step, &moved,
-		                        mv.l.v[0].row.id);
+		err = sql_thin_replaced(t, &to->row, step, &moved, a->row);
 	if (!err)
 		err = moved_node(t, mv.l.v[0].ino);
 	if (err)
 		return err;
 	mv.l.v[0].node.ctime_ns = t->now_ns;
-	sql_fill(&mv.l.v[0], &out->entry);
+	sql_fill(&mv.l.v[0], &a->out->entry);
 	return 0;
 }
 
 static int exchange(struct txn *t, struct ent *from, struct ent *to,
-                    struct fsp_renamed *out)
+                    struct rename *r)
 {
 	struct move a MOVE = { .n = 0 };
 	struct move b MOVE = { .n = 0 };
@@ -106,9 +119,9 @@ static int exchange(struct txn *t, struct ent *from, struct ent *to,
 	if (!err)
 		err = sql_detach(t, &b);
 	if (!err)
-		err = sql_attach(t, &a, b.from);
+		err = sql_attach(t, &a, b.from, &r->row);
 	if (!err)
-		err = sql_attach(t, &b, a.from);
+		err = sql_attach(t, &b, a.from, NULL);
 	if (!err)
 		err = moved_node(t, a.l.v[0].ino);
 	if (!err)
@@ -116,7 +129,7 @@ static int exchange(struct txn *t, struct ent *from, struct ent *to,
 	if (err)
 		return err;
 	a.l.v[0].node.ctime_ns = t->now_ns;
-	sql_fill(&a.l.v[0], &out->entry);
+	sql_fill(&a.l.v[0], &r->out->entry);
 	return 0;
 }
 
@@ -136,7 +149,7 @@ static int check_names(const struct rename *a, const struct ent *from,
 }
 
 /* Both entries are found: from exists, to perhaps. */
-static int rename_found(struct txn *t, const struct rename *a,
+static int rename_found(struct txn *t, struct rename *a,
                         struct ent *from, struct ent *to, bool exists)
 {
 	bool swap = a->flags & FSP_RENAME_EXCHANGE;
@@ -160,12 +173,26 @@ static int rename_found(struct txn *t, const struct rename *a,
 		return err;
 	if (swap) {
 		a->out->replaced_nlink = to->node.nlink;
-		return exchange(t, from, to, a->out);
+		return exchange(t, from, to, a);
 	}
-	err = replace(t, from, to, exists, a->out);
+	err = replace(t, from, to, exists, a);
 	if (exists)
 		a->out->replaced_nlink = to->node.nlink;
 	return err;
+}
+
+static int ask_ahead(struct txn *t, const struct rename *a)
+{
+	int err = sql_ahead_dir(t, a->from->dir);
+
+	if (!err)
+		err = sql_ahead_place(t, a->from->dir, a->from->name, false);
+	if (!err)
+		err = sql_ahead_dir(t, a->to->dir);
+	if (!err)
+		err = sql_ahead_place(t, a->to->dir, a->to->name, false);
+	return err ? err
+		: sql_ahead_lock(t, a->from->dir, a->from->name);
 }
 
 static int rename_txn(struct txn *t, void *arg)
@@ -178,10 +205,13 @@ static int rename_txn(struct txn *t, void *arg)
 	bool same, exists;
 	int err = sql_want_dir(t, a->from->dir);
 
+	a->row = 0;
 	if (!err)
 		err = sql_want_dir(t, a->to->dir);
 	if (!err)
 		err = sql_claim(t);
+	if (!err)
+		err = ask_ahead(t, a);
 	if (!err)
 		err = sql_parent(t, a->from, &from_dir);
 	if (!err)
@@ -215,9 +245,13 @@ int sql_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
                const struct fsp_place *from, const struct fsp_place *to,
                uint32_t flags, struct fsp_renamed *out)
 {
-	struct rename a = { from, to, flags, out };
+	struct rename a = { from, to, flags, out, 0 };
+	int err;
 
 	if ((flags & FSP_RENAME_NOREPLACE) && (flags & FSP_RENAME_EXCHANGE))
 		return -EINVAL;
-	return sql_txn(m, ctx, SQL_WRITE, rename_txn, &a);
+	err = sql_txn(m, ctx, SQL_WRITE, rename_txn, &a);
+	if (!err && a.row)
+		out->entry.content.row = a.row;
+	return err;
 }

@@ -238,6 +238,11 @@ int sql_scan(struct txn *t, const struct scan *s)
 	return err < 0 ? err : 0;
 }
 
+int sql_ahead_scan(struct txn *t, const struct scan *s)
+{
+	return start_page(t, s, s->lo, s->hi, PAGE_FIRST, NULL);
+}
+
 int sql_scan_below(struct txn *t, const struct tree *tree, struct scan *sc)
 {
 	struct tree all TREE = { .depth = 0 };

@@ -159,6 +159,8 @@ static int add_name(struct expansion *x, const char *s, size_t len)
 		return fsp_buf_adds(&x->b, x->d->update);
 	if (len == 4 && memcmp(s, "part", len) == 0)
 		return fsp_buf_adds(&x->b, x->d->part);
+	if (len == 4 && memcmp(s, "last", len) == 0)
+		return fsp_buf_adds(&x->b, x->d->last);
 	if (len > 3 && memcmp(s, "by_", 3) == 0)
 		return add_index(x, s + 3, len - 3);
 	for (int i = 0; i < SQL_TABLES; i++)

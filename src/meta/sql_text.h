@@ -4,6 +4,7 @@
  *   {file} {space} ...     a table, see sqldrv.h
  *   {update}               FOR UPDATE, where there is such a thing
  *   {part}SELECT ...)      of a UNION, with an order and a limit of its own
+ *   {last}                 the number that the insert before it gave
  *   {by_key}               after {file}: rows are found by space and key, and
  *                          locked in no other way
  *   {by_php}               after {file}: those of PHP, {below}
@@ -45,6 +46,7 @@ struct sql_dialect {
 	const char *table[SQL_TABLES];  /* what stands for {file} and so on */
 	const char *update;             /* for {update}, with its blank, or "" */
 	const char *part;               /* for {part} */
+	const char *last;               /* for {last} */
 	/* for {by_key} and so on: which index it is, so that the server does
 	 * not look into all of them each time; NULL: nothing */
 	const char *by_key, *by_php, *by_scan, *by_place;

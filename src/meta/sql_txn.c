@@ -128,11 +128,49 @@ static int bind(struct sqlstmt *s, const char *types, va_list ap)
 	return err;
 }
 
+/* How many there are, or -EINVAL. */
+static int values(const char *types, va_list ap, struct sql_value *v)
+{
+	int n = 0;
+
+	for (; types[n]; n++) {
+		if (n == SQL_VALUES || types[n] == 'b')
+			return -EINVAL;
+		v[n] = (struct sql_value){ .null = false };
+		if (types[n] == 't') {
+			v[n].text = va_arg(ap, const char *);
+			v[n].null = !v[n].text;
+		} else {
+			v[n].n = va_arg(ap, int64_t);
+			v[n].null = types[n] == 'z' && !v[n].n;
+		}
+	}
+	return n;
+}
+
+static int ahead(struct txn *t, const char *text, const char *types,
+                 va_list ap)
+{
+	const struct sqldrv_ops *ops = t->c->drv->ops;
+	struct sql_value v[SQL_VALUES];
+	int n;
+
+	if (!ops->ahead || sql_kind_reads(t->kind))
+		return 0;
+	n = values(types, ap, v);
+	if (n < 0)
+		return n;
+	t->statements++;
+	return ops->ahead(t->c, text, v, n);
+}
+
 static int start(struct txn *t, struct sqlstmt **out, const char *text,
                  const char *types, va_list ap)
 {
 	int err;
 
+	if (!out)
+		return ahead(t, text, types, ap);
 	if (t->kind == SQL_ONE && t->statements) {
 		*out = NULL;
 		return SQL_AGAIN;
@@ -190,20 +228,11 @@ int sql_run(struct txn *t, const char *text, const char *types, ...)
 static int queue(struct txn *t, const char *text, const char *types,
                  va_list ap)
 {
-	struct sql_value v[SQL_VALUES] = { { .n = 0 } };
-	int n = 0;
+	struct sql_value v[SQL_VALUES];
+	int n = values(types, ap, v);
 
-	for (; types[n]; n++) {
-		if (n == SQL_VALUES)
-			return -EINVAL;
-		if (types[n] == 't') {
-			v[n].text = va_arg(ap, const char *);
-			v[n].null = !v[n].text;
-		} else {
-			v[n].n = va_arg(ap, int64_t);
-			v[n].null = types[n] == 'z' && !v[n].n;
-		}
-	}
+	if (n < 0)
+		return n;
 	t->statements++;
 	return t->c->drv->ops->later(t->c, text, v, n);
 }
@@ -224,6 +253,16 @@ int sql_later(struct txn *t, const char *text, const char *types, ...)
 	return err < 0 ? err : 0;
 }
 
+int sql_last(struct txn *t, int64_t *id)
+{
+	const struct sqldrv_ops *ops = t->c->drv->ops;
+
+	if (ops->last)
+		return ops->last(t->c, id);
+	*id = ops->last_id(t->c);
+	return 0;
+}
+
 int sql_now(struct txn *t, int64_t *id)
 {
 	const struct sqldrv_ops *ops = t->c->drv->ops;
@@ -242,8 +281,10 @@ int sql_number(struct txn *t, int64_t *v, const char *text, const char *types,
 	int err;
 
 	va_start(ap, types);
-	err = start(t, &s, text, types, ap);
+	err = start(t, v ? &s : NULL, text, types, ap);
 	va_end(ap);
+	if (!v)
+		return err;
 	*v = 0;
 	if (!err)
 		err = sql_next(s);

@@ -49,12 +49,20 @@ int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
 int sql_put_name(struct txn *t, const struct key *k, uint64_t ino,
                  int64_t file_id, const char *owner, int64_t since_us)
 {
-	int err = sql_later(t, "INSERT INTO {name} (space_key, dir_key, name,"
-	                  " live, ino, file_id, owner, since_us)"
-	                  " VALUES (?, ?, ?, 1, ?, ?, ?, ?)",
-	                  "tttizti", k->space, k->dir, k->name, (int64_t)ino,
-	                  file_id, owner, since_us);
+	int err;
 
+	if (file_id == ROW_LAST)
+		err = sql_later(t, "INSERT INTO {name} (space_key, dir_key,"
+		                " name, live, ino, file_id, owner, since_us)"
+		                " VALUES (?, ?, ?, 1, ?, {last}, ?, ?)",
+		                "tttiti", k->space, k->dir, k->name,
+		                (int64_t)ino, owner, since_us);
+	else
+		err = sql_later(t, "INSERT INTO {name} (space_key, dir_key,"
+		                " name, live, ino, file_id, owner, since_us)"
+		                " VALUES (?, ?, ?, 1, ?, ?, ?, ?)", "tttizti",
+		                k->space, k->dir, k->name, (int64_t)ino,
+		                file_id, owner, since_us);
 	return raced(t, err);
 }
 
@@ -79,6 +87,26 @@ static int read_live(struct sqlstmt *s, struct ent *e, int64_t *best)
 	return err;
 }
 
+static int start_lock(struct txn *t, struct sqlstmt **st, const struct key *k)
+{
+	return sql_start(t, st, "SELECT f.id, f.created_at FROM {file} f{by_key}"
+	                 " WHERE {eq f.space_key} AND {eq f.file_key} AND "
+	                 LIVE("f.") "{update}", "tt", k->space, k->file);
+}
+
+int sql_ahead_lock_key(struct txn *t, const struct key *k)
+{
+	return start_lock(t, NULL, k);
+}
+
+int sql_ahead_lock(struct txn *t, const char *dir, const char *name)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key(dir, name, &k);
+
+	return err ? err : start_lock(t, NULL, &k);
+}
+
 int sql_lock_rows(struct txn *t, struct ent *e)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
@@ -87,10 +115,7 @@ int sql_lock_rows(struct txn *t, struct ent *e)
 
 	if (!t->c->drv->ops->claim || !e->has_row || e->locked)
 		return 0;
-	err = sql_start(t, &s, "SELECT f.id, f.created_at FROM {file} f{by_key}"
-	                " WHERE {eq f.space_key} AND {eq f.file_key} AND "
-	                LIVE("f.") "{update}", "tt", e->key.space,
-	                e->key.file);
+	err = start_lock(t, &s, &e->key);
 	if (!err)
 		err = read_live(s, e, &best);
 	return err ? err : best == e->row.id ? 0 : -EDEADLK;
@@ -163,6 +188,51 @@ int sql_ensure_space(struct txn *t, const char *space)
 	                 " {eq s.space_key} AND " LIVE("s.") ")", "titit",
 	                 space, t->now_s, name ? name + 1 : path, t->now_us,
 	                 space);
+}
+
+static int start_space(struct txn *t, struct sqlstmt **st, const char *space)
+{
+	return sql_start(t, st, "SELECT 1 FROM {space} s WHERE {eq s.space_key}"
+	                 " AND " LIVE("s.") " LIMIT 1", "t", space);
+}
+
+int sql_ahead_space(struct txn *t, const char *path)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key_of_path(path, &k);
+
+	return err ? err : start_space(t, NULL, k.space);
+}
+
+int sql_has_space(struct txn *t, const char *space)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = start_space(t, &s, space);
+
+	return err ? err : sql_next(s);
+}
+
+/* Where its place was found free there is none. */
+static int new_space(struct txn *t, const char *space, const char *name)
+{
+	return sql_later(t, "INSERT INTO {space} (space_key, created_at, name,"
+	                 " since_us) VALUES (?, ?, ?, ?)", "titi", space,
+	                 t->now_s, name, t->now_us);
+}
+
+int sql_new_record(struct txn *t, const struct key *k)
+{
+	struct fsp_dirkey own;
+	int err;
+
+	if (k->depth != FSP_RECORD_DEPTH)
+		return sql_space_for(t, k, true);
+	err = fsp_path_dirkey(k->path, &own);
+	if (!err) {
+		err = new_space(t, own.space, k->name);
+		fsp_dirkey_free(&own);
+	}
+	return err;
 }
 
 int sql_space_for(struct txn *t, const struct key *k, bool is_dir)

@@ -95,6 +95,18 @@ struct sqldrv_ops {
 	int (*later)(struct sqlconn *c, const char *text,
 	             const struct sql_value *v, int n);
 	int (*now)(struct sqlconn *c);
+	/* The number of the insert that was given to later() last comes into
+	 * *id when it is run, with the commit at the latest. NULL: it has been
+	 * run. */
+	int (*last)(struct sqlconn *c, int64_t *id);
+	/*
+	 * A question that will be asked with the same values, unless something
+	 * else comes out before: its answer may come with that of another one.
+	 * It is as of then, and not kept when something is changed. NULL: there
+	 * is nothing to gain.
+	 */
+	int (*ahead)(struct sqlconn *c, const char *text,
+	             const struct sql_value *v, int n);
 	/* Bytes of any value, likewise; NULL where the value is NULL. */
 	const void *(*get_bytes)(struct sqlstmt *s, int col, size_t *len);
 	/* Ready for another round of parameters. */

@@ -546,5 +546,6 @@ int sqlite_name_tables(struct sqlite_pool *p, const struct sqlite_found *f)
 	p->base.journal = !legacy && (!older || f->version >= 3);
 	p->dialect.update = "";
 	p->dialect.part = "SELECT * FROM (";
+	p->dialect.last = "last_insert_rowid()";
 	return err;
 }

@@ -22,7 +22,8 @@ enum proxy_fault {
 	PROXY_STRIP_TLS         /* the server's greeting offers no TLS */
 };
 
-enum proxy_packet { PROXY_ON_COMMIT, PROXY_ON_EXECUTE };
+/* A text that ends with COMMIT, or any other one. */
+enum proxy_packet { PROXY_ON_COMMIT, PROXY_ON_TEXT };
 
 struct proxy_pair {
 	int client, server;     /* -1: closed */
@@ -84,14 +85,12 @@ static inline void proxy_accept(struct proxy *x)
 static inline bool proxy_matches(struct proxy *x, const unsigned char *b,
                                  ssize_t n)
 {
-	bool hit;
+	bool text = n >= 11 && b[4] == 3;
+	/* alone, or behind what waited for it */
+	bool commit = text && memcmp(b + n - 6, "COMMIT", 6) == 0;
+	bool hit = atomic_load(&x->packet) == PROXY_ON_COMMIT ? commit :
+		text && !commit;
 
-	if (atomic_load(&x->packet) == PROXY_ON_COMMIT)
-		/* it ends a text, alone or behind what waited for it */
-		hit = n >= 11 && b[4] == 3 &&
-			memcmp(b + n - 6, "COMMIT", 6) == 0;
-	else
-		hit = n >= 5 && b[4] == 0x17;
 	return hit && atomic_fetch_sub(&x->skip, 1) <= 0;
 }
 

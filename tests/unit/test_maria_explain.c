@@ -155,8 +155,66 @@ static char *shape_of(const char *sql)
 	return fsp_buf_steal(&b);
 }
 
+/* Statements that have a name on the server. */
+struct named {
+	MYSQL *my;
+	int number;
+	char *sql;
+};
+
+static struct named *named;
+static size_t n_named;
+
+static struct named *find_named(MYSQL *my, int number)
+{
+	for (size_t i = 0; i < n_named; i++)
+		if (named[i].my == my && named[i].number == number)
+			return &named[i];
+	named = realloc(named, (n_named + 1) * sizeof(*named));
+	named[n_named] = (struct named){ .my = my, .number = number };
+	return &named[n_named++];
+}
+
+/* PREPARE fspN FROM 'TEXT', with its quotes doubled. */
+static void catch_name(MYSQL *my, const char *one)
+{
+	struct named *n = find_named(my, atoi(one + strlen("PREPARE fsp")));
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	const char *c = strchr(one, '\'') + 1;
+
+	for (; *c && (*c != '\'' || c[1] == '\''); c++) {
+		fsp_buf_addc(&b, *c);
+		c += *c == '\'';
+	}
+	free(n->sql);
+	n->sql = fsp_buf_steal(&b);
+}
+
+/* EXECUTE fspN USING VALUE,VALUE; no value has a comma. */
+static void catch_named(MYSQL *my, const char *one)
+{
+	struct named *n = find_named(my, atoi(one + strlen("EXECUTE fsp")));
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	const char *v = strstr(one, " USING ");
+
+	assert_non_null(n->sql);
+	v = v ? v + strlen(" USING ") : "";
+	for (const char *c = n->sql; *c; c++) {
+		size_t len = strcspn(v, ",");
+
+		if (*c != '?') {
+			fsp_buf_addc(&b, *c);
+			continue;
+		}
+		fsp_buf_add(&b, v, len);
+		v += len + (v[len] == ',');
+	}
+	if (is_statement(n->sql))
+		catch(n->sql, fsp_buf_steal(&b));
+}
+
 /* Those that waited come together; no value of theirs has a semicolon. */
-static void catch_text(const char *sql, size_t len)
+static void catch_text(MYSQL *my, const char *sql, size_t len)
 {
 	FSP_FREE char *all = strndup(sql, len);
 	char *save = NULL, *one = strtok_r(all, ";", &save);
@@ -164,7 +222,11 @@ static void catch_text(const char *sql, size_t len)
 	for (; one; one = strtok_r(NULL, ";", &save)) {
 		FSP_FREE char *shape = shape_of(one);
 
-		if (is_statement(one))
+		if (strncmp(one, "PREPARE", 7) == 0)
+			catch_name(my, one);
+		else if (watching && strncmp(one, "EXECUTE", 7) == 0)
+			catch_named(my, one);
+		else if (watching && is_statement(one))
 			catch(shape, strdup(one));
 	}
 }
@@ -175,8 +237,7 @@ int mysql_real_query_start(int *ret, MYSQL *my, const char *sql,
 	int (*f)(int *, MYSQL *, const char *, unsigned long);
 
 	*(void **)&f = real(__func__);
-	if (watching)
-		catch_text(sql, len);
+	catch_text(my, sql, len);
 	return f(ret, my, sql, len);
 }
 

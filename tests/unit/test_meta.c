@@ -921,6 +921,8 @@ static void test_objects(void **state)
 	o.stored = 77;
 	assert_int_equal(f->m->ops->object_put(f->m, &f->ctx, &o), 0);
 	assert_int_equal(f->m->ops->object_get(f->m, &f->ctx, o.key, &got), 0);
+	assert_int_equal(got.recorded_us, 5);
+	got.recorded_us = 0;
 	assert_memory_equal(&got, &o, sizeof(o));
 	assert_int_equal(f->m->ops->object_find(f->m, &f->ctx, o.sha256,
 	                                        o.sha1, 100, &got), 0);

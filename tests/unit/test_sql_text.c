@@ -17,18 +17,21 @@ static const struct sql_dialect plain = {
 	},
 	.update = " FOR UPDATE",
 	.part = "(",
+	.last = "LAST_INSERT_ID()",
 };
 
 static const struct sql_dialect raw = {
 	.table = { "(SELECT 1)", "(SELECT 2)", "c", "d", "e", "f", "g", "h",
 	           "i" },
 	.update = "",
+	.last = "last_insert_rowid()",
 	.raw = true,
 };
 
 static const struct sql_dialect head = {
 	.table = { "a", "b", "c", "d", "e", "f", "g", "h", "i" },
 	.update = "",
+	.last = "last_insert_rowid()",
 	.by_key = " BY KEY", .by_php = " PHP'S", .by_place = " PLACED",
 	.by_scan = " SCANNED",
 	.head = true,
