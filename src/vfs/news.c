@@ -421,7 +421,7 @@ static void tell_all(struct fsp_vfs *v, const struct notes *n)
  * What is read from now on has these changes in it; what was read before is not
  * entered any more, or its directory's lock in the kernel is waited for.
  */
-static void digest(struct fsp_vfs *v, struct notes *n)
+static void digest(struct fsp_vfs *v, struct notes *n, bool begins)
 {
 	struct news *w = v->news;
 
@@ -430,8 +430,11 @@ static void digest(struct fsp_vfs *v, struct notes *n)
 			w->busy_until_ns = fsp_mono_ns() + CALM_NS;
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
-	v->news_ns = fsp_mono_ns();
+		v->news_ns = fsp_mono_ns();
 		follow_moves_locked(v, n);
+		/* Nobody has been told anything yet. */
+		if (begins && v->n_inodes == 1)
+			n->all = false;
 		fsp_unlock(&v->lock);
 	}
 	if (n->all)
@@ -452,12 +455,13 @@ static int read_news(struct fsp_vfs *v)
 	struct news *w = v->news;
 	struct fsp_ctx ctx = fsp_ctx_background();
 	struct notes n;
+	bool begins = !w->feed;
 	int err;
 
 	notes_init(&n);
 	ctx.deadline_ns = fsp_mono_ns() + GRACE_NS;
 	err = fsp_meta_changes(v->store->meta, &ctx, &w->feed, take_note, &n);
-	digest(v, &n);
+	digest(v, &n, begins);
 	if (!err && !v->store->read_only)
 		err = fsp_meta_changes_purge(v->store->meta, &ctx, w->feed);
 	return err;
