@@ -297,7 +297,7 @@ int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)
 
 	sql_ents_free(l);
 	if (!err && ref->ino != FSP_INO_ROOT)
-		err = sql_names_of(t, ref->ino, l);
+		err = sql_names_of_ref(t, ref, l);
 	if (!err && !l->n) {
 		e = sql_ents_add(l);
 		if (!e)

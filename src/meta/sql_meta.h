@@ -137,8 +137,7 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 /* ---- pieces of SQL; `a` is the alias with its dot */
 
 /* The name that lives at a place. */
-#define AT_PLACE \
-	"n.space_key = ? AND n.dir_key = ? AND n.live = 1 AND n.name = ?"
+#define AT_PLACE "{at n}"
 
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
@@ -342,6 +341,8 @@ bool sql_is_dead(const struct ent *e);
 
 /* The living names of an inode. */
 int sql_names_of(struct txn *t, uint64_t ino, struct ents *l);
+/* The same for a writer, who may know the only one by its path. */
+int sql_names_of_ref(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
 
 /* ---- sql_implied.c: directories that are there because of what is below */
@@ -505,6 +506,9 @@ int sql_ahead_lock_key(struct txn *t, const struct key *k);
 int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
 /* Takes one link off; a node of a regular file goes with its last. */
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
+/* The node of a regular file whose only name has ended, in a container that is
+ * claimed: nobody can have linked it. */
+int sql_drop_node(struct txn *t, uint64_t ino);
 /* Removes the name that has ended or is hidden at a place. */
 int sql_bury(struct txn *t, struct ent *e);
 /* Has a space its filespace row? 1, 0; and that of a path will be asked for. */

@@ -64,7 +64,8 @@ static int end_file(struct txn *t, struct ent *e)
 		err = sql_later(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);
 	if (!err)
-		err = sql_unlink_node(t, e->ino, true);
+		err = linked ? sql_unlink_node(t, e->ino, true) :
+			sql_drop_node(t, e->ino);
 	/* Another name may have gone at the same time. */
 	if (!err && linked)
 		err = sql_number(t, &left, "SELECT d.nlink FROM {node} d"
