@@ -533,6 +533,7 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
  * of them, 0: there are none, and NULL: it will be asked. */
 int sql_adopt_past(struct txn *t, const struct key *k);
 int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest);
+int sql_ahead_past(struct txn *t, const char *dir, const char *name);
 /* The names of what ref means, adopted; -ESTALE. */
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 
@@ -623,6 +624,8 @@ int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n);
 int sql_take(struct txn *t, struct ent *e, struct move *mv);
 /* Ends all its names and rows ... */
 int sql_detach(struct txn *t, struct move *mv);
+/* What is at the place that they will have: before anything is changed. */
+int sql_look_at_target(struct txn *t, struct move *mv, const char *to);
 /* ... and begins them again at another path. *row: the entry's new row, where
  * it has one, as sql_last() says it. */
 int sql_attach(struct txn *t, struct move *mv, const char *to, int64_t *row);
