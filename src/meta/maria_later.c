@@ -134,11 +134,23 @@ static struct maria_ask *add_ask(struct maria_conn *c, const char *text,
 	return a;
 }
 
+static struct maria_ask *find_ask(struct maria_conn *c, const char *text,
+                                  const struct fsp_buf *values)
+{
+	struct maria_ask *a = c->asks;
+
+	while (a && (a->text != text || strcmp(a->values.data, values->data)))
+		a = a->next;
+	return a;
+}
+
 int maria_ahead(struct sqlconn *conn, const char *text,
                 const struct sql_value *v, int n)
 {
 	struct maria_conn *c = (struct maria_conn *)conn;
+	FSP_BUF struct fsp_buf values = FSP_BUF_INIT;
 	struct maria_literal lit[SQL_PARAMS];
+	struct maria_ask *a;
 	int err;
 
 	if (!c->both || sql_kind_reads(c->kind))
@@ -147,6 +159,12 @@ int maria_ahead(struct sqlconn *conn, const char *text,
 	if (!err)
 		err = literals(v, n, lit);
 	if (!err)
+		err = maria_text_values(c, text, lit, &values);
+	if (err)
+		return err;
+	/* The answer is there; what still waits may be asked for twice. */
+	a = find_ask(c, text, &values);
+	if (!a || !a->answered)
 		(void)add_ask(c, text, lit, n, &err);
 	return err;
 }
@@ -253,16 +271,6 @@ int maria_now_commit(struct maria_conn *c, const struct fsp_ctx *ctx,
 }
 
 /* ---- statements with others */
-
-static struct maria_ask *find_ask(struct maria_conn *c, const char *text,
-                                  const struct fsp_buf *values)
-{
-	struct maria_ask *a = c->asks;
-
-	while (a && (a->text != text || strcmp(a->values.data, values->data)))
-		a = a->next;
-	return a;
-}
 
 /* Takes the answer out of the list. */
 static void give_answer(struct maria_conn *c, struct maria_ask *a,

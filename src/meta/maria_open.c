@@ -25,8 +25,8 @@ static const struct sql_dialect ours = {
 	.by_key = " FORCE INDEX (fsp_file_key)",
 	.by_php = " FORCE INDEX (fsp_file_php)",
 	.by_scan = " FORCE INDEX (fsp_file_scan)",
-	.by_place = " FORCE INDEX (fsp_name_dir)",
 	.head = true,
+	.place = true,
 };
 
 static void close_link(struct maria_link **l)

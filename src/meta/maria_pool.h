@@ -67,13 +67,14 @@ struct maria_conn {
 	bool placeless;                 /* it does not count in the pool */
 	int64_t outcome;                /* its row in fsp_outcome; 0: none yet */
 	char token[MARIA_TOKEN];        /* of this transaction; "": none yet */
+	int64_t outcome_us;             /* when its row was said to be in use */
 	int64_t last_id;
 	uint64_t gtid_seen;             /* the pool's gtid_count it has reached */
 	int64_t idle_ns;                /* since then */
 	int64_t born_ns;
 	struct maria_stmt *bucket[MARIA_BUCKETS];
 	int stmts;
-	struct maria_text *texts;       /* of statements that waited */
+	struct maria_text *texts[MARIA_BUCKETS];  /* of what waited */
 	unsigned names;                 /* given to them on the server */
 	bool naming;                    /* one of those that wait does */
 	bool nameless;                  /* the server has no room for more */

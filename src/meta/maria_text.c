@@ -25,12 +25,14 @@ struct maria_text {
 
 void maria_text_free(struct maria_conn *c)
 {
-	while (c->texts) {
-		struct maria_text *next = c->texts->next;
+	for (int i = 0; i < MARIA_BUCKETS; i++) {
+		while (c->texts[i]) {
+			struct maria_text *t = c->texts[i];
 
-		sql_text_free(&c->texts->x);
-		free(c->texts);
-		c->texts = next;
+			c->texts[i] = t->next;
+			sql_text_free(&t->x);
+			free(t);
+		}
 	}
 }
 
@@ -38,7 +40,9 @@ static int find(struct maria_conn *c, const char *text,
                 struct maria_text **out)
 {
 	struct maria_pool *p = (struct maria_pool *)c->base.drv;
-	struct maria_text *t = c->texts;
+	struct maria_text **head =
+		&c->texts[((uintptr_t)text >> 4) % MARIA_BUCKETS];
+	struct maria_text *t = *head;
 	int err;
 
 	while (t && t->text != text)
@@ -53,8 +57,8 @@ static int find(struct maria_conn *c, const char *text,
 			free(t);
 			return err;
 		}
-		t->next = c->texts;
-		c->texts = t;
+		t->next = *head;
+		*head = t;
 	}
 	*out = t;
 	return 0;
@@ -63,7 +67,6 @@ static int find(struct maria_conn *c, const char *text,
 /* Bytes as digits: nothing in them can end a literal. */
 static int add_value(struct fsp_buf *b, const struct maria_literal *v)
 {
-	static const char digits[] = "0123456789ABCDEF";
 	int err;
 
 	if (v->null)
@@ -71,13 +74,13 @@ static int add_value(struct fsp_buf *b, const struct maria_literal *v)
 	if (!v->bytes)
 		return fsp_buf_printf(b, "%" PRId64, v->n);
 	err = fsp_buf_adds(b, "X'");
-	for (size_t i = 0; i < v->len && !err; i++) {
-		unsigned char byte = (unsigned char)v->bytes[i];
-		char hex[2] = { digits[byte >> 4], digits[byte & 15] };
-
-		err = fsp_buf_add(b, hex, sizeof(hex));
-	}
-	return err ? err : fsp_buf_addc(b, '\'');
+	if (!err)
+		err = fsp_buf_reserve(b, 2 * v->len + 2);
+	if (err)
+		return err;
+	fsp_hex(b->data + b->len, v->bytes, v->len);
+	b->len += 2 * v->len;
+	return fsp_buf_addc(b, '\'');
 }
 
 static int add_values(struct fsp_buf *b, const struct sql_text *x,
@@ -194,14 +197,22 @@ int maria_text_add(struct maria_conn *c, const char *text,
 	return err ? err : add_plain(&c->queue, &t->x, v);
 }
 
+static const struct maria_text *of_name(const struct maria_conn *c,
+                                        unsigned name)
+{
+	for (int i = 0; i < MARIA_BUCKETS; i++)
+		for (const struct maria_text *t = c->texts[i]; t; t = t->next)
+			if (t->name == name)
+				return t;
+	return NULL;
+}
+
 /* The statement of a name, with what follows it: "fspN USING ..." */
 static void log_named(const struct maria_conn *c, const char *name)
 {
-	const struct maria_text *t = c->texts;
-	unsigned number = (unsigned)strtoul(name + strlen("fsp"), NULL, 10);
+	const struct maria_text *t =
+		of_name(c, (unsigned)strtoul(name + strlen("fsp"), NULL, 10));
 
-	while (t && t->name != number)
-		t = t->next;
 	if (t)
 		fsp_error("database %s: in: %s; %s", c->l->name, t->x.sql,
 		          name);
@@ -221,14 +232,18 @@ void maria_text_log(const struct maria_conn *c, unsigned nth)
 		fsp_error("database %s: in: %s", c->l->name, one);
 }
 
+static void named(struct maria_text *t, bool done)
+{
+	/* Making it once more replaces it. */
+	if (t->naming && !done)
+		t->name = 0;
+	t->naming = false;
+}
+
 void maria_text_named(struct maria_conn *c, bool done)
 {
-	for (struct maria_text *t = c->naming ? c->texts : NULL; t;
-	     t = t->next) {
-		/* Making it once more replaces it. */
-		if (t->naming && !done)
-			t->name = 0;
-		t->naming = false;
-	}
+	for (int i = 0; c->naming && i < MARIA_BUCKETS; i++)
+		for (struct maria_text *t = c->texts[i]; t; t = t->next)
+			named(t, done);
 	c->naming = false;
 }

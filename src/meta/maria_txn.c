@@ -11,6 +11,7 @@
 #define CLOCK_AGE_NS (60 * FSP_NS_PER_SEC)
 #define ROLLBACK_NS FSP_NS_PER_SEC
 #define OUTCOME_AGE_US (2LL * 24 * 3600 * FSP_US_PER_SEC)
+#define OUTCOME_SAID_US (3600LL * FSP_US_PER_SEC)
 #define OUTCOMES_SWEPT 100
 #define SNAPSHOT "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 #define SNAPSHOT_ISOLATION "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -210,14 +211,20 @@ int maria_begin(struct maria_conn *c)
 	                      SNAPSHOT);
 }
 
-/* Its row may have been taken for a dead one's: then it is there again. */
+/*
+ * Its row may have been taken for a dead one's: then it is there again. The time
+ * is in an index, so it is not another one each time.
+ */
 static int write_token(struct maria_conn *c)
 {
+	int64_t now = maria_now_us(c->base.drv);
 	struct sql_value v[] = {
-		{ .n = c->outcome }, { .text = c->token },
-		{ .n = maria_now_us(c->base.drv) },
+		{ .n = c->outcome }, { .text = c->token }, { .n = 0 },
 	};
 
+	if (now - c->outcome_us > OUTCOME_SAID_US || now < c->outcome_us)
+		c->outcome_us = now;
+	v[2].n = c->outcome_us;
 	make_token(c->token);
 	return maria_later(&c->base, "INSERT INTO fsp_outcome (id, token, at_us)"
 	                   " VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE"

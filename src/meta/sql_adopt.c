@@ -130,6 +130,14 @@ int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest)
 	                  " p.ino IS NULL", "tt", k->space, k->file);
 }
 
+int sql_ahead_past(struct txn *t, const char *dir, const char *name)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key(dir, name, &k);
+
+	return err ? err : sql_oldest_past(t, &k, NULL);
+}
+
 int sql_adopt_past(struct txn *t, const struct key *k)
 {
 	int64_t oldest, since;
@@ -297,7 +305,7 @@ int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l)
 
 	sql_ents_free(l);
 	if (!err && ref->ino != FSP_INO_ROOT)
-		err = sql_names_of(t, ref->ino, l);
+		err = sql_names_of_ref(t, ref, l);
 	if (!err && !l->n) {
 		e = sql_ents_add(l);
 		if (!e)

@@ -230,16 +230,10 @@ int sql_read_names(struct sqlstmt *s, struct ents *l)
  * With all live rows of their keys, by which they are locked as sql_lock_rows()
  * does it. 0 where a name has more than one: then it takes more to tell.
  */
-static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
+static int read_locked(struct sqlstmt *s, struct ents *l)
 {
-	struct sqlstmt *s SQL_STMT = NULL;
 	bool bad = false;
-	int err = sql_start(t, &s, "SELECT " NAMES_COLS " FROM {name} n"
-	                    " JOIN {node} d ON d.ino = n.ino"
-	                    " LEFT JOIN {file} f{by_key} ON"
-	                    " {eq f.space_key n.space_key} AND"
-	                    " {eq f.file_key " NAME_KEY("n.") "} AND " LIVE("f.")
-	                    " WHERE " OF_INO "{update}", "i", (int64_t)ino);
+	int err = 0;
 
 	while (!err && (err = sql_next_name(s, l, &bad)) == 1) {
 		struct ent *e = bad ? NULL : &l->v[l->n - 1];
@@ -253,6 +247,49 @@ static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
 		err = 0;
 	}
 	return err ? err : 1;
+}
+
+#define LOCKED_NAMES \
+	"SELECT " NAMES_COLS " FROM {name} n JOIN {node} d ON d.ino = n.ino" \
+	" LEFT JOIN {file} f{by_key} ON "
+
+static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = sql_start(t, &s, LOCKED_NAMES "{eq f.space_key n.space_key}"
+	                    " AND {eq f.file_key " NAME_KEY("n.") "} AND "
+	                    LIVE("f.") " WHERE " OF_INO "{update}", "i",
+	                    (int64_t)ino);
+
+	return err ? err : read_locked(s, l);
+}
+
+#define LOCKED_AT \
+	LOCKED_NAMES "{eq f.space_key} AND {eq f.file_key} AND " LIVE("f.") \
+	" WHERE " AT_PLACE " AND n.ino = ?"
+
+/* Likewise by its path: 0 where there is more to know than one name. A reader
+ * locks nothing. */
+static int lock_name_at(struct txn *t, const struct fsp_ref *ref,
+                        struct ents *l)
+{
+	static const char plain[] = LOCKED_AT, locked[] = LOCKED_AT "{update}";
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key_of_path(ref->path, &k);
+
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked,
+	                "ttttti", k.space, k.file, k.space, k.dir, k.name,
+	                (int64_t)ref->ino);
+	if (!err)
+		err = read_locked(s, l);
+	if (err == 1 && l->n == 1 && l->v[0].node.nlink == 1 &&
+	    !sql_is_dead(&l->v[0]))
+		return 1;
+	sql_ents_free(l);
+	return err < 0 ? err : 0;
 }
 
 static int read_names_of(struct txn *t, uint64_t ino, struct ents *l)
@@ -289,6 +326,30 @@ int sql_names_of(struct txn *t, uint64_t ino, struct ents *l)
 	return err;
 }
 
+int sql_names_of_ref(struct txn *t, const struct fsp_ref *ref, struct ents *l)
+{
+	int err = ref->path && *ref->path ? lock_name_at(t, ref, l) : 0;
+
+	return err ? err < 0 ? err : 0 : sql_names_of(t, ref->ino, l);
+}
+
+/* The names of a number, for a reader: 0, perhaps without any. */
+static int some_name_of(struct txn *t, const struct fsp_ref *ref,
+                        struct ents *l)
+{
+	int err;
+
+	if (!ref->path || !*ref->path || t->kind != SQL_ONE ||
+	    t->claims->ask > ASK_FREE)
+		return sql_names_of(t, ref->ino, l);
+	err = lock_name_at(t, ref, l);
+	if (err)
+		return err < 0 ? err : 0;
+	/* What is asked next is another try. */
+	t->claims->ask = ASK_QUICK;
+	return SQL_AGAIN;
+}
+
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 {
 	struct ents names ENTS = { .n = 0 };
@@ -307,7 +368,7 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 		sql_ent_free(e);
 	}
 	*e = (struct ent){ .how = BY_NAME };
-	err = sql_names_of(t, ref->ino, &names);
+	err = some_name_of(t, ref, &names);
 	if (err)
 		return err;
 	if (names.n) {

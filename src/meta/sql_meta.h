@@ -137,8 +137,7 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 /* ---- pieces of SQL; `a` is the alias with its dot */
 
 /* The name that lives at a place. */
-#define AT_PLACE \
-	"n.space_key = ? AND n.dir_key = ? AND n.live = 1 AND n.name = ?"
+#define AT_PLACE "{at n}"
 
 #define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
@@ -344,6 +343,8 @@ bool sql_is_dead(const struct ent *e);
 
 /* The living names of an inode. */
 int sql_names_of(struct txn *t, uint64_t ino, struct ents *l);
+/* The same for a writer, who may know the only one by its path. */
+int sql_names_of_ref(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
 
 /* ---- sql_implied.c: directories that are there because of what is below */
@@ -507,6 +508,9 @@ int sql_ahead_lock_key(struct txn *t, const struct key *k);
 int sql_close_rows(struct txn *t, struct ent *e, int64_t keep);
 /* Takes one link off; a node of a regular file goes with its last. */
 int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
+/* The node of a regular file whose only name has ended, in a container that is
+ * claimed: nobody can have linked it. */
+int sql_drop_node(struct txn *t, uint64_t ino);
 /* Removes the name that has ended or is hidden at a place. */
 int sql_bury(struct txn *t, struct ent *e);
 /* Has a space its filespace row? 1, 0; and that of a path will be asked for. */
@@ -531,6 +535,7 @@ int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
  * of them, 0: there are none, and NULL: it will be asked. */
 int sql_adopt_past(struct txn *t, const struct key *k);
 int sql_oldest_past(struct txn *t, const struct key *k, int64_t *oldest);
+int sql_ahead_past(struct txn *t, const char *dir, const char *name);
 /* The names of what ref means, adopted; -ESTALE. */
 int sql_resolve_all(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 
@@ -621,6 +626,8 @@ int sql_count_below(struct txn *t, const char *path, int64_t max, int64_t *n);
 int sql_take(struct txn *t, struct ent *e, struct move *mv);
 /* Ends all its names and rows ... */
 int sql_detach(struct txn *t, struct move *mv);
+/* What is at the place that they will have: before anything is changed. */
+int sql_look_at_target(struct txn *t, struct move *mv, const char *to);
 /* ... and begins them again at another path. *row: the entry's new row, where
  * it has one, as sql_last() says it. */
 int sql_attach(struct txn *t, struct move *mv, const char *to, int64_t *row);

@@ -424,8 +424,8 @@ static int look_for_past(struct txn *t, const struct move *mv,
 }
 
 /* What is at the new places, the next of the list together. */
-static int look_at_target(struct txn *t, struct move *mv, const char *to,
-                          size_t from)
+static int look_at_some(struct txn *t, struct move *mv, const char *to,
+                        size_t from)
 {
 	size_t end = from + TOGETHER < mv->l.n ? from + TOGETHER : mv->l.n;
 	int err = 0;
@@ -435,6 +435,15 @@ static int look_at_target(struct txn *t, struct move *mv, const char *to,
 	for (size_t i = from; i < end && !err; i++)
 		err = look_for_past(t, mv, &mv->l.v[i], to,
 		                    &mv->l.v[i].past);
+	return err;
+}
+
+int sql_look_at_target(struct txn *t, struct move *mv, const char *to)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < mv->l.n && !err; i += TOGETHER)
+		err = look_at_some(t, mv, to, i);
 	return err;
 }
 
@@ -492,12 +501,8 @@ static int space_of(struct txn *t, const struct key *k, bool dir,
 int sql_attach(struct txn *t, struct move *mv, const char *to, int64_t *row)
 {
 	struct set done SET = { .n = 0 };
-	int err = 0;
+	int err = attach_spaces(t, mv, to, &done);
 
-	for (size_t i = 0; i < mv->l.n && !err; i += TOGETHER)
-		err = look_at_target(t, mv, to, i);
-	if (!err)
-		err = attach_spaces(t, mv, to, &done);
 	for (size_t i = 0; i < mv->l.n && !err; i++) {
 		struct ent *e = &mv->l.v[i];
 		FSP_FREE char *path = moved_path(mv, e->key.path, to);

@@ -106,6 +106,22 @@ struct wanted {
 	struct fsp_object *out;
 };
 
+/* Of several the one that was verified last: they are too few to be sorted. */
+static int newest(struct sqlstmt *s, struct fsp_object *out)
+{
+	struct fsp_object o;
+	int err, n = 0;
+
+	while ((err = sql_next(s)) == 1) {
+		err = read_object(s, &o);
+		if (err)
+			return err;
+		if (!n++ || o.verified_us > out->verified_us)
+			*out = o;
+	}
+	return err ? err : n ? 0 : -ENOENT;
+}
+
 /*
  * Both digests of an object are known, so SHA-1 decides only where SHA-256 is
  * not asked for: a collision must not give another's content.
@@ -122,20 +138,14 @@ static int find(struct txn *t, void *arg)
 	else if (w->sha256 && *w->sha256)
 		err = sql_start(t, &s, "SELECT " OBJECT_COLS
 		                " WHERE o.sha256 = ? AND o.size = ? AND"
-		                " o.verified_us > 0 ORDER BY"
-		                " o.verified_us DESC LIMIT 1", "ti", w->sha256,
+		                " o.verified_us > 0", "ti", w->sha256,
 		                (int64_t)w->size);
 	else
 		err = sql_start(t, &s, "SELECT " OBJECT_COLS
 		                " WHERE o.sha1 = ? AND o.size = ? AND"
-		                " o.verified_us > 0 ORDER BY"
-		                " o.verified_us DESC LIMIT 1", "ti", w->sha1,
+		                " o.verified_us > 0", "ti", w->sha1,
 		                (int64_t)w->size);
-	if (!err)
-		err = sql_next(s);
-	if (err <= 0)
-		return err ? err : -ENOENT;
-	return read_object(s, w->out);
+	return err ? err : newest(s, w->out);
 }
 
 int sql_object_find(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -25,7 +25,7 @@
 /* ---- nothing at all */
 
 #define NAMED \
-	" OR EXISTS (SELECT 1 FROM {name} n{by_place} WHERE " AT_PLACE ")"
+	" OR EXISTS (SELECT 1 FROM {name} n WHERE " AT_PLACE ")"
 #define A_ROW \
 	"EXISTS (SELECT 1 FROM {file} y{by_key} WHERE" \
 	" {eq y.space_key} AND {eq y.file_key} AND (y.ino IS NULL OR " \
@@ -111,7 +111,7 @@ int sql_find_free(struct txn *t, struct ent *e)
 	" AND y.id <> COALESCE(n.file_id, 0)) OR "
 #define QUICK_TAIL \
 	") FROM (SELECT 1 AS one) o" \
-	" LEFT JOIN {name} n{by_place} ON " AT_PLACE \
+	" LEFT JOIN {name} n ON " AT_PLACE \
 	" LEFT JOIN {node} d ON d.ino = n.ino" \
 	" LEFT JOIN {file} f ON f.id = n.file_id AND " LIVE("f.")
 #define UNSURE_NEXT 100
@@ -194,7 +194,7 @@ int sql_find_quick(struct txn *t, struct ent *e)
 static int start_named(struct txn *t, struct sqlstmt **st, const struct key *k)
 {
 	return sql_start(t, st, "SELECT n.id, n.ino, n.file_id, n.owner, "
-	                 NODE_COLS ", NULL FROM {name} n{by_place}"
+	                 NODE_COLS ", NULL FROM {name} n"
 	                 " JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE,
 	                 "ttt", k->space, k->dir, k->name);
 }

@@ -19,13 +19,27 @@ static int start_names(struct txn *t, struct sqlstmt **st,
 	                 tree->k.space, tree->k.dir);
 }
 
+static int start_any(struct txn *t, struct sqlstmt **st,
+                     const struct tree *tree)
+{
+	return sql_start(t, st, "SELECT 1 FROM {name} n WHERE n.space_key = ?"
+	                 " AND n.dir_key = ? AND n.live = 1 LIMIT 1", "tt",
+	                 tree->k.space, tree->k.dir);
+}
+
 /* *dead: there are some, but all of them are dead. */
 static int has_names(struct txn *t, const struct tree *tree, bool *dead)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = start_names(t, &s, tree);
+	int err = start_any(t, &s, tree);
 
 	*dead = false;
+	if (!err)
+		err = sql_next(s);
+	sql_end(&s);
+	if (err != 1)
+		return err;
+	err = start_names(t, &s, tree);
 	return err ? err : sql_each_name(s, is_there, dead);
 }
 
@@ -36,7 +50,7 @@ static int ahead_empty(struct txn *t, const struct fsp_place *at)
 	int err = path ? sql_tree(path, &tree) : -ENOMEM;
 
 	if (!err)
-		err = start_names(t, NULL, &tree);
+		err = start_any(t, NULL, &tree);
 	return err ? err : sql_ahead_implied(t, path);
 }
 
@@ -64,7 +78,8 @@ static int end_file(struct txn *t, struct ent *e)
 		err = sql_later(t, "DELETE FROM {name} WHERE id = ?", "i",
 		              e->name_id);
 	if (!err)
-		err = sql_unlink_node(t, e->ino, true);
+		err = linked ? sql_unlink_node(t, e->ino, true) :
+			sql_drop_node(t, e->ino);
 	/* Another name may have gone at the same time. */
 	if (!err && linked)
 		err = sql_number(t, &left, "SELECT d.nlink FROM {node} d"

@@ -77,16 +77,16 @@ static int replace(struct txn *t, struct ent *from, struct ent *to,
 		err = sql_adopt(t, to);
 	if (!err && exists && sql_is_file(from) && sql_is_file(to))
 		err = sql_is_step(t, to, NO_TIME, &step);
-	if (!err && exists)
-		err = sql_end_entry(t, to);
-	if (!err && !exists)
-		err = sql_bury(t, to);
 	if (!err)
 		err = sql_take(t, from, &mv);
+	if (!err)
+		err = sql_look_at_target(t, &mv, to->key.path);
 	if (err)
 		return err;
 	moved = mv.l.v[0].row;
-	err = sql_detach(t, &mv);
+	err = exists ? sql_end_entry(t, to) : sql_bury(t, to);
+	if (!err)
+		err = sql_detach(t, &mv);
 	if (!err)
 		err = sql_attach(t, &mv, to->key.path, &a->row);
 	/* Saving by renaming over makes versions as appending does. */
@@ -114,6 +114,10 @@ static int exchange(struct txn *t, struct ent *from, struct ent *to,
 		err = sql_take(t, from, &a);
 	if (!err)
 		err = sql_take(t, to, &b);
+	if (!err)
+		err = sql_look_at_target(t, &a, b.from);
+	if (!err)
+		err = sql_look_at_target(t, &b, a.from);
 	if (!err)
 		err = sql_detach(t, &a);
 	if (!err)
@@ -191,8 +195,9 @@ static int ask_ahead(struct txn *t, const struct rename *a)
 		err = sql_ahead_dir(t, a->to->dir);
 	if (!err)
 		err = sql_ahead_place(t, a->to->dir, a->to->name, false);
-	return err ? err
-		: sql_ahead_lock(t, a->from->dir, a->from->name);
+	if (!err)
+		err = sql_ahead_lock(t, a->from->dir, a->from->name);
+	return err ? err : sql_ahead_past(t, a->to->dir, a->to->name);
 }
 
 static int rename_txn(struct txn *t, void *arg)

@@ -110,6 +110,25 @@ static int add_head(struct expansion *x, const struct operand *o)
 	return fsp_buf_add(&x->b, o->col, (size_t)o->len);
 }
 
+/* The live name at a place: its space, directory and name are parameters. */
+static int add_at(struct expansion *x, const struct operand *o)
+{
+	const char *a = o->col;
+	int err, n = o->len;
+
+	if (x->d->place)
+		err = fsp_buf_printf(&x->b, "%.*s.place = UNHEX(SHA2(CONCAT(?,"
+		                     " CHAR(0), ?, CHAR(0), ?), 256)) AND"
+		                     " %.*s.live = 1", n, a, n, a);
+	else
+		err = fsp_buf_printf(&x->b, "%.*s.space_key = ? AND"
+		                     " %.*s.dir_key = ? AND %.*s.name = ? AND"
+		                     " %.*s.live = 1", n, a, n, a, n, a, n, a);
+	for (int i = 0; i < 3 && !err; i++)
+		err = add_param(x, x->out->params++);
+	return err;
+}
+
 /* "VERB OPERAND"; eq alone has raw columns: they have an order of their own. */
 static int add_verb(struct expansion *x, const char *s, size_t len)
 {
@@ -124,6 +143,8 @@ static int add_verb(struct expansion *x, const char *s, size_t len)
 		return -EINVAL;
 	if (n == 2 && memcmp(s, "eq", n) == 0)
 		return add_eq(x, &o);
+	if (n == 2 && memcmp(s, "at", n) == 0)
+		return o.alias || o.other_len ? -EINVAL : add_at(x, &o);
 	if (o.other_len || !is_column(&o, "file_key"))
 		return -EINVAL;
 	if (n == 4 && memcmp(s, "from", n) == 0)
@@ -145,8 +166,6 @@ static int add_index(struct expansion *x, const char *s, size_t len)
 		index = x->d->by_php;
 	else if (len == 4 && memcmp(s, "scan", len) == 0)
 		index = x->d->by_scan;
-	else if (len == 5 && memcmp(s, "place", len) == 0)
-		index = x->d->by_place;
 	else
 		return -EINVAL;
 	return fsp_buf_adds(&x->b, index ? index : "");

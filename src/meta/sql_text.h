@@ -9,7 +9,8 @@
  *                          locked in no other way
  *   {by_php}               after {file}: those of PHP, {below}
  *   {by_scan}              after {file}: all of them, {below}
- *   {by_place}             after {name}: by space, directory and name
+ *   {at n}                 n.space_key = ? AND n.dir_key = ? AND n.name = ? AND
+ *                          n.live = 1
  *   {eq f.space_key}       f.space_key = ?
  *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
  *   {from f.file_key}      f.file_key >= ?
@@ -27,6 +28,9 @@
  * a collation of its own.
  *
  * There one parameter of a text is two of the statement.
+ *
+ * place: names have a column that is one value for each place, which a unique
+ * index begins with: what is looked for is one row then, if any.
  */
 #ifndef FSP_SQL_TEXT_H
 #define FSP_SQL_TEXT_H
@@ -49,8 +53,8 @@ struct sql_dialect {
 	const char *last;               /* for {last} */
 	/* for {by_key} and so on: which index it is, so that the server does
 	 * not look into all of them each time; NULL: nothing */
-	const char *by_key, *by_php, *by_scan, *by_place;
-	bool raw, head;
+	const char *by_key, *by_php, *by_scan;
+	bool raw, head, place;
 };
 
 struct sql_text {

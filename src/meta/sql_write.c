@@ -121,6 +121,10 @@ int sql_lock_rows(struct txn *t, struct ent *e)
 	return err ? err : best == e->row.id ? 0 : -EDEADLK;
 }
 
+#define CLOSED \
+	" deleted_at = ?, closed_us = CASE WHEN COALESCE(since_us, stored_at," \
+	" 0) > ? THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
+
 int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
 {
 	bool alone = !t->c->drv->ops->claim;
@@ -130,9 +134,12 @@ int sql_close_rows(struct txn *t, struct ent *e, int64_t keep)
 		return err;
 	if (e->alone && e->locked == keep)
 		return 0;
-	return sql_later(t, "UPDATE {file}{by_key} SET deleted_at = ?,"
-	               " closed_us = CASE WHEN COALESCE(since_us, stored_at, 0)"
-	               " > ? THEN COALESCE(since_us, stored_at, 0) ELSE ? END"
+	/* It is locked, so it is live until we are through. */
+	if (e->alone)
+		return sql_later(t, "UPDATE {file} SET" CLOSED " WHERE id = ?",
+		                 "iiii", t->now_s, t->now_us, t->now_us,
+		                 e->locked);
+	return sql_later(t, "UPDATE {file}{by_key} SET" CLOSED
 	               " WHERE {eq space_key} AND {eq file_key} AND "
 	               LIVE("") " AND id <> ? AND id <= ?", "iiittii", t->now_s,
 	               t->now_us, t->now_us, e->key.space, e->key.file, keep,
@@ -153,6 +160,15 @@ int sql_unlink_node(struct txn *t, uint64_t ino, bool file)
 		: sql_later(t, "DELETE FROM {xattr} WHERE ino = ? AND NOT EXISTS"
 		          " (SELECT 1 FROM {node} d WHERE d.ino = ?)", "ii",
 		          (int64_t)ino, (int64_t)ino);
+}
+
+int sql_drop_node(struct txn *t, uint64_t ino)
+{
+	int err = sql_later(t, "DELETE FROM {node} WHERE ino = ?", "i",
+	                    (int64_t)ino);
+
+	return err ? err : sql_later(t, "DELETE FROM {xattr} WHERE ino = ?",
+	                             "i", (int64_t)ino);
 }
 
 int sql_bury(struct txn *t, struct ent *e)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What each call of `cp -a` asks of MariaDB: every statement, from the general
-log of a private server. `scripts/bench --calls` starts it."""
+"""What each call of `cp -a` asks of MariaDB: every round trip and its statements,
+from the general log of a private server. `scripts/bench --calls` starts it."""
 import collections
 import os
 import re
@@ -58,21 +58,45 @@ def mine(entry):
         not re.match(r"SELECT .*fsp_change", brief(sql))
 
 
+NAMED = re.compile(r"^(?:EXECUTE|PREPARE) fsp\d")
+
+
+def round_trips(entries):
+    """The statements of each. A text of several is logged as such, and then
+    those in it that have a name as if they had come alone."""
+    trips, named = [], []               # named: their places in the last trip
+    for kind, sql in entries:
+        if kind == "Query":
+            parts = sql.split(";")
+            named = [i for i, p in enumerate(parts) if NAMED.match(p)]
+            trips.append(parts)
+        elif named:
+            trips[-1][named.pop(0)] = sql
+        else:
+            trips.append([sql])
+    return trips
+
+
 class Calls:
     def __init__(self, log, width):
         self.log, self.width = log, width
         self.total = collections.Counter()
-        self.sum = 0
+        self.trips = self.sum = 0
 
     def __call__(self, name, function, *args):
         self.log.take()
         result = function(*args)
-        entries = [e for e in self.log.take() if mine(e)]
-        print("%-36s %3d" % (name, len(entries)))
-        for kind, sql in entries:
-            print("      %-8s %s" % (kind, brief(sql)[:self.width]))
-            self.total[brief(sql)] += 1
-        self.sum += len(entries)
+        trips = round_trips([e for e in self.log.take() if mine(e)])
+        print("%-36s %3d round trips, %3d statements"
+              % (name, len(trips), sum(len(t) for t in trips)))
+        for statements in trips:
+            mark = "-"
+            for sql in statements:
+                print("    %s %s" % (mark, brief(sql)[:self.width]))
+                self.total[brief(sql)] += 1
+                mark = " "
+            self.sum += len(statements)
+        self.trips += len(trips)
         return result
 
 
@@ -134,7 +158,8 @@ def main(work, binaries):
             if quiet:
                 sys.stdout.close()
                 sys.stdout = out
-        print("%d statements in all; the most frequent:" % call.sum)
+        print("%d round trips, %d statements in all; the most frequent:"
+              % (call.trips, call.sum))
         for sql, n in call.total.most_common(12):
             print("%5d  %s" % (n, sql[:200]))
     finally:

@@ -18,9 +18,10 @@ FAULT=$WORK/fault
 # Both servers are reached through this. It writes down what passes, before it
 # passes it on, and does once what the file FAULT says.
 cat >"$WORK/door.py" <<'PY'
-import os, socket, sys, threading
+import os, re, socket, sys, threading
 trace, fault, db, s3 = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 lock = threading.Lock()
+ROW = b"INSERT INTO filespace_file"
 out = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def say(what):
     os.write(out, (what + "\n").encode())
@@ -45,6 +46,7 @@ class Pair:
         self.c, self.t, self.kind = c, t, kind
         self.waits = None               # what an answer of the server means
         self.drop = False
+        self.names = set()              # of statements that write a row
         for s in (c, t):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for a, b, look in ((c, t, self.asked), (t, c, self.answered)):
@@ -63,6 +65,10 @@ class Pair:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+    def has_row(self, data):
+        """In full, or by the name that the statement was given on this connection."""
+        self.names.update(re.findall(rb"PREPARE (fsp\d+) FROM '" + ROW, data))
+        return ROW in data or self.names & set(re.findall(rb"EXECUTE (fsp\d+) ", data))
     def asked(self, data):
         if self.kind == "s3" and data.startswith(b"PUT "):
             f = fired("put-refused", "put-lost")
@@ -73,7 +79,7 @@ class Pair:
                 return False
             say("put")
             self.waits = "stored"
-        if self.kind == "db" and b"INSERT INTO filespace_file" in data:
+        if self.kind == "db" and self.has_row(data):
             say("row")
         if self.kind == "db" and b"COMMIT" in data:
             f = fired("commit-lost", "commit-unanswered")

@@ -85,6 +85,24 @@ FX int fx_prepare(struct sqlconn *c, const char *text, struct sqlstmt **out)
 	return fx_inner->prepare(c, text, out);
 }
 
+FX int fx_later(struct sqlconn *c, const char *text, const struct sql_value *v,
+                int n)
+{
+	if (fx_last < 0)
+		fail_msg("nothing was claimed for: %s", text);
+	fx_began = true;
+	return fx_inner->later(c, text, v, n);
+}
+
+FX int fx_ahead(struct sqlconn *c, const char *text, const struct sql_value *v,
+                int n)
+{
+	if (fx_last < 0)
+		fail_msg("nothing was claimed before: %s", text);
+	fx_began = true;
+	return fx_inner->ahead ? fx_inner->ahead(c, text, v, n) : 0;
+}
+
 FX void fx_watch_claims(struct fsp_meta *m)
 {
 	struct sqldrv *d = sql_meta_of(m)->drv;
@@ -94,6 +112,9 @@ FX void fx_watch_claims(struct fsp_meta *m)
 	fx_claiming.acquire = fx_acquire;
 	fx_claiming.claim = fx_claim;
 	fx_claiming.prepare = fx_prepare;
+	fx_claiming.ahead = fx_ahead;
+	if (fx_inner->later)
+		fx_claiming.later = fx_later;
 	d->ops = &fx_claiming;
 }
 

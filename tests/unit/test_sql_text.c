@@ -32,9 +32,10 @@ static const struct sql_dialect head = {
 	.table = { "a", "b", "c", "d", "e", "f", "g", "h", "i" },
 	.update = "",
 	.last = "last_insert_rowid()",
-	.by_key = " BY KEY", .by_php = " PHP'S", .by_place = " PLACED",
+	.by_key = " BY KEY", .by_php = " PHP'S",
 	.by_scan = " SCANNED",
 	.head = true,
+	.place = true,
 };
 
 /* `map` says for each physical parameter which of the text's it is. */
@@ -76,8 +77,20 @@ static void test_update(void **state)
 	       "");
 	expect(&plain, "FROM {file} f{by_key} WHERE",
 	       "FROM filespace_file f WHERE", 0, "");
-	expect(&head, "{file} f{by_php}, {name} n{by_place}, {file}{by_scan}",
-	       "a f PHP'S, c n PLACED, a SCANNED", 0, "");
+	expect(&head, "{file} f{by_php}, {file}{by_scan}",
+	       "a f PHP'S, a SCANNED", 0, "");
+	expect(&plain, "SET a = {last}", "SET a = LAST_INSERT_ID()", 0, "");
+}
+
+static void test_at(void **state)
+{
+	(void)state;
+	expect(&plain, "b = ? AND {at n} AND c = ?", "b = ? AND n.space_key = ?"
+	       " AND n.dir_key = ? AND n.name = ? AND n.live = 1 AND c = ?", 5,
+	       "01234");
+	expect(&head, "b = ? AND {at n} AND c = ?", "b = ? AND n.place ="
+	       " UNHEX(SHA2(CONCAT(?, CHAR(0), ?, CHAR(0), ?), 256)) AND"
+	       " n.live = 1 AND c = ?", 5, "01234");
 }
 
 static void test_eq(void **state)
@@ -155,6 +168,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_at),
 		cmocka_unit_test(test_eq),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_literals),
