@@ -130,9 +130,11 @@ fs_start() { # fs_start NAME SOURCE MOUNTPOINT [OPTION...]
 	mounted "$mnt" || fail "no mount at $mnt: $(tail -n 5 "$WORK/$name.log")"
 }
 
-# The listing asks the daemon, stat may be answered by the kernel; in this order
-# because a dead mount may be taken away in between.
-mounted() { ls "$1" >/dev/null 2>&1 && grep -qF " $1 " /proc/self/mountinfo; }
+# What the kernel has cached it answers for a dead daemon, too, a whole listing
+# even; a name that is not there is asked for. In this order because a dead mount
+# may be taken away in between.
+answers_none() { [[ $(LC_ALL=C stat "$1/.none-$RANDOM" 2>&1) = *'No such file'* ]]; }
+mounted() { answers_none "$1" && grep -qF " $1 " /proc/self/mountinfo; }
 fs_ready() { mounted "$2" || gone "$1"; }
 
 # Programs that look at all mounts of the machine (Galera's rsync transfer runs
