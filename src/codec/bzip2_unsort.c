@@ -20,7 +20,7 @@
 
 #include "unbzip2.h"
 
-#define LANES 8
+#define LANES 12
 #define PART 1024
 #define STEPS 64                /* of all lanes, then parts are looked at */
 #define STRETCH_ROWS 2048       /* a marked row in so many, */

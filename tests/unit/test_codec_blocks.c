@@ -1,4 +1,4 @@
-/* TIMEOUT 300 */
+/* TIMEOUT 600 */
 /* TAKES 36 */
 /*
  * Objects of many blocks: the stream that bzip2 writes however many threads
