@@ -147,25 +147,14 @@ static int keep_name(struct txn *t, const struct ent *e)
 	               e->name_id);
 }
 
-/* Asked before anything is changed, when the answer is there. */
-static int look_at_space(struct txn *t, struct ents *l)
-{
-	int there = l->n == 1 ? sql_has_space(t, l->v[0].key.space) : 0;
-
-	l->v[0].spaced = there > 0;
-	return there < 0 ? there : 0;
-}
-
 static int commit_all(struct txn *t, struct commit *a, struct ents *l,
                       const struct ent *told)
 {
 	const struct fsp_commit *c = a->c;
 	struct node n = l->v[0].node;
 	int64_t step_us = step_time(c, l);
-	int err = c->object ? look_at_space(t, l) : 0;
+	int err = c->object ? sql_note_object(t, c->object) : 0;
 
-	if (!err && c->object)
-		err = sql_note_object(t, c->object);
 	sql_apply(t, c->mask | FSP_SET_MTIME, &c->attr, &n);
 	if (!err)
 		err = sql_save_node(t, l->v[0].ino, &n);
@@ -196,16 +185,6 @@ static int check_base(struct txn *t, const struct fsp_commit *c,
 	return same || !c->require_base ? 0 : -EAGAIN;
 }
 
-/* What is known of it by its path. */
-static int ask_ahead(struct txn *t, const struct fsp_commit *c)
-{
-	int err = sql_claim_ref(t, &c->ref);
-
-	if (!err && c->object && c->ref.path && *c->ref.path)
-		err = sql_ahead_space(t, c->ref.path);
-	return err;
-}
-
 static int commit(struct txn *t, void *arg)
 {
 	struct commit *a = arg;
@@ -216,9 +195,7 @@ static int commit(struct txn *t, void *arg)
 	a->row = 0;
 	if (a->c->fence)
 		sql_want(t, a->c->owner);
-	err = ask_ahead(t, a->c);
-	if (!err)
-		err = sql_resolve_all(t, &a->c->ref, &names);
+	err = sql_resolve_all(t, &a->c->ref, &names);
 	if (!err && a->c->fence)
 		err = sql_lease_holds(t, a->c->owner, a->c->fence);
 	if (err)

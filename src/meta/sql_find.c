@@ -230,7 +230,7 @@ int sql_read_names(struct sqlstmt *s, struct ents *l)
  * With all live rows of their keys, by which they are locked as sql_lock_rows()
  * does it. 0 where a name has more than one: then it takes more to tell.
  */
-static int read_locked(struct sqlstmt *s, struct ents *l)
+static int read_locked(struct sqlstmt *s, bool spaced, struct ents *l)
 {
 	bool bad = false;
 	int err = 0;
@@ -244,47 +244,59 @@ static int read_locked(struct sqlstmt *s, struct ents *l)
 		}
 		e->locked = e->has_row ? e->row.id : 0;
 		e->alone = e->has_row;
+		e->spaced = spaced && sql_int_or(s, NAMES_N, 0);
 		err = 0;
 	}
 	return err ? err : 1;
 }
 
-#define LOCKED_NAMES \
-	"SELECT " NAMES_COLS " FROM {name} n JOIN {node} d ON d.ino = n.ino" \
+#define LOCKED_FROM \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino" \
 	" LEFT JOIN {file} f{by_key} ON "
 
 static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = sql_start(t, &s, LOCKED_NAMES "{eq f.space_key n.space_key}"
-	                    " AND {eq f.file_key " NAME_KEY("n.") "} AND "
+	int err = sql_start(t, &s, "SELECT " NAMES_COLS LOCKED_FROM
+	                    "{eq f.space_key n.space_key} AND"
+	                    " {eq f.file_key " NAME_KEY("n.") "} AND "
 	                    LIVE("f.") " WHERE " OF_INO "{update}", "i",
 	                    (int64_t)ino);
 
-	return err ? err : read_locked(s, l);
+	return err ? err : read_locked(s, false, l);
 }
 
-#define LOCKED_AT \
-	LOCKED_NAMES "{eq f.space_key} AND {eq f.file_key} AND " LIVE("f.") \
+#define AT_PATH \
+	LOCKED_FROM "{eq f.space_key} AND {eq f.file_key} AND " LIVE("f.") \
 	" WHERE " AT_PLACE " AND n.ino = ?"
+
+static int start_at_path(struct txn *t, struct sqlstmt **st,
+                         const struct key *k, uint64_t ino)
+{
+	if (sql_kind_reads(t->kind))
+		return sql_start(t, st, "SELECT " NAMES_COLS AT_PATH, "ttttti",
+		                 k->space, k->file, k->space, k->dir, k->name,
+		                 (int64_t)ino);
+	return sql_start(t, st, "SELECT " NAMES_COLS ", EXISTS (SELECT 1 FROM"
+	                 " {space} s WHERE {eq s.space_key} AND " LIVE("s.")
+	                 ")" AT_PATH "{update}", "tttttti", k->space, k->space,
+	                 k->file, k->space, k->dir, k->name, (int64_t)ino);
+}
 
 /* Likewise by its path: 0 where there is more to know than one name. A reader
  * locks nothing. */
 static int lock_name_at(struct txn *t, const struct fsp_ref *ref,
                         struct ents *l)
 {
-	static const char plain[] = LOCKED_AT, locked[] = LOCKED_AT "{update}";
 	struct sqlstmt *s SQL_STMT = NULL;
 	struct key k KEY = { .depth = 0 };
 	int err = sql_key_of_path(ref->path, &k);
 
 	if (err)
 		return err == -ENOMEM ? err : 0;
-	err = sql_start(t, &s, sql_kind_reads(t->kind) ? plain : locked,
-	                "ttttti", k.space, k.file, k.space, k.dir, k.name,
-	                (int64_t)ref->ino);
+	err = start_at_path(t, &s, &k, ref->ino);
 	if (!err)
-		err = read_locked(s, l);
+		err = read_locked(s, !sql_kind_reads(t->kind), l);
 	if (err == 1 && l->n == 1 && l->v[0].node.nlink == 1 &&
 	    !sql_is_dead(&l->v[0]))
 		return 1;

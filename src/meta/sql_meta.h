@@ -513,9 +513,6 @@ int sql_unlink_node(struct txn *t, uint64_t ino, bool file);
 int sql_drop_node(struct txn *t, uint64_t ino);
 /* Removes the name that has ended or is hidden at a place. */
 int sql_bury(struct txn *t, struct ent *e);
-/* Has a space its filespace row? 1, 0; and that of a path will be asked for. */
-int sql_has_space(struct txn *t, const char *space);
-int sql_ahead_space(struct txn *t, const char *path);
 /* The filespace row of a space. */
 int sql_ensure_space(struct txn *t, const char *space);
 /* ... that a new directory needs, whose place was free. */

@@ -206,28 +206,6 @@ int sql_ensure_space(struct txn *t, const char *space)
 	                 space);
 }
 
-static int start_space(struct txn *t, struct sqlstmt **st, const char *space)
-{
-	return sql_start(t, st, "SELECT 1 FROM {space} s WHERE {eq s.space_key}"
-	                 " AND " LIVE("s.") " LIMIT 1", "t", space);
-}
-
-int sql_ahead_space(struct txn *t, const char *path)
-{
-	struct key k KEY = { .depth = 0 };
-	int err = sql_key_of_path(path, &k);
-
-	return err ? err : start_space(t, NULL, k.space);
-}
-
-int sql_has_space(struct txn *t, const char *space)
-{
-	struct sqlstmt *s SQL_STMT = NULL;
-	int err = start_space(t, &s, space);
-
-	return err ? err : sql_next(s);
-}
-
 /* Where its place was found free there is none. */
 static int new_space(struct txn *t, const char *space, const char *name)
 {

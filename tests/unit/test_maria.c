@@ -522,6 +522,55 @@ static void test_crowded(void **state)
 	open_with(f, &o);
 }
 
+/* Readers and writers use one connection in turn, where there is only one. */
+static void test_shared(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_maria_options o = options(f);
+	struct fsp_entry e;
+	char path[32];
+	int accepted;
+
+	fx_close(f);
+	o.connections = 1;
+	open_with(f, &o);
+	warm_up(f);
+	accepted = atomic_load(&px.accepted);
+	for (int i = 0; i < 5; i++) {
+		snprintf(path, sizeof(path), "a/t/r/f%d", i);
+		assert_int_equal(fx_look(f, path, &e), -ENOENT);
+		assert_int_equal(fx_new(f, path, S_IFREG | 0600, &e), 0);
+		assert_int_equal(fx_walk(f, "a/t/r"), i + 2);
+	}
+	assert_int_equal(atomic_load(&px.accepted), accepted);
+}
+
+/* What the server has no room to prepare is sent as it is. */
+static void test_no_names(void **state)
+{
+	struct fx *f = *state;
+	MYSQL *root = as_root();
+	struct fsp_entry e;
+	uint64_t before;
+
+	warm_up(f);
+	fx_commit(f, "a/t/r/warm", '1', 1);
+	before = retries(f);
+	maria_do(root, "SET GLOBAL max_prepared_stmt_count = 0");
+	for (int i = 0; i < 3; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "a/t/r/l%d", i);
+		assert_int_equal(fx_ln(f, "a/t/r/warm", path), 0);
+	}
+	maria_do(root, "SET GLOBAL max_prepared_stmt_count = DEFAULT");
+	mysql_close(root);
+	/* it was found out once */
+	assert_int_equal(retries(f), before + 1);
+	assert_int_equal(fx_look(f, "a/t/r/l2", &e), 0);
+	assert_int_equal(e.attr.nlink, 4);
+}
+
 /* Two that wait for each other: the server ends ours, and it is run again. */
 static void test_deadlock(void **state)
 {
@@ -657,7 +706,8 @@ int main(void)
 		PX_TEST(test_frozen), PX_TEST(test_failover),
 		PX_TEST(test_killed_idle), PX_TEST(test_refusals),
 		PX_TEST(test_tls), PX_TEST(test_no_downgrade),
-		PX_TEST(test_crowded), PX_TEST(test_deadlock),
+		PX_TEST(test_crowded), PX_TEST(test_shared),
+		PX_TEST(test_no_names), PX_TEST(test_deadlock),
 		FX_DIR_TEST(test_untouched),
 	};
 
