@@ -181,6 +181,7 @@ int maria_last(struct sqlconn *conn, int64_t *id)
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
+	*id = -1;                       /* until the answer comes */
 	a->to = id;
 	a->nth = c->queued;
 	a->next = c->asks;

@@ -224,6 +224,11 @@ int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	if (c->object && (!*c->object->key || c->object->size > INT64_MAX))
 		return -EINVAL;
 	err = sql_txn(m, ctx, SQL_DURABLE, commit, &a);
+	/* It is done; only which row it is was not told. Asking may fail, too:
+	 * 0 is then no row, and what is written over it is merged. */
+	if (!err && a.row < 0)
+		a.row = sql_getattr(m, ctx, &c->ref, out) ? 0 :
+			out->content.row;
 	if (!err && a.row) {
 		out->content.row = a.row;
 		if (c->queued)

@@ -187,7 +187,7 @@ int sql_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	struct link a = { ref, to, out, 0 };
 	int err = sql_txn(m, ctx, SQL_WRITE, link_txn, &a);
 
-	if (!err && a.row)
+	if (!err && a.row > 0)
 		out->content.row = a.row;
 	return err;
 }

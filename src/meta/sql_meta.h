@@ -89,7 +89,8 @@ int sql_run(struct txn *t, const char *text, const char *types, ...);
 /* The same, but it may wait for what follows, and so may its error. */
 int sql_later(struct txn *t, const char *text, const char *types, ...);
 /* The number of the insert that sql_later() was given last: {last} in the next
- * statement, and in *id when the transaction has been committed. */
+ * statement, and in *id when the transaction has been committed; -1 there when
+ * the answer to the COMMIT was lost. */
 int sql_last(struct txn *t, int64_t *id);
 /* Ends the waiting; then the last insert's number in *id, where not NULL. */
 int sql_now(struct txn *t, int64_t *id);

@@ -256,7 +256,7 @@ int sql_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	if ((flags & FSP_RENAME_NOREPLACE) && (flags & FSP_RENAME_EXCHANGE))
 		return -EINVAL;
 	err = sql_txn(m, ctx, SQL_WRITE, rename_txn, &a);
-	if (!err && a.row)
+	if (!err && a.row > 0)
 		out->entry.content.row = a.row;
 	return err;
 }

@@ -164,8 +164,10 @@ static void test_answer_lost(void **state)
 	fx_commit(f, "a/t/r/f", '1', 1);
 	rows = fx_number(f, "SELECT count(*) FROM filespace_file");
 	arm(PROXY_CUT_AFTER, PROXY_ON_COMMIT, 0);
-	fx_commit(f, "a/t/r/f", '2', 2);
+	e = fx_commit(f, "a/t/r/f", '2', 2);
 	assert_int_equal(atomic_load(&px.fired), 2);
+	assert_int_equal(e.content.row, fx_get(f, "a/t/r/f").content.row);
+	assert_true(e.content.row > 0);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"),
 	                 rows + 1);
 }
