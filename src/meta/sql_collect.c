@@ -31,13 +31,12 @@ static int add_dir(struct collect *c, const char *name, int64_t time_ns,
 	return 0;
 }
 
-/* By what the greatest of several rows is the file. */
 static int64_t rank(const struct collect *c, const struct row *r)
 {
 	return c->which == ROWS_PHP ? r->created_at : r->since_us;
 }
 
-static bool beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b)
+bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b)
 {
 	return rank_a != rank_b ? rank_a > rank_b : a >= b;
 }
@@ -49,7 +48,7 @@ static void add_file(struct collect *c, struct item *it)
 
 	if (it->file && it->oldest < c->oldest)
 		c->oldest = it->oldest;
-	if (it->file && !beats(r, c->best.id, it->rank, it->id)) {
+	if (it->file && !sql_beats(r, c->best.id, it->rank, it->id)) {
 		if (it->e.attr.ino == FSP_INO_ROW + (uint64_t)it->oldest)
 			it->e.attr.ino = FSP_INO_ROW + (uint64_t)c->oldest;
 		it->oldest = c->oldest;
@@ -105,7 +104,7 @@ static int add_row(struct collect *c, const char *name, struct sqlstmt *s)
 	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
 	if (!c->live ||
-	    beats(rank(c, &r), r.id, rank(c, &c->best), c->best.id))
+	    sql_beats(rank(c, &r), r.id, rank(c, &c->best), c->best.id))
 		c->best = r;
 	c->live = true;
 	return 0;

@@ -210,8 +210,8 @@ static void php_over(const struct item *it, struct ent *e)
 {
 	const struct fsp_content *c = &it->e.content;
 
-	if (e->has_row && (it->rank != e->row.created_at ?
-	                   it->rank < e->row.created_at : it->id < e->row.id))
+	if (e->has_row && !sql_beats(it->rank, it->id, e->row.created_at,
+	                             e->row.id))
 		return;
 	e->has_row = true;
 	e->row = (struct row){

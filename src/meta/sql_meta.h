@@ -442,6 +442,8 @@ struct set {
 
 void sql_set_free(struct set *s);
 struct item *sql_set_find(const struct set *s, const char *name);
+/* By what the greatest of several rows is the file: rank, then number. */
+bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b);
 /* Finds or adds (*fresh says which); NULL without memory. */
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);

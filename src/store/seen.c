@@ -1,6 +1,7 @@
 /* One object in each place: who comes to a place that is taken, takes it. */
 #include "seen.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,6 @@
 #include "fsp_store.h"
 
 #define PLACES 4096
-#define DIGITS 16       /* of a key, which is a hash: enough to spread it */
 
 struct fsp_seen {
 	struct fsp_mutex lock;
@@ -41,19 +41,19 @@ void seen_free(struct fsp_seen *s)
 	free(s);
 }
 
-static unsigned int place_of(const char *key)
+/* A key is a hash in hex already. */
+static unsigned long place_of(const char *key)
 {
-	uint32_t h = 2166136261u;
+	char head[9];
 
-	for (int i = 0; i < DIGITS && key[i]; i++)
-		h = (h ^ (unsigned char)key[i]) * 16777619u;
-	return h % PLACES;
+	(void)snprintf(head, sizeof(head), "%s", key);
+	return strtoul(head, NULL, 16) % PLACES;
 }
 
 void seen_note(struct fsp_seen *s, const char *key, uint64_t stored,
                int64_t since_ns)
 {
-	unsigned int i = place_of(key);
+	unsigned long i = place_of(key);
 
 	if (!s || !s->for_ns)
 		return;
@@ -65,7 +65,7 @@ void seen_note(struct fsp_seen *s, const char *key, uint64_t stored,
 
 bool seen_is(struct fsp_seen *s, const char *key, uint64_t stored)
 {
-	unsigned int i = place_of(key);
+	unsigned long i = place_of(key);
 
 	if (!s)
 		return false;
@@ -77,7 +77,7 @@ bool seen_is(struct fsp_seen *s, const char *key, uint64_t stored)
 
 void seen_forget(struct fsp_seen *s, const char *key)
 {
-	unsigned int i = place_of(key);
+	unsigned long i = place_of(key);
 
 	if (!s)
 		return;

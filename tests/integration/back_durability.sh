@@ -12,8 +12,7 @@ TRACE=$WORK/trace
 FAULT=$WORK/fault
 D=$M/acct/table/record
 
-asan=$(ldd "$FILESPACEFS" | sed -n 's/.*lib[at]san.* => \([^ ]*\) .*/\1/p' | head -n 1)
-FS_ENV=(LD_PRELOAD="${asan:+$asan:}$TOOLS/preload_iotrace" IOTRACE_OUT="$TRACE"
+FS_ENV=(LD_PRELOAD="$(preloaded preload_iotrace)" IOTRACE_OUT="$TRACE"
 	IOTRACE_PREFIX="$S/" IOTRACE_FAULT="$FAULT")
 store_init "$S"
 fs_start fs "$S" "$M" -o mount.commit=back

@@ -8,9 +8,7 @@ need python3 python3
 A=$WORK/a
 HOLD=$WORK/hold
 ulimit -c 0
-# The sanitizer's own library has to be the first one.
-asan=$(ldd "$FILESPACEFS" | sed -n 's/.*lib[at]san.* => \([^ ]*\) .*/\1/p' | head -n 1)
-FS_ENV=(LD_PRELOAD="${asan:+$asan:}$TOOLS/preload_iotrace" IOTRACE_PREFIX="$WORK/store/"
+FS_ENV=(LD_PRELOAD="$(preloaded preload_iotrace)" IOTRACE_PREFIX="$WORK/store/"
 	IOTRACE_HOLD="$HOLD")
 fs_start one "$WORK/store" "$A"
 mkdir -p "$A/x/y/z"

@@ -109,6 +109,13 @@ gone() { ! alive "$1"; }
 # The daemon in the foreground as our child, so that its exit status and its
 # whole log are ours. FS_ENV holds NAME=VALUE words for its environment.
 declare -a FS_ENV=()
+# For LD_PRELOAD: a library of ours; the sanitizer's own has to be the first one.
+preloaded() { # preloaded TOOL
+	local asan
+	asan=$(ldd "$FILESPACEFS" | sed -n 's/.*lib[at]san.* => \([^ ]*\) .*/\1/p' | head -n 1)
+	echo "${asan:+$asan:}$TOOLS/$1"
+}
+
 # What was cached would be read in the place of the objects: mounts begin without,
 # unless KEEP_CACHE is set.
 cache_drop() { # cache_drop SOURCE
