@@ -176,6 +176,14 @@ int sql_read_ent(struct sqlstmt *s, struct ent *e)
 	return -EIO;
 }
 
+int sql_start_names(struct txn *t, struct sqlstmt **st,
+                    const struct tree *tree)
+{
+	return sql_start(t, st, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
+	                                  " AND n.live = 1"), "tt",
+	                 tree->k.space, tree->k.dir);
+}
+
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad)
 {
 	int err = sql_next(s);

@@ -34,9 +34,7 @@ static int collect_names(struct txn *t, const struct tree *tree,
                          struct set *set)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = sql_start(t, &s, NAMES_SQL("n.space_key = ? AND"
-	                                     " n.dir_key = ? AND n.live = 1"),
-	                    "tt", tree->k.space, tree->k.dir);
+	int err = sql_start_names(t, &s, tree);
 
 	return err ? err : sql_each_name(s, merge_name, set);
 }

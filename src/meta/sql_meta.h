@@ -331,6 +331,9 @@ int sql_read_names(struct sqlstmt *s, struct ents *l);
  * row and name may be missing. */
 int sql_read_ent(struct sqlstmt *s, struct ent *e);
 int sql_read_found(struct sqlstmt *s, struct ent *e);
+/* Asks for the names in a directory; st NULL: ahead. */
+int sql_start_names(struct txn *t, struct sqlstmt **st,
+                    const struct tree *tree);
 /* Appends the next: 1, 0 at the end; *bad: it cannot be read, logged. */
 int sql_next_name(struct sqlstmt *s, struct ents *l, bool *bad);
 /* One at a time: a directory may have very many. NULL for one that cannot be

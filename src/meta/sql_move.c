@@ -205,13 +205,6 @@ static int adopt_below(struct txn *t, const struct tree *tree)
 	return err;
 }
 
-static int start_here(struct txn *t, struct sqlstmt **st,
-                      const struct tree *tree)
-{
-	return sql_start(t, st, NAMES_SQL("n.live = 1 AND n.space_key = ? AND"
-	                 " n.dir_key = ?"), "tt", tree->k.space, tree->k.dir);
-}
-
 static int start_deeper(struct txn *t, struct sqlstmt **st,
                         const struct tree *tree)
 {
@@ -227,7 +220,7 @@ static int start_deeper(struct txn *t, struct sqlstmt **st,
 static int list_names(struct txn *t, const struct tree *tree, struct ents *l)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = start_here(t, &s, tree);
+	int err = sql_start_names(t, &s, tree);
 
 	if (!err)
 		err = sql_read_names(s, l);
@@ -300,7 +293,7 @@ static int ahead_below(struct txn *t, const struct tree *tree)
 	int err = sql_ahead_implied(t, tree->path);
 
 	if (!err)
-		err = start_here(t, NULL, tree);
+		err = sql_start_names(t, NULL, tree);
 	if (!err)
 		err = start_deeper(t, NULL, tree);
 	if (!err && tree->depth <= FSP_RECORD_DEPTH)

@@ -11,14 +11,6 @@ static int is_there(void *dead, const struct ent *e)
 	return !e || !sql_is_dead(e);
 }
 
-static int start_names(struct txn *t, struct sqlstmt **st,
-                       const struct tree *tree)
-{
-	return sql_start(t, st, NAMES_SQL("n.space_key = ? AND n.dir_key = ?"
-	                                  " AND n.live = 1"), "tt",
-	                 tree->k.space, tree->k.dir);
-}
-
 static int start_any(struct txn *t, struct sqlstmt **st,
                      const struct tree *tree)
 {
@@ -39,7 +31,7 @@ static int has_names(struct txn *t, const struct tree *tree, bool *dead)
 	sql_end(&s);
 	if (err != 1)
 		return err;
-	err = start_names(t, &s, tree);
+	err = sql_start_names(t, &s, tree);
 	return err ? err : sql_each_name(s, is_there, dead);
 }
 
@@ -93,7 +85,7 @@ static int bury_names(struct txn *t, const struct tree *tree)
 {
 	struct ents dead ENTS = { .n = 0 };
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = start_names(t, &s, tree);
+	int err = sql_start_names(t, &s, tree);
 
 	if (!err)
 		err = sql_read_names(s, &dead);
