@@ -122,6 +122,8 @@ static void vfs_free(struct fsp_vfs *v)
 	counts_end(v);
 	lease_end(v);
 	news_free(v);
+	ahead_stop(v);
+	scan_end(v);
 	lists_free(v);
 	retry_end(v);
 	fsp_cond_destroy(&v->lazies.changed);
@@ -166,6 +168,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	if (!err)
 		err = retry_init(v);
 	if (!err)
+		err = scan_init(v);
+	if (!err)
 		err = lease_init(v);
 	if (!err)
 		err = pages_init(v);
@@ -208,6 +212,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	int err;
 
 	locks_end(v);
+	ahead_stop(v);
 	lazy_end_all(v);
 	news_end(v);
 	feed_end(v);
