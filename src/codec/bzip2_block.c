@@ -248,12 +248,20 @@ static int take_coded(struct piece *p, struct fsp_buf *coded)
 	return !err && ~crc != p->crc ? -EIO : err;
 }
 
+/* In the coded form: four equal bytes have become five at the most. */
+static size_t most_coded(const struct piece *p)
+{
+	size_t level = (size_t)p->level * UNBZIP2_LEVEL;
+	size_t most = p->limit < level ? p->limit + p->limit / 4 : level;
+
+	return most < level ? most : level;
+}
+
 int unpack_bzip2(struct piece *p)
 {
 	struct unbzip2_in in = {
 		(const uint8_t *)p->in.data, p->in.len,
-		(unsigned)(p->start % 8), p->bits,
-		(size_t)p->level * UNBZIP2_LEVEL
+		(unsigned)(p->start % 8), p->bits, most_coded(p)
 	};
 	struct fsp_buf coded = FSP_BUF_INIT;
 	int err = unbzip2(&in, &coded, &p->crc);
