@@ -260,11 +260,8 @@ static int read_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	err = inode_path(v, dir, &path);
 	if (err == -ESTALE)             /* removed while open: empty */
 		return 0;
-	if (!err) {
-		err = fsp_meta_list(v->store->meta, ctx, path, add_live, &a);
-		(void)offline(v, err);
-	}
-	return err;
+	return err ? err : answered(v, fsp_meta_list(v->store->meta, ctx, path,
+	                                             add_live, &a));
 }
 
 static int load(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *dir,
