@@ -47,8 +47,13 @@ const char *fsp_human(char *out, size_t size, uint64_t bytes);
 /* The string as a JSON string with quotes; bytes that are no UTF-8 as \u00NN. */
 int fsp_buf_json(struct fsp_buf *b, const char *s);
 
-/* FNV-1a: for hash tables, and to tell a torn record. */
+/*
+ * FNV-1a: for hash tables, to tell a torn record, and for numbers that all
+ * mounts of a store agree on (so it never changes). _more goes on from h, the
+ * hash of what comes before.
+ */
 uint64_t fsp_hash64(const void *data, size_t len, uint64_t seed);
+uint64_t fsp_hash64_more(uint64_t h, const void *data, size_t len);
 
 /* Wipes memory in a way the compiler keeps. */
 void fsp_wipe(void *p, size_t len);

@@ -251,7 +251,7 @@ struct fsp_meta_ops {
 	/*
 	 * Those of several records, FSP_LIST_MANY at the most, for hardly more
 	 * than those of one. One that is not `done` says nothing: it is empty,
-	 * is none, or takes another statement. -EINVAL: not all are records.
+	 * takes another statement, is no record, or is not there.
 	 */
 	int (*list_many)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                 struct fsp_listing *l, size_t n);

@@ -114,8 +114,12 @@ int fsp_buf_json(struct fsp_buf *b, const char *s)
 
 uint64_t fsp_hash64(const void *data, size_t len, uint64_t seed)
 {
+	return fsp_hash64_more(0xcbf29ce484222325ULL ^ seed, data, len);
+}
+
+uint64_t fsp_hash64_more(uint64_t h, const void *data, size_t len)
+{
 	const unsigned char *p = data;
-	uint64_t h = 0xcbf29ce484222325ULL ^ seed;
 
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 0x100000001b3ULL;

@@ -6,18 +6,15 @@
  */
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
-/* FNV-1a. All mounts of a store agree on it: it never changes. */
+/* All mounts of a store agree on it: it never changes. */
 static unsigned shard_of(char kind, const void *data, size_t len)
 {
-	const unsigned char *p = data;
-	uint64_t h = (14695981039346656037ULL ^ (unsigned char)kind) *
-		1099511628211ULL;
+	uint64_t h = fsp_hash64_more(fsp_hash64(&kind, 1, 0), data, len);
 
-	while (len--)
-		h = (h ^ *p++) * 1099511628211ULL;
 	return (unsigned)((h ^ h >> 32 ^ h >> 16) % SQL_SHARDS);
 }
 

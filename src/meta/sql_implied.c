@@ -3,6 +3,7 @@
  * or a filespace row for an account, table or record.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
@@ -167,15 +168,13 @@ int sql_ahead_implied(struct txn *t, const char *path)
 }
 
 /*
- * FNV-1a with a finish that spreads it over all bits. Numbers that people
- * have seen depend on it: it never changes.
+ * The finish spreads it over all bits. Numbers that people have seen depend on
+ * it: it never changes.
  */
 static uint64_t path_hash(const char *path, uint64_t round)
 {
-	uint64_t h = 14695981039346656037ULL ^ round;
+	uint64_t h = fsp_hash64(path, strlen(path), round);
 
-	for (; *path; path++)
-		h = (h ^ (unsigned char)*path) * 1099511628211ULL;
 	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
 	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53ULL;
 	return h ^ h >> 33;

@@ -250,7 +250,7 @@ struct record {
 };
 
 struct many {
-	struct fsp_listing *l;
+	struct fsp_listing *l[FSP_LIST_MANY];
 	size_t n;
 	struct record r[FSP_LIST_MANY];
 	const char *space[FSP_LIST_MANY];
@@ -309,7 +309,7 @@ static int read_records(struct txn *t, struct many *m)
 	for (size_t k = 0; !err && k < m->n; k++)
 		err = sql_collect_end(&m->r[k].a.c);
 	for (size_t k = 0; !err && k < m->n; k++)
-		err = sql_number_by(m->l[k].dir, &m->r[k].a.taken,
+		err = sql_number_by(m->l[k]->dir, &m->r[k].a.taken,
 		                    &m->r[k].set);
 	return err;
 }
@@ -324,10 +324,8 @@ static int many_txn(struct txn *t, void *arg)
 		return 0;
 	for (size_t k = 0; k < m->n && !err; k++) {
 		end_record(&m->r[k]);
-		err = begin_record(t, &m->r[k], m->l[k].dir);
+		err = begin_record(t, &m->r[k], m->l[k]->dir);
 		m->space[k] = m->r[k].tree.k.space;
-		if (!err && m->r[k].tree.depth != FSP_RECORD_DEPTH)
-			err = -EINVAL;
 	}
 	if (!err)
 		err = read_records(t, m);
@@ -336,24 +334,36 @@ static int many_txn(struct txn *t, void *arg)
 	return err;
 }
 
+static bool is_record(const char *dir)
+{
+	int depth = *dir != '\0';
+
+	for (; *dir; dir++)
+		depth += *dir == '/';
+	return depth == FSP_RECORD_DEPTH;
+}
+
 int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
                   struct fsp_listing *l, size_t n)
 {
-	struct many m = { .l = l, .n = n };
-	int err = 0;
+	struct many m = { .n = 0 };
+	bool legacy = ((const struct sql_meta *)meta)->drv->legacy;
+	int err;
 
-	for (size_t k = 0; k < n; k++)
-		l[k].done = false;
-	if (!n || ((const struct sql_meta *)meta)->drv->legacy)
-		return 0;
-	if (n > FSP_LIST_MANY)
-		return -EINVAL;
-	err = sql_txn(meta, ctx, SQL_ONE, many_txn, &m);
 	for (size_t k = 0; k < n; k++) {
+		l[k].done = false;
+		if (m.n < FSP_LIST_MANY && is_record(l[k].dir))
+			m.l[m.n++] = &l[k];
+	}
+	if (!m.n || legacy)
+		return 0;
+	err = sql_txn(meta, ctx, SQL_ONE, many_txn, &m);
+	for (size_t k = 0; k < m.n; k++) {
 		/* Without entries it may be empty, or none. */
 		if (!err && m.r[k].set.n) {
-			err = sql_set_each(&m.r[k].set, l[k].each, l[k].arg);
-			l[k].done = !err;
+			err = sql_set_each(&m.r[k].set, m.l[k]->each,
+			                   m.l[k]->arg);
+			m.l[k]->done = !err;
 		}
 		end_record(&m.r[k]);
 	}

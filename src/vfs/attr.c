@@ -217,11 +217,9 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 	ref.path = path;
 	lazy = lazy_begin(v, i, &mask, &all);
 	began = fsp_mono_ns();
-	if (mask) {
-		err = fsp_meta_setattr(v->store->meta, ctx, &ref, mask, &all,
-		                       &e);
-		(void)offline(v, err);
-	}
+	if (mask)
+		err = answered(v, fsp_meta_setattr(v->store->meta, ctx, &ref,
+		                                   mask, &all, &e));
 	if (mask && !err)
 		inode_set_attr(v, i, &e.attr, began);
 	if (lazy)

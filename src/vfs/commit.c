@@ -140,9 +140,7 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.ref.ino = i->ino;
 	/* Nobody has looked for it yet: where it was when it was closed. */
 	c.ref.path = f->snap && !*path ? f->snap->path : path;
-	err = fsp_meta_commit(v->store->meta, &row, &c, e);
-	(void)offline(v, err);
-	return err;
+	return answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
 }
 
 /* The spool's file, where it holds everything, saves a later reader a fetch. */

@@ -327,10 +327,9 @@ static int read_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	err = inode_path(v, dir, &path);
 	if (err == -ESTALE)             /* removed while open: empty */
 		return 0;
-	if (!err) {
-		err = fsp_meta_list(v->store->meta, ctx, path, add_live, &a);
-		(void)offline(v, err);
-	}
+	if (!err)
+		err = answered(v, fsp_meta_list(v->store->meta, ctx, path,
+		                                add_live, &a));
 	return err;
 }
 
@@ -409,9 +408,9 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		err = err ? err : none;
 		l[k] = (struct fsp_listing){ path[k], add_live, &a[k], false };
 	}
-	if (!err)
-		err = fsp_meta_list_many(v->store->meta, ctx, l, n);
-	(void)offline(v, err);
+	/* 0 may mean that nobody was asked. */
+	if (!err && (err = fsp_meta_list_many(v->store->meta, ctx, l, n)))
+		(void)answered(v, err);
 	for (size_t k = 0; k < n; k++) {
 		out[k] = l[k].done ? a[k].l : NULL;
 		if (out[k])

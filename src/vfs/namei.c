@@ -195,8 +195,8 @@ int fsp_vfs_make(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		return err;
 	do {
 		at.dir = path;
-		err = fsp_meta_create(v->store->meta, ctx, &at, &what, &e);
-		(void)offline(v, err);
+		err = answered(v, fsp_meta_create(v->store->meta, ctx, &at,
+		                                  &what, &e));
 	} while (lost(err) && path_moved(v, d, &path, &seen));
 	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
@@ -223,8 +223,7 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	ref.path = path;
-	err = fsp_meta_link(v->store->meta, ctx, &ref, &to, &e);
-	(void)offline(v, err);
+	err = answered(v, fsp_meta_link(v->store->meta, ctx, &ref, &to, &e));
 	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
@@ -280,8 +279,8 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	do {
 		at.dir = path;
 		names_begin(v);
-		err = fsp_meta_remove(v->store->meta, ctx, &at, is_rmdir, &gone);
-		(void)offline(v, err);
+		err = answered(v, fsp_meta_remove(v->store->meta, ctx, &at,
+		                                  is_rmdir, &gone));
 		if (!err)
 			inode_detach(v, gone.attr.ino, d, name,
 			             is_rmdir ? 0 : gone.attr.nlink,
@@ -321,9 +320,9 @@ static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      uint32_t flags)
 {
 	struct fsp_renamed r = { 0 };
-	int err = fsp_meta_rename(v->store->meta, ctx, old, new, flags, &r);
+	int err = answered(v, fsp_meta_rename(v->store->meta, ctx, old, new,
+	                                      flags, &r));
 
-	(void)offline(v, err);
 	if (err || !r.ino || r.ino == r.replaced)
 		return err;
 	if (r.replaced && (flags & FSP_RENAME_EXCHANGE))

@@ -39,6 +39,12 @@ bool offline(struct fsp_vfs *v, int err)
 	                                   "offline_time");
 }
 
+int answered(struct fsp_vfs *v, int err)
+{
+	(void)offline(v, err);          /* the caller has nothing else to use */
+	return err;
+}
+
 int64_t fsp_vfs_patience(struct fsp_vfs *v)
 {
 	struct fsp_health_part *db = fsp_health_find(v->store->health,

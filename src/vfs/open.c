@@ -494,8 +494,8 @@ static int make_pending(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return err;
 	do {
 		at.dir = path;
-		err = fsp_meta_create(v->store->meta, ctx, &at, &what, e);
-		(void)offline(v, err);
+		err = answered(v, fsp_meta_create(v->store->meta, ctx, &at,
+		                                  &what, e));
 	} while ((err == -ENOENT || err == -ESTALE || err == -ENOTDIR) &&
 	         path_moved(v, dir, &path, &seen));
 	return err;

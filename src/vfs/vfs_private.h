@@ -548,6 +548,8 @@ void locks_end(struct fsp_vfs *v);
  * nothing and what is known here is to be used instead, where anything is.
  */
 bool offline(struct fsp_vfs *v, int err);
+/* The same, where nothing is known here; returns err. */
+int answered(struct fsp_vfs *v, int err);
 /* What the file has is known from now on; clean, its last reference goes. */
 void offline_keep_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 /* Rows that were read since `as_of` say what it has now. */

@@ -475,6 +475,8 @@ static void test_bytes(void **state)
 	assert_true(fsp_hash64("a", 1, 0) == 0xaf63dc4c8601ec8cULL);
 	assert_true(fsp_hash64("foobar", 6, 0) == 0x85944171f73967e8ULL);
 	assert_true(fsp_hash64("a", 1, 1) != fsp_hash64("a", 1, 2));
+	assert_true(fsp_hash64_more(fsp_hash64("foo", 3, 0), "bar", 3) ==
+	            0x85944171f73967e8ULL);
 	fsp_random(a, sizeof(a));
 	fsp_random(b, sizeof(b));
 	assert_memory_not_equal(a, b, sizeof(a));

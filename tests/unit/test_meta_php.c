@@ -1099,7 +1099,9 @@ static void test_list_many(void **state)
 	for (int k = 0; k < RECORDS; k++)
 		assert_int_equal(t.l[k].done, k != 4 && k != 5);
 	listings(&t, mixed, 2);
-	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 2), -EINVAL);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 2), 0);
+	assert_string_equal(fx_join(&t.names[0]), "d/ f");
+	assert_true(t.l[0].done && !t.l[1].done);
 	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 0), 0);
 }
 
