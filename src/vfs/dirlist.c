@@ -137,6 +137,12 @@ void dirlist_wait(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		;
 }
 
+bool dirlist_large(struct fsp_vfs *v, const struct inode *dir)
+{
+	FSP_GUARD(&v->lock);
+	return dir->large;
+}
+
 void dirlist_begin(struct fsp_vfs *v, struct inode *const *dirs, size_t n)
 {
 	FSP_GUARD(&v->lock);
@@ -246,8 +252,10 @@ static int add(void *arg, const char *name, const struct fsp_entry *e)
 	struct dirlist *l = arg;
 	size_t len = strlen(name);
 
-	if (l->most && l->n >= l->most)
+	if (l->most && l->n >= l->most) {
+		l->large = true;
 		return -E2BIG;
+	}
 	return add_at(l, pos_of(name, len), name, len, e);
 }
 
@@ -360,6 +368,15 @@ static void finish(struct fsp_vfs *v, struct dirlist *l)
 	keep_locked(v, l);
 }
 
+static void give_up(struct fsp_vfs *v, struct dirlist *l)
+{
+	if (!l)
+		return;
+	FSP_GUARD(&v->lock);
+	l->dir->large |= l->large;
+	unref_locked(v, l);
+}
+
 int dirlist_load(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  struct inode *dir, size_t most, struct dirlist **out)
 {
@@ -372,7 +389,7 @@ int dirlist_load(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!err)
 		err = read_rows(v, ctx, dir, l);
 	if (err) {
-		dirlist_put(v, l);
+		give_up(v, l);
 		return err;
 	}
 	finish(v, l);
@@ -416,7 +433,7 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		if (out[k])
 			finish(v, out[k]);
 		else
-			dirlist_put(v, a[k].l);
+			give_up(v, a[k].l);
 		free(path[k]);
 	}
 }

@@ -25,6 +25,7 @@ struct dirlist {
 	struct inode *dir;      /* referenced: it knows of later changes */
 	struct slot *slots;     /* by position; `.` and `..` come first */
 	size_t n, cap, most;    /* most: more names are -E2BIG; 0: any number */
+	bool large;             /* there are more */
 	struct fsp_buf names;
 	uint64_t as_of, names_seq;      /* v's when the rows were read, */
 	int64_t read_ns;                /* and when that was */
@@ -54,6 +55,8 @@ void dirlist_put(struct fsp_vfs *v, struct dirlist *l);         /* NULL is fine 
 struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir);
 /* For whoever begins: it is vouched for; NULL: nothing is. */
 struct dirlist *dirlist_vouched(struct fsp_vfs *v, const struct inode *dir);
+/* Had it more names than somebody wanted? */
+bool dirlist_large(struct fsp_vfs *v, const struct inode *dir);
 /* Waits where it is just being read ahead; and around that. */
 void dirlist_wait(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                   const struct inode *dir);

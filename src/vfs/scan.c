@@ -23,6 +23,7 @@
 #define WINDOW_MIN FSP_LIST_MANY
 #define WINDOW_MAX (3 * FSP_LIST_MANY)
 #define SURE 3                  /* visits in order: files are fetched, too */
+#define LISTED_MOST 20000       /* what is larger is not read ahead */
 /* A directory that nobody has listed is read for its order, if it is no larger;
  * after so many visits, twice as many each time it was of no use. */
 #define NAMES_MOST 1000
@@ -162,10 +163,10 @@ static void fetch_dirs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	struct dirlist *l[FSP_LIST_MANY] = { NULL };
 
 	if (x->n_dirs > 1)
-		dirlist_load_many(v, ctx, x->dir, x->n_dirs, NAMES_MOST, l);
+		dirlist_load_many(v, ctx, x->dir, x->n_dirs, LISTED_MOST, l);
 	for (size_t k = 0; k < x->n_dirs && !fsp_ctx_check(ctx); k++)
-		if (!l[k])
-			(void)dirlist_load(v, ctx, x->dir[k], NAMES_MOST,
+		if (!l[k] && !dirlist_large(v, x->dir[k]))
+			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
 			                   &l[k]);
 	dirlist_end(v, x->dir, x->n_dirs);
 	for (size_t k = 0; k < x->n_dirs; k++) {
@@ -217,7 +218,7 @@ static void add_next(struct fsp_vfs *v, struct next *x, size_t slot)
 	if (known && x->content) {
 		queue_files(v, known);
 		known = NULL;
-	} else if (!known) {
+	} else if (!known && !dirlist_large(v, i)) {
 		x->dir[x->n_dirs++] = i;
 		return;
 	}
@@ -405,7 +406,7 @@ static void ask_siblings(struct fsp_vfs *v, struct scan *s, struct inode *dir)
 {
 	struct siblings *b;
 
-	if (s->asked || ++s->blind < s->needed)
+	if (s->asked || ++s->blind < s->needed || dirlist_large(v, dir))
 		return;
 	b = calloc(1, sizeof(*b));
 	if (!b)

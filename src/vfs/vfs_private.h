@@ -49,6 +49,7 @@ struct inode {
 	int64_t renamed_ns;             /* when that was found */
 	bool listed;                    /* the kernel may keep its listing */
 	bool listing;                   /* being listed for whoever comes */
+	bool large;                     /* not to be listed ahead */
 	struct lazy *lazy;              /* what waits to be set; or NULL */
 };
 
