@@ -14,7 +14,7 @@ comma := ,
 variant := $(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(DEBUG),-debug)
 B := build/$(variant)
 
-PKGS := fuse3 sqlite3 libssl libcrypto inih libmariadb libcurl expat json-c libzstd
+PKGS := fuse3 sqlite3 libssl libcrypto inih libmariadb libcurl expat json-c libzstd libxxhash
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla
 OPT := $(if $(SAN),-O1 -fno-omit-frame-pointer,-O2)

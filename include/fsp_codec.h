@@ -40,15 +40,14 @@ void fsp_digest_free(struct fsp_digest *d);
  * A sum of 64 bits, at the speed of memory: whether bytes are still those that
  * were hashed, where nobody has changed them on purpose.
  */
-struct fsp_sum {
-	uint64_t lane[4], size;
-	uint8_t rest[32];
-};
+struct fsp_sum;
 
-void fsp_sum_begin(struct fsp_sum *s);
+int fsp_sum_new(struct fsp_sum **out);          /* -ENOMEM */
 void fsp_sum_add(struct fsp_sum *s, const void *buf, size_t len);
+uint64_t fsp_sum_size(const struct fsp_sum *s);
 /* Of what was added so far; more may follow. */
 uint64_t fsp_sum_get(const struct fsp_sum *s);
+void fsp_sum_free(struct fsp_sum *s);           /* NULL is fine */
 
 /* SHA-256 of a piece, 32 bytes. -ENOMEM. */
 int fsp_sha256(const void *buf, size_t len, uint8_t out[32]);

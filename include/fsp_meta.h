@@ -52,9 +52,19 @@ struct fsp_entry {
 	struct fsp_content content;     /* regular files */
 };
 
+#define FSP_LIST_MANY 8
+
 /* Called for each entry; name is valid during the call. Non-zero stops. */
 typedef int (*fsp_meta_each)(void *arg, const char *name,
                              const struct fsp_entry *e);
+
+/* One of the directories that are listed together. */
+struct fsp_listing {
+	const char *dir;                /* its path */
+	fsp_meta_each each;
+	void *arg;
+	bool done;                      /* each() was called for all of it */
+};
 
 /*
  * An entry that is already known: by inode number, with the path it was last
@@ -238,6 +248,13 @@ struct fsp_meta_ops {
 	/* The live entries of a directory, in no order, without . and .. */
 	int (*list)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	            const char *dir, fsp_meta_each each, void *arg);
+	/*
+	 * Those of several records, FSP_LIST_MANY at the most, for hardly more
+	 * than those of one. One that is not `done` says nothing: it is empty,
+	 * takes another statement, is no record, or is not there.
+	 */
+	int (*list_many)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                 struct fsp_listing *l, size_t n);
 	/* Fresh memory, the caller frees it. */
 	int (*readlink)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                uint64_t ino, char **target);

@@ -9,6 +9,7 @@
 #include <bzlib.h>
 
 #include "bits.h"
+#include "bzip2_slab.h"
 #include "piece.h"
 #include "rle.h"
 #include "unbzip2.h"
@@ -85,16 +86,40 @@ static int find_end(struct piece *p)
 	return -EIO;
 }
 
-int pack_bzip2(struct piece *p)
+/* What a level has room for, as encode.c cuts it. */
+#define ROOM(level) ((size_t)(level) * 100000 - 19)
+
+static int pack_with(struct piece *p, bz_stream *bz, int level)
 {
-	bz_stream bz = { 0 };
-	int err, state = BZ2_bzCompressInit(&bz, p->level, 0, 0);
+	int err, state = BZ2_bzCompressInit(bz, level, 0, 0);
 
 	if (state != BZ_OK)
 		return bz_error(state);
-	err = compress_all(p, &bz);
-	BZ2_bzCompressEnd(&bz);
+	err = compress_all(p, bz);
+	BZ2_bzCompressEnd(bz);
 	return err ? err : find_end(p);
+}
+
+/*
+ * The level is how much memory libbz2 takes and where it ends a block; the
+ * block's bits do not depend on it. So a small block takes little. The stream's
+ * header is the encoder's.
+ */
+int pack_bzip2(struct piece *p)
+{
+	bz_stream bz = { 0 };
+	int err;
+
+	if (p->in.len >= ROOM(1))
+		return pack_with(p, &bz, p->level);
+	bz.opaque = slab_take();
+	if (!bz.opaque)
+		return -ENOMEM;
+	bz.bzalloc = slab_alloc;
+	bz.bzfree = slab_free;
+	err = pack_with(p, &bz, 1);
+	slab_give(bz.opaque);
+	return err;
 }
 
 /* The block between the head and the end of a stream. */
@@ -248,12 +273,20 @@ static int take_coded(struct piece *p, struct fsp_buf *coded)
 	return !err && ~crc != p->crc ? -EIO : err;
 }
 
+/* In the coded form: four equal bytes have become five at the most. */
+static size_t most_coded(const struct piece *p)
+{
+	size_t level = (size_t)p->level * UNBZIP2_LEVEL;
+	size_t most = p->limit < level ? p->limit + p->limit / 4 : level;
+
+	return most < level ? most : level;
+}
+
 int unpack_bzip2(struct piece *p)
 {
 	struct unbzip2_in in = {
 		(const uint8_t *)p->in.data, p->in.len,
-		(unsigned)(p->start % 8), p->bits,
-		(size_t)p->level * UNBZIP2_LEVEL
+		(unsigned)(p->start % 8), p->bits, most_coded(p)
 	};
 	struct fsp_buf coded = FSP_BUF_INIT;
 	int err = unbzip2(&in, &coded, &p->crc);

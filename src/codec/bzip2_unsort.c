@@ -25,8 +25,6 @@
 #define STEPS 64                /* of all lanes, then parts are looked at */
 #define STRETCH_ROWS 2048       /* a marked row in so many, */
 #define STRETCHES 256           /* and no more than these */
-/* One that a stretch leaves is full up to STEPS, or its last. */
-#define PARTS(n) ((n) / (PART - STEPS) + STRETCHES + 2 + LANES)
 
 #define MARK 0x80000000u        /* of a row: a stretch begins here */
 #define ENDS 0x80000000u        /* of a part's next: a stretch's number */
@@ -54,14 +52,25 @@ struct unsort {
 	struct part *part;
 };
 
+static size_t marked_rows(size_t n)
+{
+	return n / STRETCH_ROWS < STRETCHES ? n / STRETCH_ROWS : STRETCHES;
+}
+
+/* One that a stretch leaves is full up to STEPS, or its last. */
+static size_t most_parts(size_t n)
+{
+	return n / (PART - STEPS) + marked_rows(n) + 2 + LANES;
+}
+
 static size_t parts_at(size_t n)
 {
-	return (PARTS(n) * PART + 15) / 16 * 16;
+	return most_parts(n) * PART;
 }
 
 size_t unsort_room(size_t n)
 {
-	return parts_at(n) + PARTS(n) * sizeof(struct part);
+	return parts_at(n) + most_parts(n) * sizeof(struct part);
 }
 
 static void link_rows(struct unsort *u, const uint8_t *byte)
@@ -94,9 +103,8 @@ static uint32_t stretch_at(const struct unsort *u, uint32_t row)
 
 static void mark_rows(struct unsort *u)
 {
-	uint32_t n = u->n / STRETCH_ROWS;
+	uint32_t n = (uint32_t)marked_rows(u->n);
 
-	n = n < STRETCHES ? n : STRETCHES;
 	u->gap = n ? (u->n + n - 1) / n : u->n;
 	u->stretches = n + 1;
 	/* No stretch but 0 may begin at the origin. */
@@ -115,7 +123,7 @@ static void idle(const struct unsort *u, struct lane *l)
 {
 	l->row = u->rows[u->n];
 	l->part = NO_PART;
-	l->at = (uint32_t)(PARTS(u->n) - 1) * PART;
+	l->at = (uint32_t)(most_parts(u->n) - 1) * PART;
 }
 
 static void begin_stretch(struct unsort *u, struct lane *l, uint32_t step)

@@ -13,7 +13,7 @@
 
 struct fsp_digest {
 	EVP_MD_CTX *sha256, *sha1;
-	struct fsp_sum sum;
+	struct fsp_sum *sum;
 };
 
 int fsp_digest_new(struct fsp_digest **out)
@@ -22,11 +22,10 @@ int fsp_digest_new(struct fsp_digest **out)
 
 	if (!d)
 		return -ENOMEM;
-	fsp_sum_begin(&d->sum);
 	d->sha256 = EVP_MD_CTX_new();
 	d->sha1 = EVP_MD_CTX_new();
 	/* Known algorithms fail to start only for want of memory. */
-	if (!d->sha256 || !d->sha1 ||
+	if (fsp_sum_new(&d->sum) || !d->sha256 || !d->sha1 ||
 	    !EVP_DigestInit_ex(d->sha256, EVP_sha256(), NULL) ||
 	    !EVP_DigestInit_ex(d->sha1, EVP_sha1(), NULL)) {
 		fsp_digest_free(d);
@@ -41,13 +40,13 @@ int fsp_digest_update(struct fsp_digest *d, const void *buf, size_t len)
 	if (!EVP_DigestUpdate(d->sha256, buf, len) ||
 	    !EVP_DigestUpdate(d->sha1, buf, len))
 		return -EIO;
-	fsp_sum_add(&d->sum, buf, len);
+	fsp_sum_add(d->sum, buf, len);
 	return 0;
 }
 
 uint64_t fsp_digest_size(const struct fsp_digest *d)
 {
-	return d->sum.size;
+	return fsp_sum_size(d->sum);
 }
 
 /* Finishes a copy, so that the running digest can go on. */
@@ -75,8 +74,8 @@ int fsp_digest_get(const struct fsp_digest *d, struct fsp_digests *out)
 
 	if (!rc)
 		rc = get_hex(d->sha1, out->sha1, FSP_SHA1_HEX);
-	out->size = d->sum.size;
-	out->sum = fsp_sum_get(&d->sum);
+	out->size = fsp_sum_size(d->sum);
+	out->sum = fsp_sum_get(d->sum);
 	return rc;
 }
 
@@ -84,6 +83,7 @@ void fsp_digest_free(struct fsp_digest *d)
 {
 	if (!d)
 		return;
+	fsp_sum_free(d->sum);
 	EVP_MD_CTX_free(d->sha256);
 	EVP_MD_CTX_free(d->sha1);
 	free(d);

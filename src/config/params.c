@@ -338,8 +338,10 @@ const struct fsp_param fsp_params[] = {
 	        "How many calls are served at once."),
 	BYTES("mount", "read_ahead", "32M", 0, 1024 * 1024 * 1024LL,
 	      "How far a large file that is read from one end to the other is "
-	      "fetched ahead, for each reader, at the most. 0 fetches what is "
-	      "read and no more."),
+	      "fetched ahead, for each reader, at the most. Who goes through "
+	      "directories in order finds the next ones listed ahead, and "
+	      "their small files fetched, too. 0 fetches what is read and no "
+	      "more."),
 	DURATION("mount", "op_timeout", "60s", MS_SECOND, MS_DAY,
 	         "How long one call may take before it returns an error."),
 	DURATION("mount", "lease", "30s", 2 * MS_SECOND, MS_HOUR,

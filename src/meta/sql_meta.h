@@ -72,7 +72,8 @@ int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
 
 /*
  * Parameters by letter: t text (NULL is NULL), b the bytes of a struct fsp_buf,
- * i int64_t, z int64_t where 0 is NULL.
+ * i int64_t, z int64_t where 0 is NULL, T an array of FSP_LIST_MANY texts
+ * (where the answer is waited for only).
  */
 int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
               const char *types, ...);
@@ -643,6 +644,8 @@ int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, struct fsp_entry *out);
 int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
                  char **target);
+int sql_list_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                  struct fsp_listing *l, size_t n);
 int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
              fsp_meta_each each, void *arg);
 int sql_create(struct fsp_meta *m, const struct fsp_ctx *ctx,

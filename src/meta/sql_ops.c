@@ -28,6 +28,7 @@ static const struct fsp_meta_ops ops = {
 	.lookup = sql_lookup,
 	.getattr = sql_getattr,
 	.list = sql_list,
+	.list_many = sql_list_many,
 	.readlink = sql_readlink,
 	.create = sql_create,
 	.setattr = sql_setattr,

@@ -105,24 +105,29 @@ int sql_txn(struct fsp_meta *base, const struct fsp_ctx *ctx,
 static int bind(struct sqlstmt *s, const char *types, va_list ap)
 {
 	const struct sqldrv_ops *ops = s->conn->drv->ops;
-	int err = 0;
+	int err = 0, at = 0;
 
 	for (int i = 0; types[i] && !err; i++) {
-		if (types[i] == 'b') {
+		if (types[i] == 'T') {
+			const char *const *v = va_arg(ap, const char *const *);
+
+			for (int k = 0; k < FSP_LIST_MANY && !err; k++)
+				err = ops->bind_text(s, ++at, v[k]);
+		} else if (types[i] == 'b') {
 			const struct fsp_buf *b = va_arg(ap, const void *);
 
-			err = ops->bind_bytes(s, i + 1, b->data, b->len);
+			err = ops->bind_bytes(s, ++at, b->data, b->len);
 		} else if (types[i] == 't') {
 			const char *text = va_arg(ap, const char *);
 
-			err = text ? ops->bind_text(s, i + 1, text) :
-				ops->bind_null(s, i + 1);
+			err = text ? ops->bind_text(s, ++at, text) :
+				ops->bind_null(s, ++at);
 		} else {
 			int64_t v = va_arg(ap, int64_t);
 
 			err = types[i] == 'z' && !v ?
-				ops->bind_null(s, i + 1) :
-				ops->bind_int(s, i + 1, v);
+				ops->bind_null(s, ++at) :
+				ops->bind_int(s, ++at, v);
 		}
 	}
 	return err;
@@ -134,7 +139,7 @@ static int values(const char *types, va_list ap, struct sql_value *v)
 	int n = 0;
 
 	for (; types[n]; n++) {
-		if (n == SQL_VALUES || types[n] == 'b')
+		if (n == SQL_VALUES || types[n] == 'b' || types[n] == 'T')
 			return -EINVAL;
 		v[n] = (struct sql_value){ .null = false };
 		if (types[n] == 't') {

@@ -26,7 +26,7 @@
  */
 struct fsp_early {
 	struct fsp_encoder *enc;
-	struct fsp_sum sum;
+	struct fsp_sum *sum;
 	enum fsp_format format;
 	struct fsp_objwriter *writer;   /* NULL: what is encoded goes to fd */
 	int fd;
@@ -75,9 +75,17 @@ static int encoded(void *arg, const void *buf, size_t len)
 
 static int begin(struct fsp_store *s, struct fsp_early *e, enum fsp_format f)
 {
-	fsp_sum_begin(&e->sum);
+	int err = fsp_sum_new(&e->sum);
+
 	e->format = f;
-	return fsp_encoder_new(f, &s->keys, s->level, encoded, e, &e->enc);
+	return err ? err : fsp_encoder_new(f, &s->keys, s->level, encoded, e,
+	                                   &e->enc);
+}
+
+static void end(struct fsp_early *e)
+{
+	fsp_encoder_free(e->enc);
+	fsp_sum_free(e->sum);
 }
 
 int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
@@ -107,13 +115,13 @@ int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
 
 int fsp_early_write(struct fsp_early *e, const void *buf, size_t len)
 {
-	fsp_sum_add(&e->sum, buf, len);
+	fsp_sum_add(e->sum, buf, len);
 	return fsp_encoder_write(e->enc, buf, len);
 }
 
 uint64_t fsp_early_size(const struct fsp_early *e)
 {
-	return e->sum.size;
+	return fsp_sum_size(e->sum);
 }
 
 enum fsp_format fsp_early_format(const struct fsp_early *e)
@@ -125,7 +133,7 @@ enum fsp_format fsp_early_format(const struct fsp_early *e)
 void fsp_early_free(struct fsp_early *e)
 {
 	if (e)
-		fsp_encoder_free(e->enc);
+		end(e);
 	free(e);
 }
 
@@ -189,7 +197,8 @@ static int send(struct fsp_early *e, const struct reader *r,
 		err = fsp_encoder_finish(e->enc, &o->stored);
 	if (!err)
 		err = take_index(e->enc, r->size, index);
-	if (!err && (e->sum.size != d->size || fsp_sum_get(&e->sum) != d->sum)) {
+	if (!err && (fsp_early_size(e) != d->size ||
+	             fsp_sum_get(e->sum) != d->sum)) {
 		fsp_error("object %s: content changed while it was stored",
 		          o->key);
 		err = -EIO;
@@ -217,6 +226,6 @@ int upload(struct fsp_store *s, const struct fsp_ctx *ctx,
 	fsp_obj_put_abort(e->writer);
 	e->writer = NULL;
 	if (!early)
-		fsp_encoder_free(e->enc);
+		end(e);
 	return err;
 }

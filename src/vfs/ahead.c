@@ -1,6 +1,7 @@
 /*
  * Reading ahead: what somebody reads in order is fetched before it is asked
- * for, several pieces at once, by threads of the mount.
+ * for, several pieces at once, by threads of the mount. Of a file here; of a
+ * tree in scan.c.
  *
  * The window is how far in front of the reader that goes. It opens when a run
  * of reads is long enough to be no accident, doubles each time the reader has
@@ -21,8 +22,8 @@
 #define JOB (4UL << 20)                 /* of the content, for one thread */
 #define QUEUE_MAX 64
 
-struct ahead_job {
-	struct ahead_job *next;
+struct piece {
+	struct ahead_job job;
 	struct base_ref *ref;
 	uint64_t off, len;
 };
@@ -42,14 +43,13 @@ static void drop_jobs(struct fsp_vfs *v)
 
 	while ((j = v->ahead.first)) {
 		v->ahead.first = j->next;
-		base_put(j->ref);
-		free(j);
+		j->end(v, j);
 	}
 	v->ahead.last = &v->ahead.first;
 	v->ahead.queued = 0;
 }
 
-void ahead_end(struct fsp_vfs *v)
+void ahead_stop(struct fsp_vfs *v)
 {
 	fsp_lock(&v->ahead.lock);
 	atomic_store(&v->ahead.stop, true);
@@ -57,7 +57,12 @@ void ahead_end(struct fsp_vfs *v)
 	fsp_unlock(&v->ahead.lock);
 	for (unsigned i = 0; i < v->ahead.threads; i++)
 		pthread_join(v->ahead.thread[i], NULL);
+	v->ahead.threads = 0;
 	drop_jobs(v);
+}
+
+void ahead_end(struct fsp_vfs *v)
+{
 	fsp_cond_destroy(&v->ahead.wake);
 	fsp_mutex_destroy(&v->ahead.lock);
 }
@@ -90,10 +95,8 @@ static void *fetch_ahead(void *arg)
 
 	ctx.cancelled = &v->ahead.stop;
 	while ((j = next_job(v))) {
-		/* Whoever reads it then meets the error himself. */
-		(void)fsp_cached_fill(j->ref->cached, &ctx, j->off, j->len);
-		base_put(j->ref);
-		free(j);
+		j->run(v, &ctx, j);
+		j->end(v, j);
 	}
 	return NULL;
 }
@@ -114,24 +117,58 @@ static void wake_locked(struct fsp_vfs *v)
 		v->ahead.threads++;
 }
 
-/* false: there is too much to do already. Takes a reference of its own. */
-static bool queue_locked(struct fsp_vfs *v, struct base_ref *r, uint64_t off,
-                         uint64_t len)
+static bool add_job_locked(struct fsp_vfs *v, struct ahead_job *j)
 {
-	struct ahead_job *j;
-
 	fsp_assert_held(&v->ahead.lock);
-	if (v->ahead.queued >= QUEUE_MAX)
+	if (v->ahead.queued >= QUEUE_MAX || atomic_load(&v->ahead.stop))
 		return false;
-	j = calloc(1, sizeof(*j));
-	if (!j)
-		return false;
-	atomic_fetch_add(&r->refs, 1);
-	*j = (struct ahead_job){ NULL, r, off, len };
+	j->next = NULL;
 	*v->ahead.last = j;
 	v->ahead.last = &j->next;
 	v->ahead.queued++;
 	wake_locked(v);
+	return true;
+}
+
+bool ahead_add(struct fsp_vfs *v, struct ahead_job *j)
+{
+	FSP_GUARD(&v->ahead.lock);
+	return add_job_locked(v, j);
+}
+
+static void fill_piece(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct ahead_job *j)
+{
+	struct piece *p = (struct piece *)j;
+
+	(void)v;
+	/* Whoever reads it then meets the error himself. */
+	(void)fsp_cached_fill(p->ref->cached, ctx, p->off, p->len);
+}
+
+static void end_piece(struct fsp_vfs *v, struct ahead_job *j)
+{
+	struct piece *p = (struct piece *)j;
+
+	(void)v;
+	base_put(p->ref);
+	free(p);
+}
+
+/* false: there is too much to do already. Takes a reference of its own. */
+static bool queue_locked(struct fsp_vfs *v, struct base_ref *r, uint64_t off,
+                         uint64_t len)
+{
+	struct piece *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return false;
+	*p = (struct piece){ { NULL, fill_piece, end_piece }, r, off, len };
+	if (!add_job_locked(v, &p->job)) {
+		free(p);
+		return false;
+	}
+	atomic_fetch_add(&r->refs, 1);
 	return true;
 }
 

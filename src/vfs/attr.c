@@ -28,6 +28,13 @@ void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to)
 		to->ctime_ns = from->ctime_ns;
 }
 
+bool attr_differs(const struct fsp_attr *a, const struct fsp_attr *b)
+{
+	return a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
+		a->nlink != b->nlink || a->size != b->size ||
+		a->mtime_ns != b->mtime_ns || a->ctime_ns != b->ctime_ns;
+}
+
 void attr_vouch_locked(struct fsp_vfs *v, struct inode *i, int64_t began_ns)
 {
 	fsp_assert_held(&v->lock);
@@ -47,7 +54,8 @@ void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns)
 {
 	FSP_GUARD(&v->lock);
 	/* An answer that is on its way may be of before this. */
-	i->seq = ++v->seq;
+	inode_changed_locked(v, i);
+	i->inside_seq = v->seq;
 	if (time_ns < i->attr.ctime_ns)
 		i->vouched_ns = 0;
 	if (i->vouched_ns)
@@ -95,10 +103,14 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	fsp_lock(&v->lock);
 	if (!err)
 		offline_note_locked(v, i, &e.content, as_of);
-	if (!err && i->seq <= as_of && !lazy_waits_locked(i))
-		i->attr = e.attr;
-	if (!err && i->seq <= as_of)
+	if (!err && i->seq <= as_of) {
+		/* Lists of before must not take it back. */
+		if (attr_differs(&i->attr, &e.attr))
+			inode_changed_locked(v, i);
+		if (!lazy_waits_locked(i))
+			i->attr = e.attr;
 		attr_vouch_locked(v, i, began);
+	}
 	fsp_unlock(&v->lock);
 	return err;
 }

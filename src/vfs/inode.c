@@ -60,6 +60,12 @@ void inode_unref_locked(struct fsp_vfs *v, struct inode *i)
 	drop_locked(v, i);
 }
 
+void inode_hold(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	i->refs++;
+}
+
 void inode_unref(struct fsp_vfs *v, struct inode *i)
 {
 	if (!i)
@@ -368,6 +374,24 @@ static void keep_content_locked(struct inode *i, const struct fsp_content *c)
 		i->past->content = *c;
 }
 
+void inode_changed_locked(struct fsp_vfs *v, struct inode *i)
+{
+	fsp_assert_held(&v->lock);
+	i->seq = ++v->seq;
+	if (i->parent)
+		i->parent->inside_seq = v->seq;
+	/* It has names that are not known here. */
+	if (i->parent ? !is_dir(i) && i->attr.nlink > 1 : !i->unlinked)
+		v->links_seq = v->seq;
+}
+
+void inode_moved_on(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	if (i->parent)
+		i->parent->inside_seq = ++v->seq;
+}
+
 void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
                   const char *name, uint32_t nlink,
                   const struct fsp_content *content)
@@ -376,11 +400,16 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 
 	FSP_GUARD(&v->lock);
 	v->names_seq = ++v->seq;
+	if (parent)
+		parent->inside_seq = v->seq;
 	i = table_find_locked(v, ino);
+	/* Another name has a smaller number of links, and is somewhere. */
+	if (nlink || (!parent && !i))
+		v->links_seq = v->seq;
 	if (!i)
 		return;
+	inode_changed_locked(v, i);
 	i->attr.nlink = nlink;
-	i->seq = v->seq;
 	if (!nlink) {
 		i->unlinked = true;
 		keep_content_locked(i, content);
@@ -440,13 +469,14 @@ bool inode_named(struct fsp_vfs *v, struct inode *i)
 	return i->parent != NULL;
 }
 
-void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
+void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *from,
                 const char *old, struct inode *parent, const char *name)
 {
 	struct inode *i;
 
 	FSP_GUARD(&v->lock);
 	v->names_seq = ++v->seq;
+	from->inside_seq = parent->inside_seq = v->seq;
 	i = table_find_locked(v, ino);
 	/* What the kernel had under the old name, and has moved, is another. */
 	if (!is_at(i, from, old))
@@ -456,7 +486,7 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
 	if (i->parent && !is_at(i, from, old))
 		forget_name_locked(v, i);
 	/* The rename has moved its ctime. */
-	i->seq = v->seq;
+	inode_changed_locked(v, i);
 	i->vouched_ns = 0;
 	i->refs++;
 	/* Without its new name it has none, and the next look-up finds one. */
@@ -474,7 +504,7 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
 		return;
 	i->attr = *a;
 	lazy_overlay_locked(i);
-	i->seq = ++v->seq;
+	inode_changed_locked(v, i);
 	if (began_ns && !is_dir(i))
 		attr_vouch_locked(v, i, began_ns);
 }

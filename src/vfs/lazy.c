@@ -189,7 +189,7 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 	i->lazy->mask |= mask;
 	i->lazy->sent &= ~mask;         /* on its way is the one before */
 	attr_copy(mask, &now, &i->attr);
-	i->seq = ++v->seq;
+	inode_changed_locked(v, i);
 	if (!i->lazy->queued) {
 		enqueue_locked(v, i);
 		fsp_worker_wake(&v->lazies.worker);

@@ -1,5 +1,5 @@
 /* Names: look-up, making, linking, removing, renaming. */
-#include "vfs_private.h"
+#include "dirlist.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +56,33 @@ static bool name_known(struct fsp_vfs *v, const struct inode *dir,
 	return table_at_locked(v, dir, name, NULL) != NULL;
 }
 
+/*
+ * What a list of the directory says that is vouched for. That a name is not
+ * there is asked each time, and so is who was told something that was too old.
+ */
+static int lookup_listed(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                         struct inode *dir, const char *name,
+                         struct fsp_attr *out)
+{
+	struct fsp_entry e;
+	struct inode *i;
+	uint64_t as_of;
+	int64_t read_ns;
+	int err;
+
+	if (retry_waits(v, ctx))
+		return -EAGAIN;
+	dirlist_wait(v, ctx, dir);
+	if (!dirlist_entry(v, dir, name, &e, &as_of, &read_ns))
+		return -EAGAIN;
+	err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
+	if (err)
+		return -EAGAIN;
+	attr_vouch(v, i, read_ns, as_of);
+	inode_unref(v, i);
+	return 0;
+}
+
 static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                        struct inode *dir, const char *name,
                        struct fsp_attr *out)
@@ -91,6 +118,15 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	return 0;
 }
 
+static int lookup_today(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                        struct inode *dir, const char *name,
+                        struct fsp_attr *out)
+{
+	int err = lookup_listed(v, ctx, dir, name, out);
+
+	return err == -EAGAIN ? lookup_live(v, ctx, dir, name, out) : err;
+}
+
 int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
                    const char *name, struct fsp_attr *out)
 {
@@ -109,7 +145,9 @@ int fsp_vfs_lookup(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	else if (is_versions(v, name))
 		err = versions_root(v, d, out);
 	else
-		err = lookup_live(v, ctx, d, name, out);
+		err = lookup_today(v, ctx, d, name, out);
+	if (!err)
+		scan_visit(v, d);
 	inode_unref(v, d);
 	return err;
 }
@@ -189,8 +227,12 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
-	if (!err)
-		inode_unref(v, same);
+	if (!err) {
+		fsp_lock(&v->lock);
+		inode_changed_locked(v, same);
+		inode_unref_locked(v, same);
+		fsp_unlock(&v->lock);
+	}
 	return err == -ESTALE ? -ENOENT : err;
 }
 

@@ -62,8 +62,11 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 	                       i->attr.mtime_ns != e->attr.mtime_ns);
 	i->pages = tag;
 	if (i->seq <= b->as_of) {
+		if (attr_differs(&i->attr, &e->attr))
+			inode_changed_locked(v, i);
+		else
+			i->seq = ++v->seq;
 		i->attr = e->attr;
-		i->seq = ++v->seq;
 		attr_vouch_locked(v, i, b->began_ns);
 	}
 }
@@ -238,8 +241,10 @@ static int open_live(struct fsp_vfs *v, struct inode *i,
 		return open_unlinked(v, i, f, keep);
 	if (err == -ESTALE && again == RETRY_FOUND)
 		return open_found(v, i, f, &found, keep);
-	if (err == -ESTALE)
+	if (err == -ESTALE) {
+		inode_moved_on(v, i);
 		retry_begin(v, ctx, i->ino);
+	}
 	*keep = fresh.keep;
 	if (offline(v, err) && !write)
 		return offline_open(v, i, f, keep);
@@ -443,6 +448,8 @@ int fsp_vfs_open_file(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino
 		err = open_inode(v, ctx, i, flags, out);
 	if (err)
 		inode_unref(v, i);
+	else if (!writable(flags))
+		scan_open(v, i);
 	return err;
 }
 

@@ -85,6 +85,16 @@ void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino)
 	                    .until_ns = fsp_mono_ns() + LIFETIME_NS };
 }
 
+bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+{
+	struct retry *r = v->retries;
+
+	if (!ctx->tid || !atomic_load(&r->used))
+		return false;
+	FSP_GUARD(&r->lock);
+	return find_locked(r, ctx->tid) != NULL;
+}
+
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct fsp_entry *e)
 {

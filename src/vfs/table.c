@@ -134,6 +134,7 @@ int inode_table_init(struct fsp_vfs *v)
 
 	fsp_mutex_init(&v->lock);
 	fsp_cond_init(&v->names_done);
+	fsp_cond_init(&v->listing_done);
 	v->n_buckets = INODE_BUCKETS_MIN;
 	v->buckets = calloc(v->n_buckets, sizeof(struct inode *));
 	v->by_name = calloc(v->n_buckets, sizeof(struct inode *));
@@ -167,6 +168,7 @@ void inode_table_free(struct fsp_vfs *v)
 	free(v->buckets);
 	free(v->by_name);
 	fsp_cond_destroy(&v->names_done);
+	fsp_cond_destroy(&v->listing_done);
 	fsp_mutex_destroy(&v->lock);
 }
 

@@ -122,6 +122,8 @@ static void vfs_free(struct fsp_vfs *v)
 	fsp_worker_end(&v->counts.worker);
 	lease_end(v);
 	news_free(v);
+	ahead_stop(v);
+	scan_end(v);
 	lists_free(v);
 	retry_end(v);
 	fsp_worker_end(&v->lazies.worker);
@@ -166,6 +168,8 @@ int fsp_vfs_open(struct fsp_store *store, const struct fsp_vfs_options *o,
 	if (!err)
 		err = retry_init(v);
 	if (!err)
+		err = scan_init(v);
+	if (!err)
 		err = lease_init(v);
 	if (!err)
 		err = pages_init(v);
@@ -208,6 +212,7 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	int err;
 
 	fsp_worker_stop(&v->lock_worker);
+	ahead_stop(v);
 	lazy_end_all(v);
 	news_end(v);
 	fsp_worker_stop(&v->feed_worker);

@@ -40,6 +40,7 @@ struct inode {
 #define PAGES_NONE 0                    /* none at all */
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
+	uint64_t inside_seq;            /* a directory's: when an entry was */
 	int64_t vouched_ns;             /* attr is that of the rows, read after
 	                                   this; 0: it may not be */
 	uint64_t vouched_seq;           /* of a file: while that is its seq */
@@ -48,6 +49,8 @@ struct inode {
 	                                   kernel is to forget; 0 = none */
 	int64_t renamed_ns;             /* when that was found */
 	bool listed;                    /* the kernel may keep its listing */
+	bool listing;                   /* being listed for whoever comes */
+	bool large;                     /* not to be listed ahead */
 	struct lazy *lazy;              /* what waits to be set; or NULL */
 };
 
@@ -154,6 +157,14 @@ struct file {
 	struct fsp_queued_commit end;   /* and this became of it */
 };
 
+/* Something to be fetched ahead by a thread of the mount; embedded. */
+struct ahead_job {
+	struct ahead_job *next;
+	void (*run)(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+	            struct ahead_job *j);
+	void (*end)(struct fsp_vfs *v, struct ahead_job *j);    /* frees it */
+};
+
 /* How a handle is read. ahead.c */
 struct ahead {
 	uint64_t end;                   /* of the furthest read of the run */
@@ -201,10 +212,12 @@ struct fsp_vfs {
 	bool trim;                      /* much was freed */
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
+	uint64_t links_seq;             /* of those in directories unknown */
 	uint64_t news_seq;              /* seq when others' were heard of */
 	int64_t news_ns;                /* and when that was */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
+	struct fsp_cond listing_done;   /* with lock: of an inode */
 	uint64_t handle_ids;
 	struct inode *root;
 
@@ -251,6 +264,7 @@ struct fsp_vfs {
 	struct forgotten *again, **last_again;  /* told, and once more later */
 	uint64_t forget_asked, forget_done;     /* tickets */
 
+	struct scans *scans;            /* who goes through which directories */
 	struct news *news;              /* what others have changed */
 
 	struct fsp_cond names_done;     /* with lock: a change of names ended */
@@ -293,6 +307,8 @@ struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
 
 /* attr.c. Those that the mask names; of the mode its permissions. */
 void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to);
+/* But for the time of the last access. */
+bool attr_differs(const struct fsp_attr *a, const struct fsp_attr *b);
 /*
  * Attributes that were read, or made, after began_ns (by the monotonic clock);
  * as_of as for inode_enter().
@@ -336,6 +352,7 @@ int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
 
 /* A reference for the length of a call; -ESTALE when nobody holds it. */
 int inode_ref(struct fsp_vfs *v, uint64_t ino, struct inode **out);
+void inode_hold(struct fsp_vfs *v, struct inode *i);
 void inode_unref(struct fsp_vfs *v, struct inode *i);
 void inode_unref_locked(struct fsp_vfs *v, struct inode *i);
 /*
@@ -357,6 +374,10 @@ int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
 int inode_path(struct fsp_vfs *v, struct inode *i, char **path);
 /* For ref.path: as inode_path(), "" for one without a name. */
 int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
+/* This mount has changed it: answers, and lists with it, of before are old. */
+void inode_changed_locked(struct fsp_vfs *v, struct inode *i);
+/* Its name means something else by now: lists that say otherwise are old. */
+void inode_moved_on(struct fsp_vfs *v, struct inode *i);
 /*
  * The name (parent, name) has gone; nlink is what is left. content (may be
  * NULL): what it had, for an open that was on its way.
@@ -375,7 +396,7 @@ bool inode_named(struct fsp_vfs *v, struct inode *i);
 struct inode *inode_find_name(struct fsp_vfs *v, const struct inode *dir,
                               const char *name);
 /* This mount has renamed it. */
-void inode_move(struct fsp_vfs *v, uint64_t ino, const struct inode *from,
+void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *from,
                 const char *old, struct inode *parent, const char *name);
 /*
  * names.c. Around a transaction that ends or moves a name: until the end, rows
@@ -460,6 +481,19 @@ void ahead_end(struct fsp_vfs *v);
 /* The bytes at off were read: what comes next is fetched, where it looks as if
  * it would be read. Waits for nothing. */
 void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len);
+/* false: there is too much to do already, and the job is the caller's. */
+bool ahead_add(struct fsp_vfs *v, struct ahead_job *j);
+void ahead_stop(struct fsp_vfs *v);     /* its threads have ended then */
+
+/*
+ * scan.c: who goes through a tree in order finds the next directories listed,
+ * and small files fetched where he opens them. DESIGN.md, "Scans".
+ */
+int scan_init(struct fsp_vfs *v);
+void scan_end(struct fsp_vfs *v);
+/* Something in it was looked up or listed; or a file, to be read, opened. */
+void scan_visit(struct fsp_vfs *v, struct inode *dir);
+void scan_open(struct fsp_vfs *v, struct inode *file);
 
 /* pages.c */
 int pages_init(struct fsp_vfs *v);
@@ -554,6 +588,8 @@ void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino);
 /* A look-up of this thread found this, or (NULL) nothing: that ends it. */
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct fsp_entry *e);
+/* Has it been answered so, and not been tried again yet? */
+bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 enum retry_state {
 	RETRY_NO,               /* the first try */
 	RETRY_SAME,             /* the second; nothing was looked up, so it was
@@ -599,7 +635,7 @@ int news_catch_up(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 /* The kernel has now a whole listing, to be dropped when it is old. */
 void news_listed(struct fsp_vfs *v, struct inode *dir);
 
-/* dir.c */
+/* dirlist.c */
 void lists_free(struct fsp_vfs *v);
 void lists_age(struct fsp_vfs *v);      /* now and then */
 

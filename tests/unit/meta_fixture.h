@@ -421,11 +421,72 @@ struct fx_walk {
 	int n;
 };
 
+/* The same rows, listed together with others: as by itself. */
+struct fx_together {
+	struct fx_walk w;
+	struct fsp_entry e[2000];
+	char *name[2000];
+};
+
+FX int fx_note(void *arg, const char *name, const struct fsp_entry *e)
+{
+	struct fx_together *g = arg;
+
+	if (g->w.n == 2000)
+		return -E2BIG;
+	g->e[g->w.n] = *e;
+	g->name[g->w.n++] = strdup(name);
+	return 0;
+}
+
+FX int fx_noted(void *arg, const char *name, const struct fsp_entry *e)
+{
+	struct fx_together *g = arg;
+	int n = g->w.n, k = 0;
+
+	while (k < n && (!g->name[k] || strcmp(g->name[k], name) != 0))
+		k++;
+	if (k == n || memcmp(&g->e[k], e, sizeof(*e)) != 0)
+		fail_msg("%s/%s: differs when listed with others", g->w.dir,
+		         name);
+	free(g->name[k]);
+	g->name[k] = NULL;
+	return 0;
+}
+
+FX void fx_together(struct fx *f, const char *dir)
+{
+	struct fx_together *g = calloc(1, sizeof(*g));
+	struct fsp_listing l[] = {
+		{ "no/such/record", fx_noted, g, true },
+		{ dir, fx_noted, g, false }
+	};
+	int err;
+
+	assert_non_null(g);
+	g->w.dir = dir;
+	err = f->m->ops->list(f->m, &f->ctx, dir, fx_note, g);
+	assert_true(err == 0 || err == -E2BIG);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, l, 2), 0);
+	assert_false(l[0].done);
+	for (int k = 0; k < g->w.n; k++) {
+		if (l[1].done && g->name[k])
+			fail_msg("%s/%s: not listed with others", dir,
+			         g->name[k]);
+		free(g->name[k]);
+	}
+	free(g);
+}
+
 FX int fx_walk(struct fx *f, const char *dir)
 {
 	struct fx_walk w = { f, dir, 0 };
+	const char *slash = strchr(dir, '/');
 
 	assert_int_equal(f->m->ops->list(f->m, &f->ctx, dir, fx_same, &w), 0);
+	slash = slash ? strchr(slash + 1, '/') : NULL;
+	if (slash && !strchr(slash + 1, '/'))
+		fx_together(f, dir);
 	return w.n;
 }
 

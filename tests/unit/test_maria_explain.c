@@ -569,6 +569,24 @@ static void test_list(void **state)
 	}
 }
 
+static void test_list_many(void **state)
+{
+	struct fx *f = *state;
+	int n = 0;
+	struct fsp_listing l[] = {
+		{ "big/contact/9", count_name, &n, false },
+		{ "own/t/r", count_name, &n, false },
+		{ "big/project/deep", count_name, &n, false }
+	};
+
+	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 3), 0);
+	explain("list_many");
+	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 2), 0);
+	assert_true(l[0].done && l[1].done);
+	assert_true(n > 1);
+	explain("list_many of two");
+}
+
 static void test_change(void **state)
 {
 	struct fx *f = *state;
@@ -688,6 +706,7 @@ static void test_all(void **state)
 {
 	test_read(state);
 	test_list(state);
+	test_list_many(state);
 	test_change(state);
 	test_rest(state);
 	printf("%zu statements\n", n_caught);

@@ -1032,6 +1032,10 @@ static void test_pages(void **state)
 	       FX_CONCAT("'deep/'", "file_key"));
 	fx_php_upload(f, "p.t.r", "zoo", '1', 1, 5);
 	assert_string_equal(fx_ls(f, "p/t/r"), "deep/ zoo");
+	/* too much for a statement of several */
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, &(struct
+		fsp_listing){ "p/t/r", count_one, &n, true }, 1), 0);
+	assert_int_equal(n, 3000);
 	/* over spaces: a page ends in each of them */
 	fx_sql(f, "UPDATE filespace_file SET space_key = "
 	       FX_CONCAT("'p.t.r'", "(id %% 7)"));
@@ -1042,6 +1046,65 @@ static void test_pages(void **state)
 	assert_int_equal(fx_walk(f, "p/u"), 7 * 2 + 600);
 }
 
+#define RECORDS 7
+
+struct together {
+	struct fsp_listing l[FSP_LIST_MANY];
+	struct fx_list names[FSP_LIST_MANY];
+};
+
+static void listings(struct together *t, const char *const *dirs, size_t n)
+{
+	for (size_t k = 0; k < n; k++)
+		t->l[k] = (struct fsp_listing){ dirs[k], fx_each, &t->names[k],
+		                                false };
+}
+
+/* Several records in one statement, whoever has written what is in them. */
+static void test_list_many(void **state)
+{
+	static const char *const dirs[RECORDS] = {
+		"a/t/own", "a/t/php", "a/t/both", "a/t/deep", "a/t/empty",
+		"a/t/none", "b/u/1"
+	};
+	static const char *const mixed[] = { "a/t/own", "a/t" };
+	static struct together t;
+	struct fx *f = *state;
+	uint64_t before;
+
+	fx_mkdirs(f, "a/t/own/d/e");
+	fx_put(f, "a/t/own/f", '1', 10);
+	fx_mkdirs(f, "a/t/empty");
+	fx_mkdirs(f, "a/t/both");
+	fx_mkdirs(f, "b/u/1");
+	fx_php_upload(f, "a.t.php", "x", '2', 20, 1500000000);
+	fx_php_upload(f, "a.t.php", "gone", '2', 20, 1500000000);
+	fx_php_delete(f, "a.t.php", "gone");
+	fx_put(f, "a/t/both/f", '3', 30);
+	fx_put(f, "a/t/both/g", '3', 30);
+	fx_php_upload(f, "a.t.both", "f", '4', 40, 4000000000);
+	fx_php_upload(f, "a.t.both", "h", '5', 50, 1500000000);
+	fx_php_upload(f, "a.t.deep", "d/e/f", '6', 60, 1500000000);
+	fx_put(f, "b/u/1/f", '7', 70);
+	assert_true(fx_walk(f, "") > 12);       /* prepares it, too */
+	listings(&t, dirs, RECORDS);
+	before = trips(f);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, RECORDS), 0);
+	assert_int_equal(trips(f) - before, 1);
+	assert_string_equal(fx_join(&t.names[0]), "d/ f");
+	assert_string_equal(fx_join(&t.names[1]), "x");
+	assert_string_equal(fx_join(&t.names[2]), "f g h");
+	assert_string_equal(fx_join(&t.names[3]), "d/");
+	assert_string_equal(fx_join(&t.names[6]), "f");
+	for (int k = 0; k < RECORDS; k++)
+		assert_int_equal(t.l[k].done, k != 4 && k != 5);
+	listings(&t, mixed, 2);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 2), 0);
+	assert_string_equal(fx_join(&t.names[0]), "d/ f");
+	assert_true(t.l[0].done && !t.l[1].done);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1050,7 +1113,8 @@ int main(void)
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
 		FX_TEST(test_many), FX_TEST(test_pages),
-		FX_TEST(test_one_trip), FX_TEST(test_readonly_full),
+		FX_TEST(test_one_trip), FX_TEST(test_list_many),
+		FX_TEST(test_readonly_full),
 #ifdef FX_MARIA
 		FX_TEST(test_two_trips),
 #else

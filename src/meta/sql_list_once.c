@@ -1,0 +1,371 @@
+/*
+ * The entries of a directory in one statement, and those of several records in
+ * one: what it costs a server is mostly to make up its mind, not the rows.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fsp_cleanup.h"
+#include "sql_list.h"
+
+#define ROWS_AT_ONCE 1000
+#define FAR_AT_ONCE 256         /* below spaces that are below */
+
+/* The columns of NAMES_SQL, which kind of row it is, and the one in `head`. */
+enum {
+	KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF, KIND_SPACE, KIND_FAR
+};
+enum {
+	COL_INO = 1, COL_MODE = 4, COL_ROW = 4 + NODE_N, COL_SPACE = 27,
+	COL_KEY, COL_KIND = 30
+};
+_Static_assert(NAMES_N == COL_KIND, "the columns of a name");
+
+#define NULL5 "NULL, NULL, NULL, NULL, NULL, "
+#define NULL8 NULL5 "NULL, NULL, NULL, "
+#define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
+/* A name's own row, by its number. Where PHP has written over it, its row comes
+ * with the others: php_over(). */
+#define PHP_ROWS(oldest, where, order) \
+	"{part}SELECT NULL, " oldest ", NULL, NULL, NULL, " NULL8 ROW_COLS \
+	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE " where \
+	" ORDER BY " order "{head f.file_key} LIMIT ?)"
+#define NAMED(where) \
+	" UNION ALL SELECT " NAMES_COLS ", 2 FROM {name} n" \
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
+	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
+	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
+	" WHERE " where " AND n.live = 1"
+#define TAKEN_NUMBERS(where) \
+	"SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
+	"n.space_key, NULL, NULL, 3 FROM {name} n WHERE " where \
+	" AND " IS_DIR_NUMBER " AND n.live IS NULL"
+#define AT_ONCE(oldest, php) \
+	PHP_ROWS(oldest, "{eq f.space_key} AND {from f.file_key} AND" \
+	         " {below f.file_key}" php, "") NAMED(IN_DIR) " UNION ALL " \
+	TAKEN_NUMBERS(IN_DIR)
+#define SELF \
+	"SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
+	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
+	" WHERE " AT_PLACE " UNION ALL "
+
+/* Above a record: the spaces below, and what PHP has in them. Without a table
+ * of its own between, the server would sort all of them. */
+#define SPACES_AT_ONCE \
+	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
+	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
+	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
+	LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
+	"SELECT NULL, NULL, NULL, NULL, NULL, " NULL8 ROW_COLS \
+	", f.space_key, f.file_key, NULL, 6 FROM (SELECT f.space_key," \
+	" f.file_key, " ROW_COLS " FROM {file} f WHERE f.space_key >= ? AND" \
+	" f.space_key < ? AND " PHP_LIVE("f.") \
+	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
+
+struct at_once {
+	struct collect c;
+	struct taken taken;
+	int64_t rows, far, spaces;
+	bool names, is_dir;
+};
+
+/* What has to be read in another order, or further, is read in several. */
+static int on_row(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	if (a->names || ++a->rows == ROWS_AT_ONCE)
+		return SQL_AGAIN;
+	return sql_collect_row(&a->c, s, &seek);
+}
+
+/* What PHP has with the key of a name, where that is greater, is its file. */
+static void php_over(const struct item *it, struct ent *e)
+{
+	const struct fsp_content *c = &it->e.content;
+
+	if (e->has_row && !sql_beats(it->rank, it->id, e->row.created_at,
+	                             e->row.id))
+		return;
+	e->has_row = true;
+	e->row = (struct row){
+		.id = it->id, .size = c->size, .created_at = it->rank,
+		.live = true, .mtime_ns = it->e.attr.mtime_ns,
+		.stored_us = it->e.attr.ctime_ns / 1000,
+	};
+	memcpy(e->row.hash, c->hash, sizeof(e->row.hash));
+	sql_written_over(e);
+}
+
+static int on_name(struct at_once *a, struct sqlstmt *s)
+{
+	const struct item *php;
+	struct ent e ENT = { .how = BY_NAME };
+	int err = a->names ? 0 : sql_collect_end(&a->c);
+
+	a->names = true;
+	if (!err)
+		err = sql_read_ent(s, &e);
+	if (err == -EIO)
+		return 0;               /* logged */
+	php = err ? NULL : sql_set_find(a->c.set, e.key.name);
+	if (php && php->file && sql_is_file(&e))
+		php_over(php, &e);
+	return err ? err : sql_merge_name(a->c.set, &e);
+}
+
+static int on_space(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	return ++a->spaces == ROWS_AT_ONCE ? SQL_AGAIN :
+		sql_collect_space(&a->c, s, &seek);
+}
+
+static int on_far(struct at_once *a, struct sqlstmt *s)
+{
+	FSP_FREE char *seek = NULL;
+
+	return ++a->far == FAR_AT_ONCE ? SQL_AGAIN :
+		sql_collect_far(&a->c, s, &seek);
+}
+
+static int on_any(struct at_once *a, struct sqlstmt *s)
+{
+	switch (sql_int_or(s, COL_KIND, 0)) {
+	case KIND_ROW:
+		return on_row(a, s);
+	case KIND_SPACE:
+		return on_space(a, s);
+	case KIND_FAR:
+		return on_far(a, s);
+	case KIND_NAME:
+		return on_name(a, s);
+	case KIND_TAKEN:
+		return sql_taken_add(&a->taken,
+		                     (uint64_t)sql_int_or(s, COL_INO, 0));
+	case KIND_SELF:
+		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_MODE, 0));
+		return 0;
+	default:
+		return -EIO;
+	}
+}
+
+#define FULL_AT_ONCE AT_ONCE(OLDEST_ID, " AND " PHP_LIVE("f."))
+
+static const char in_record[] = SELF FULL_AT_ONCE;
+static const char in_legacy_record[] = SELF AT_ONCE("f.id", "");
+static const char above_record[] = SELF SPACES_AT_ONCE FULL_AT_ONCE;
+
+const char *const *sql_list_warm(bool legacy)
+{
+	static const char *const full[] = { in_record, above_record, NULL };
+	static const char *const old[] = { in_legacy_record, NULL };
+
+	return legacy ? old : full;
+}
+
+static int start_in_record(struct txn *t, const struct tree *tree,
+                           const struct key *self, struct sqlstmt **s)
+{
+	const char *space = tree->k.space, *dir = tree->k.dir;
+
+	return sql_start(t, s,
+	                 t->m->drv->legacy ? in_legacy_record : in_record,
+	                 "ttttttitttt", self->space, self->dir, self->name,
+	                 space, tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
+	                 space, dir, space, dir);
+}
+
+static int start_above(struct txn *t, const struct tree *tree,
+                       const struct key *self, struct sqlstmt **s)
+{
+	const char *space = tree->k.space, *dir = tree->k.dir;
+	struct tree all TREE = { .depth = 0 };
+	int err = sql_tree("", &all);
+
+	return err ? err : sql_start(t, s, above_record, "tttttittitttitttt",
+	                             self->space, self->dir, self->name,
+	                             tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
+	                             tree->lo, tree->hi, (int64_t)FAR_AT_ONCE,
+	                             space, all.lo, all.hi,
+	                             (int64_t)ROWS_AT_ONCE, space, dir, space,
+	                             dir);
+}
+
+static int read_at_once(struct txn *t, const struct tree *tree,
+                        const struct key *self, struct at_once *a)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int err = sql_tree_spaces(tree) ? start_above(t, tree, self, &s) :
+		start_in_record(t, tree, self, &s);
+
+	while (!err && (err = sql_next(s)) == 1)
+		err = on_any(a, s);
+	return err ? err : sql_collect_end(&a->c);
+}
+
+int sql_list_once(struct txn *t, const char *dir, struct set *set)
+{
+	struct tree tree TREE = { .depth = 0 };
+	struct key self KEY = { .depth = 0 };
+	struct at_once a = {
+		.c = {
+			.t = t, .tree = &tree, .which = ROWS_PHP, .set = set,
+			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+		}
+	};
+	int err = sql_tree(dir, &tree);
+
+	a.is_dir = !*dir;
+	if (!err && *dir)
+		err = sql_key_of_path(dir, &self);
+	if (!err)
+		err = read_at_once(t, &tree, &self, &a);
+	if (!err)
+		err = sql_number_by(dir, &a.taken, set);
+	free(a.c.file);
+	taken_free(&a.taken);
+	/* Without entries or a name of its own it may be there all the same. */
+	return err || set->n || a.is_dir ? err : SQL_AGAIN;
+}
+
+/* ---- several records */
+
+#define OR_SPACE " OR {eq f.space_key}"
+#define IN_SPACES "n.space_key IN (?, ?, ?, ?, ?, ?, ?, ?) AND n.dir_key = ''"
+_Static_assert(FSP_LIST_MANY == 8, "the statement has so many of each");
+
+static const char in_records[] =
+	TAKEN_NUMBERS(IN_SPACES) " UNION ALL "
+	PHP_ROWS(OLDEST_ID, "({eq f.space_key}" OR_SPACE OR_SPACE OR_SPACE
+	         OR_SPACE OR_SPACE OR_SPACE OR_SPACE ") AND " PHP_LIVE("f."),
+	         "f.space_key, ") NAMED(IN_SPACES);
+
+struct record {
+	struct tree tree;
+	struct set set;
+	struct at_once a;
+};
+
+struct many {
+	struct fsp_listing *l[FSP_LIST_MANY];
+	size_t n;
+	struct record r[FSP_LIST_MANY];
+	const char *space[FSP_LIST_MANY];
+};
+
+static int begin_record(struct txn *t, struct record *r, const char *dir)
+{
+	int err = sql_tree(dir, &r->tree);
+
+	r->a = (struct at_once){
+		.c = {
+			.t = t, .tree = &r->tree, .which = ROWS_PHP,
+			.set = &r->set,
+			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+		}
+	};
+	return err;
+}
+
+static void end_record(struct record *r)
+{
+	free(r->a.c.file);
+	taken_free(&r->a.taken);
+	sql_set_free(&r->set);
+	sql_tree_free(&r->tree);
+	*r = (struct record){ .set = { .n = 0 } };
+}
+
+/* A row belongs to one of them, or, with the collation of PHP's table, to a
+ * space whose name differs in case only. */
+static int on_record(struct many *m, struct sqlstmt *s)
+{
+	const char *space = sql_str(s, COL_SPACE);
+
+	for (size_t k = 0; space && k < m->n; k++)
+		if (strcmp(space, m->space[k]) == 0)
+			return on_any(&m->r[k].a, s);
+	return 0;
+}
+
+static int read_records(struct txn *t, struct many *m)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	int64_t rows = 0;
+	int err;
+
+	/* Missing ones are the last one again. */
+	for (size_t k = m->n; k < FSP_LIST_MANY; k++)
+		m->space[k] = m->space[m->n - 1];
+	err = sql_start(t, &s, in_records, "TTiT", m->space,
+	                m->space, (int64_t)ROWS_AT_ONCE, m->space);
+	while (!err && (err = sql_next(s)) == 1) {
+		rows += sql_int_or(s, COL_KIND, 0) == KIND_ROW;
+		err = rows == ROWS_AT_ONCE ? SQL_AGAIN : on_record(m, s);
+	}
+	for (size_t k = 0; !err && k < m->n; k++)
+		err = sql_collect_end(&m->r[k].a.c);
+	for (size_t k = 0; !err && k < m->n; k++)
+		err = sql_number_by(m->l[k]->dir, &m->r[k].a.taken,
+		                    &m->r[k].set);
+	return err;
+}
+
+static int many_txn(struct txn *t, void *arg)
+{
+	struct many *m = arg;
+	int err = 0;
+
+	/* There is too much in one of them. */
+	if (t->kind != SQL_ONE)
+		return 0;
+	for (size_t k = 0; k < m->n && !err; k++) {
+		end_record(&m->r[k]);
+		err = begin_record(t, &m->r[k], m->l[k]->dir);
+		m->space[k] = m->r[k].tree.k.space;
+	}
+	if (!err)
+		err = read_records(t, m);
+	for (size_t k = 0; k < m->n && err; k++)
+		sql_set_free(&m->r[k].set);
+	return err;
+}
+
+static bool is_record(const char *dir)
+{
+	int depth = *dir != '\0';
+
+	for (; *dir; dir++)
+		depth += *dir == '/';
+	return depth == FSP_RECORD_DEPTH;
+}
+
+int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
+                  struct fsp_listing *l, size_t n)
+{
+	struct many m = { .n = 0 };
+	bool legacy = ((const struct sql_meta *)meta)->drv->legacy;
+	int err;
+
+	for (size_t k = 0; k < n; k++) {
+		l[k].done = false;
+		if (m.n < FSP_LIST_MANY && is_record(l[k].dir))
+			m.l[m.n++] = &l[k];
+	}
+	if (!m.n || legacy)
+		return 0;
+	err = sql_txn(meta, ctx, SQL_ONE, many_txn, &m);
+	for (size_t k = 0; k < m.n; k++) {
+		/* Without entries it may be empty, or none. */
+		if (!err && m.r[k].set.n) {
+			err = sql_set_each(&m.r[k].set, m.l[k]->each,
+			                   m.l[k]->arg);
+			m.l[k]->done = !err;
+		}
+		end_record(&m.r[k]);
+	}
+	return err;
+}

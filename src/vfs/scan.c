@@ -1,0 +1,526 @@
+/*
+ * Going through a tree: the directories that are next are listed, and their
+ * small files fetched, before anybody asks. DESIGN.md, "Scans".
+ *
+ * For each directory whose entries somebody visits there is a scan, which knows
+ * in what order that is done: by name, as rsync and shells do, or as readdir
+ * gives them, as find and tar do. From the second visit in order on, the window
+ * of what is fetched ahead opens, as it does for a file that is read (ahead.c).
+ */
+#include "dirlist.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_clock.h"
+#include "fsp_config.h"
+#include "fsp_ctx.h"
+#include "fsp_path.h"
+
+#define SCANS 16
+/* Directories that are listed together cost what one does. */
+#define WINDOW_MIN FSP_LIST_MANY
+#define WINDOW_MAX (3 * FSP_LIST_MANY)
+#define SURE 3                  /* visits in order: files are fetched, too */
+#define LISTED_MOST 20000       /* what is larger is not read ahead */
+/* A directory that nobody has listed is read for its order, if it is no larger;
+ * after so many visits, twice as many each time it was of no use. */
+#define NAMES_MOST 1000
+#define BLIND_MIN 2
+#define BLIND_MAX 1024
+#define SORTED_MOST 20000
+#define FILE_MOST (256U << 10)
+#define FILES_MOST 32           /* of one directory */
+
+#define DOTS 2                  /* a list begins with them */
+
+struct scan {
+	uint64_t dir;           /* whose entries are visited; 0: a free one */
+	int64_t used_ns;
+	struct dirlist *list;   /* of it, referenced; NULL: not known */
+	uint32_t *by_name;      /* slots of the list in the order of names, and */
+	uint32_t *rank;         /* where a slot is in that; NULL: too many */
+	char last[FSP_NAME_MAX + 1], before[FSP_NAME_MAX + 1];  /* visited */
+	bool last_opened;       /* a file in the last one, or it itself */
+	bool named;             /* the run goes by name */
+	unsigned run;           /* visits in order; 0: there is no order */
+	unsigned opened;        /* in how many of them files were read */
+	size_t window, until;   /* so far it was asked for */
+	unsigned blind, needed; /* visits without a list, and how many until
+	                           one is read */
+	bool asked;             /* it is being read */
+};
+
+struct scans {
+	struct fsp_mutex lock;
+	bool content;           /* there is a cache to fetch into */
+	struct scan scan[SCANS];
+};
+
+int scan_init(struct fsp_vfs *v)
+{
+	struct scans *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	fsp_mutex_init(&q->lock);
+	q->content = fsp_config_int(v->store->config, "cache", "size") > 0;
+	v->scans = q;
+	return 0;
+}
+
+static void drop_list(struct fsp_vfs *v, struct scan *s)
+{
+	dirlist_put(v, s->list);
+	free(s->by_name);
+	free(s->rank);
+	s->list = NULL;
+	s->by_name = s->rank = NULL;
+}
+
+void scan_end(struct fsp_vfs *v)
+{
+	struct scans *q = v->scans;
+
+	if (!q)
+		return;
+	for (int k = 0; k < SCANS; k++)
+		drop_list(v, &q->scan[k]);
+	fsp_mutex_destroy(&q->lock);
+	free(q);
+	v->scans = NULL;
+}
+
+/* ---- what is fetched */
+
+/* What is next: directories, whoever comes to them waits; and files. */
+struct next {
+	struct ahead_job job;
+	struct dirlist *list;           /* referenced */
+	struct inode *dir[FSP_LIST_MANY];       /* referenced */
+	size_t n_dirs, file[FSP_LIST_MANY], n_files;    /* slots */
+	bool content;
+};
+
+/* The small files of a directory. */
+struct files {
+	struct ahead_job job;
+	struct dirlist *list;   /* referenced */
+};
+
+/* Whoever opens it then meets the error himself. */
+static void fetch_file(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       const struct fsp_entry *e)
+{
+	const struct fsp_content *c = &e->content;
+	struct fsp_cached *h;
+
+	if (!S_ISREG(e->attr.mode) || !c->size || c->size > FILE_MOST ||
+	    fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
+		return;
+	(void)fsp_cached_fill(h, ctx, 0, c->size);
+	fsp_cached_put(h);
+}
+
+static void run_files(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                      struct ahead_job *j)
+{
+	struct dirlist *l = ((struct files *)j)->list;
+	size_t files = 0;
+
+	for (size_t k = DOTS; k < l->n && files < FILES_MOST &&
+	     !fsp_ctx_check(ctx); k++) {
+		files += S_ISREG(l->slots[k].entry.attr.mode);
+		fetch_file(v, ctx, &l->slots[k].entry);
+	}
+}
+
+static void end_files(struct fsp_vfs *v, struct ahead_job *j)
+{
+	dirlist_put(v, ((struct files *)j)->list);
+	free(j);
+}
+
+/* Takes over the reference. */
+static void queue_files(struct fsp_vfs *v, struct dirlist *l)
+{
+	struct files *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		dirlist_put(v, l);
+		return;
+	}
+	*f = (struct files){ { NULL, run_files, end_files }, l };
+	if (!ahead_add(v, &f->job))
+		end_files(v, &f->job);
+}
+
+/* Lists them, those of records together. */
+static void fetch_dirs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct next *x)
+{
+	struct dirlist *l[FSP_LIST_MANY] = { NULL };
+
+	if (x->n_dirs > 1)
+		dirlist_load_many(v, ctx, x->dir, x->n_dirs, LISTED_MOST, l);
+	for (size_t k = 0; k < x->n_dirs && !fsp_ctx_check(ctx); k++)
+		if (!l[k] && !dirlist_large(v, x->dir[k]))
+			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
+			                   &l[k]);
+	dirlist_end(v, x->dir, x->n_dirs);
+	for (size_t k = 0; k < x->n_dirs; k++) {
+		if (l[k] && x->content)
+			queue_files(v, l[k]);
+		else
+			dirlist_put(v, l[k]);
+	}
+}
+
+static void run_next(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                     struct ahead_job *j)
+{
+	struct next *x = (struct next *)j;
+
+	if (x->n_dirs)
+		fetch_dirs(v, ctx, x);
+	for (size_t k = 0; k < x->n_files; k++)
+		fetch_file(v, ctx, &x->list->slots[x->file[k]].entry);
+}
+
+static void end_next(struct fsp_vfs *v, struct ahead_job *j)
+{
+	struct next *x = (struct next *)j;
+
+	dirlist_end(v, x->dir, x->n_dirs);
+	while (x->n_dirs)
+		inode_unref(v, x->dir[--x->n_dirs]);
+	dirlist_put(v, x->list);
+	free(x);
+}
+
+/* A directory that is not known yet, or a file that is to be read. */
+static void add_next(struct fsp_vfs *v, struct next *x, size_t slot)
+{
+	const struct fsp_entry *e = &x->list->slots[slot].entry;
+	struct dirlist *known;
+	struct inode *i;
+
+	if (!S_ISDIR(e->attr.mode)) {
+		if (x->content)
+			x->file[x->n_files++] = slot;
+		return;
+	}
+	if (inode_enter(v, x->list->dir, dirlist_name(x->list, slot), e,
+	                x->list->as_of, false, &i, NULL))
+		return;
+	known = dirlist_vouched(v, i);
+	if (known && x->content) {
+		queue_files(v, known);
+		known = NULL;
+	} else if (!known && !dirlist_large(v, i)) {
+		x->dir[x->n_dirs++] = i;
+		return;
+	}
+	dirlist_put(v, known);
+	inode_unref(v, i);
+}
+
+/* From `until` on, to there at the most: how many of them. */
+static size_t queue_next(struct fsp_vfs *v, struct scan *s, size_t to)
+{
+	struct next *x = calloc(1, sizeof(*x));
+	size_t n = 0;
+
+	if (!x)
+		return 0;
+	*x = (struct next){ { NULL, run_next, end_next }, s->list,
+	                    .content = v->scans->content &&
+	                               s->run >= SURE &&
+	                               2 * s->opened > s->run };
+	dirlist_ref(v, s->list);
+	for (size_t at = s->until; at < to && n < FSP_LIST_MANY; at++, n++)
+		add_next(v, x, s->named ? s->by_name[at] : at + DOTS);
+	dirlist_begin(v, x->dir, x->n_dirs);
+	if ((!x->n_dirs && !x->n_files) || !ahead_add(v, &x->job)) {
+		n = x->n_dirs || x->n_files ? 0 : n;
+		end_next(v, &x->job);
+	}
+	return n;
+}
+
+/* ---- the order */
+
+static int by_name(const void *a, const void *b, void *list)
+{
+	const uint32_t *x = a, *y = b;
+
+	return strcmp(dirlist_name(list, *x), dirlist_name(list, *y));
+}
+
+/* Without memory for it there is the order of readdir only. */
+static void sort_names(struct scan *s)
+{
+	size_t n = s->list->n - DOTS;
+
+	if (n > SORTED_MOST)
+		return;
+	s->by_name = calloc(n + 1, sizeof(*s->by_name));
+	s->rank = calloc(s->list->n, sizeof(*s->rank));
+	if (!s->by_name || !s->rank) {
+		free(s->by_name);
+		free(s->rank);
+		s->by_name = s->rank = NULL;
+		return;
+	}
+	for (size_t k = 0; k < n; k++)
+		s->by_name[k] = (uint32_t)(k + DOTS);
+	qsort_r(s->by_name, n, sizeof(*s->by_name), by_name, s->list);
+	for (size_t k = 0; k < n; k++)
+		s->rank[s->by_name[k]] = (uint32_t)k;
+}
+
+/* The scan has the list that is good now; false: there is none. */
+static bool take_list(struct fsp_vfs *v, struct scan *s,
+                      const struct inode *dir)
+{
+	struct dirlist *l = dirlist_vouched(v, dir);
+
+	if (l == s->list) {
+		dirlist_put(v, l);
+		return l != NULL;
+	}
+	drop_list(v, s);
+	s->list = l;
+	s->until = 0;
+	if (l)
+		sort_names(s);
+	return l != NULL;
+}
+
+/* Where a slot is in the order of names, or in that of readdir. */
+static size_t place(const struct scan *s, size_t slot, bool named)
+{
+	return named ? s->rank[slot] : slot - DOTS;
+}
+
+/* Is slot the next one after old (or the first one, old is none)? */
+static bool follows(const struct scan *s, size_t old, size_t slot, bool named)
+{
+	size_t expected;
+
+	if (named && !s->rank)
+		return false;
+	expected = old < s->list->n ? place(s, old, named) + 1 : 0;
+	return place(s, slot, named) == expected;
+}
+
+static void advance(struct fsp_vfs *v, struct scan *s, size_t slot)
+{
+	size_t at = place(s, slot, s->named), n = s->list->n - DOTS, to;
+
+	if (s->window && s->until > at + s->window / 2)
+		return;
+	s->window = s->window ? 2 * s->window : WINDOW_MIN;
+	if (s->window > WINDOW_MAX)
+		s->window = WINDOW_MAX;
+	if (s->until <= at)
+		s->until = at + 1;
+	to = at + 1 + s->window < n ? at + 1 + s->window : n;
+	while (s->until < to && (n = queue_next(v, s, to)))
+		s->until += n;
+}
+
+/*
+ * `last` was visited after `before`: is that an order? Who goes through the
+ * directory above in order, will do so here.
+ */
+static void step(struct fsp_vfs *v, struct scan *s, const struct scan *above)
+{
+	size_t old = *s->before ? dirlist_find(s->list, s->before) : SIZE_MAX;
+	size_t slot = dirlist_find(s->list, s->last);
+	bool named;
+
+	if (slot == s->list->n)
+		return;
+	if (s->run && follows(s, old, slot, s->named)) {
+		s->run++;
+	} else {
+		named = follows(s, old, slot, true);
+		s->run = named || follows(s, old, slot, false);
+		s->opened = s->run && s->opened;
+		s->named = named;
+		s->window = s->until = 0;
+	}
+	if (!s->run)
+		return;
+	if (above && s->run < SURE) {
+		s->run = SURE;
+		s->opened = 2 * above->opened >= above->run ? SURE : 0;
+	}
+	s->needed = BLIND_MIN;
+	advance(v, s, slot);
+}
+
+/* ---- a directory that nobody has listed */
+
+struct siblings {
+	struct ahead_job job;
+	struct inode *dir;      /* referenced */
+};
+
+static struct scan *find_scan(struct scans *q, uint64_t dir)
+{
+	for (int k = 0; k < SCANS; k++)
+		if (q->scan[k].dir == dir)
+			return &q->scan[k];
+	return NULL;
+}
+
+static void run_siblings(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                         struct ahead_job *j)
+{
+	struct siblings *b = (struct siblings *)j;
+	struct dirlist *l = NULL;
+	struct scan *s;
+	int err = dirlist_load(v, ctx, b->dir, NAMES_MOST, &l);
+
+	FSP_GUARD(&v->scans->lock);
+	s = find_scan(v->scans, b->dir->ino);
+	if (s)
+		s->asked = false;
+	if (s && !err && take_list(v, s, b->dir))
+		step(v, s, NULL);
+	dirlist_put(v, l);
+}
+
+static void end_siblings(struct fsp_vfs *v, struct ahead_job *j)
+{
+	struct siblings *b = (struct siblings *)j;
+
+	inode_unref(v, b->dir);
+	free(b);
+}
+
+static void ask_siblings(struct fsp_vfs *v, struct scan *s, struct inode *dir)
+{
+	struct siblings *b;
+
+	if (s->asked || ++s->blind < s->needed || dirlist_large(v, dir))
+		return;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return;
+	*b = (struct siblings){ { NULL, run_siblings, end_siblings }, dir };
+	inode_hold(v, dir);
+	s->asked = ahead_add(v, &b->job);
+	if (!s->asked)
+		end_siblings(v, &b->job);
+	s->blind = 0;
+	s->needed = s->needed < BLIND_MAX ? 2 * s->needed : BLIND_MAX;
+}
+
+/* ---- visits */
+
+/* The scan of a directory; the one unused for longest becomes it. */
+static struct scan *scan_of(struct fsp_vfs *v, uint64_t dir)
+{
+	struct scan *s = find_scan(v->scans, dir), *old = v->scans->scan;
+
+	for (int k = 1; !s && k < SCANS; k++)
+		if (v->scans->scan[k].used_ns < old->used_ns)
+			old = &v->scans->scan[k];
+	if (!s) {
+		drop_list(v, old);
+		*old = (struct scan){ .dir = dir, .needed = BLIND_MIN };
+		s = old;
+	}
+	s->used_ns = fsp_mono_ns();
+	return s;
+}
+
+/* Where an inode is, as far as this mount knows. */
+struct where {
+	struct inode *dir;              /* referenced; NULL: nowhere */
+	uint64_t above;                 /* what that is in, or 0 */
+	char name[FSP_NAME_MAX + 1], dir_name[FSP_NAME_MAX + 1];
+};
+
+static void where_is(struct fsp_vfs *v, const struct inode *i, struct where *w)
+{
+	struct inode *dir;
+
+	*w = (struct where){ .dir = NULL };
+	FSP_GUARD(&v->lock);
+	dir = i->parent;
+	if (i->kind != INODE_LIVE || !dir || strlen(i->name) > FSP_NAME_MAX)
+		return;
+	strcpy(w->name, i->name);
+	if (dir->parent && strlen(dir->name) <= FSP_NAME_MAX) {
+		strcpy(w->dir_name, dir->name);
+		w->above = dir->parent->ino;
+	}
+	dir->refs++;
+	w->dir = dir;
+}
+
+/* The scan of the directory above, if it has come to this one in order. */
+static const struct scan *above(struct fsp_vfs *v, const struct where *w)
+{
+	const struct scan *s = w->above ? find_scan(v->scans, w->above) : NULL;
+
+	return s && s->run && strcmp(s->last, w->dir_name) == 0 ? s : NULL;
+}
+
+static void visit(struct fsp_vfs *v, const struct where *w, bool opened)
+{
+	struct scan *s;
+
+	FSP_GUARD(&v->scans->lock);
+	s = scan_of(v, w->dir->ino);
+	if (strcmp(s->last, w->name) == 0) {
+		s->opened += opened && !s->last_opened;
+		s->last_opened |= opened;
+		return;
+	}
+	strcpy(s->before, s->last);
+	strcpy(s->last, w->name);
+	s->last_opened = opened;
+	s->opened += opened;
+	if (take_list(v, s, w->dir))
+		step(v, s, above(v, w));
+	else
+		ask_siblings(v, s, w->dir);
+}
+
+/*
+ * The directory of what was visited, referenced. What nobody vouches for would
+ * not be used: it is not fetched.
+ */
+static struct inode *visited(struct fsp_vfs *v, const struct inode *i,
+                             bool opened)
+{
+	struct where w;
+
+	if (!v->ahead.max || !news_vouch(v))
+		return NULL;
+	where_is(v, i, &w);
+	if (w.dir)
+		visit(v, &w, opened);
+	return w.dir;
+}
+
+void scan_visit(struct fsp_vfs *v, struct inode *dir)
+{
+	inode_unref(v, visited(v, dir, false));
+}
+
+void scan_open(struct fsp_vfs *v, struct inode *file)
+{
+	struct inode *dir = visited(v, file, true);
+
+	if (!dir)
+		return;
+	inode_unref(v, visited(v, dir, true));
+	inode_unref(v, dir);
+}
