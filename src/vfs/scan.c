@@ -33,6 +33,8 @@
 #define FILE_MOST (256U << 10)
 #define FILES_MOST 32           /* of one directory */
 
+#define ORDER_NS (5 * FSP_NS_PER_SEC)   /* an old list is good for that */
+
 #define DOTS 2                  /* a list begins with them */
 
 struct scan {
@@ -280,15 +282,19 @@ static void sort_names(struct scan *s)
 		s->rank[s->by_name[k]] = (uint32_t)k;
 }
 
-/* The scan has the list that is good now; false: there is none. */
+/*
+ * The scan has the list that is good now, or one that was lately: who removes a
+ * tree changes each directory that he goes through. false: there is none.
+ */
 static bool take_list(struct fsp_vfs *v, struct scan *s,
                       const struct inode *dir)
 {
 	struct dirlist *l = dirlist_vouched(v, dir);
 
-	if (l == s->list) {
+	if (l == s->list ||
+	    (!l && fsp_mono_ns() - s->list->read_ns < ORDER_NS)) {
 		dirlist_put(v, l);
-		return l != NULL;
+		return s->list != NULL;
 	}
 	drop_list(v, s);
 	s->list = l;
