@@ -55,6 +55,13 @@ int fsp_buf_json(struct fsp_buf *b, const char *s);
 uint64_t fsp_hash64(const void *data, size_t len, uint64_t seed);
 uint64_t fsp_hash64_more(uint64_t h, const void *data, size_t len);
 
+/*
+ * Room for one more entry of `size` bytes in an array of *cap, n of which are in
+ * use: the array, perhaps elsewhere, with a greater *cap. NULL: there is no
+ * memory, and the array is as it was.
+ */
+void *fsp_grow(void *array, size_t n, size_t *cap, size_t size);
+
 /* Wipes memory in a way the compiler keeps. */
 void fsp_wipe(void *p, size_t len);
 

@@ -14,6 +14,7 @@
 #ifndef FSP_FILE_H
 #define FSP_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,10 @@ int fsp_read_file(const char *path, struct fsp_buf *out, size_t max);
 int fsp_read_fd(int fd, struct fsp_buf *out, size_t max);
 
 int fsp_fsync_dir(int dirfd);
+
+/* With a position of its own. *out is closed by closedir(), NULL where it
+ * fails; flags: 0 or O_NOFOLLOW. */
+int fsp_opendir(int at, const char *name, int flags, DIR **out);
 
 /* mkdir -p; an existing directory is fine. New ones get `mode`. */
 int fsp_mkdirs(const char *path, mode_t mode);

@@ -235,20 +235,11 @@ static int sweep_dir(DIR *dir)
 
 int fsp_atomic_sweep(int dirfd)
 {
-	/* A descriptor of its own: the caller's keeps its position. */
-	int fd = TEMP_FAILURE_RETRY(
-		openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	DIR *dir;
-	int err;
+	int err = fsp_opendir(dirfd, ".", 0, &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		err = -errno;
-		close(fd);
+	if (err)
 		return err;
-	}
 	(void)pthread_once(&host_once, find_host);
 	err = sweep_dir(dir);
 	(void)closedir(dir);    /* only read from: nothing can be lost */

@@ -2,8 +2,6 @@
 #include "fsp_breaker.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "fsp_health.h"
 #include "fsp_lock.h"
 #include "fsp_log.h"
+#include "fsp_worker.h"
 
 #define MS 1000000LL
 #define INTERVAL_MIN (200 * MS)
@@ -25,9 +24,7 @@ struct fsp_breaker {
 	struct fsp_breaker_options o;
 	int64_t (*now)(void);
 	struct fsp_mutex lock;
-	struct fsp_cond wake;
-	pthread_t thread;
-	atomic_bool stop;
+	struct fsp_worker worker;
 	atomic_bool open;       /* these two are written under the lock */
 	atomic_uint epoch;      /* counts openings and closings */
 	atomic_int failures;    /* of calls in a row */
@@ -92,7 +89,7 @@ static void failed(struct fsp_breaker *b, unsigned int epoch, int err)
 		open_locked(b, strerror(-err));
 	else if (!b->probe_at)
 		b->probe_at = b->now();
-	fsp_cond_signal(&b->wake);
+	fsp_worker_wake(&b->worker);
 }
 
 static void answered(struct fsp_breaker *b, unsigned int epoch, int err)
@@ -125,7 +122,7 @@ static int probe(struct fsp_breaker *b, char **why)
 	struct fsp_ctx ctx = fsp_ctx_background();
 
 	ctx.deadline_ns = fsp_mono_ns() + PROBE_LIMIT;
-	ctx.cancelled = &b->stop;
+	ctx.cancelled = &b->worker.stop;
 	return b->o.probe(b->o.arg, &ctx, why);
 }
 
@@ -193,7 +190,7 @@ static void *prober(void *arg)
 	struct fsp_breaker *b = arg;
 
 	FSP_GUARD(&b->lock);
-	while (!atomic_load(&b->stop)) {
+	while (!b->worker.stop) {
 		int64_t at = b->probe_at;
 
 		if (at && b->now() >= at) {
@@ -202,26 +199,16 @@ static void *prober(void *arg)
 			fsp_lock(&b->lock);
 		} else {
 			/* Its time-out is the time for the next probe. */
-			(void)fsp_cond_wait(&b->wake, &b->lock, at);
+			(void)fsp_worker_wait(&b->worker, at);
 		}
 	}
 	return NULL;
 }
 
-/* Signals are the main thread's. */
 static int start_thread(struct fsp_breaker *b)
 {
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	err = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (err)
-		return -err;
-	err = pthread_create(&b->thread, NULL, prober, b);
-	/* Cannot fail: it is the mask that was there before. */
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
+	FSP_GUARD(&b->lock);
+	return fsp_worker_start(&b->worker, prober, b);
 }
 
 int fsp_breaker_new(const struct fsp_breaker_options *o,
@@ -236,35 +223,21 @@ int fsp_breaker_new(const struct fsp_breaker_options *o,
 	b->now = o->now ? o->now : fsp_mono_ns;
 	b->interval = INTERVAL_MIN;
 	fsp_mutex_init(&b->lock);
-	fsp_cond_init(&b->wake);
+	fsp_worker_init(&b->worker, &b->lock);
 	if (!o->now)
 		err = start_thread(b);
-	if (err) {
-		fsp_cond_destroy(&b->wake);
-		fsp_mutex_destroy(&b->lock);
-		free(b);
-		return err;
-	}
-	*out = b;
-	return 0;
-}
-
-static void stop_thread(struct fsp_breaker *b)
-{
-	fsp_lock(&b->lock);
-	atomic_store(&b->stop, true);
-	fsp_cond_signal(&b->wake);
-	fsp_unlock(&b->lock);
-	pthread_join(b->thread, NULL);
+	if (err)
+		fsp_breaker_free(b);
+	else
+		*out = b;
+	return err;
 }
 
 void fsp_breaker_free(struct fsp_breaker *b)
 {
 	if (!b)
 		return;
-	if (!b->o.now)
-		stop_thread(b);
-	fsp_cond_destroy(&b->wake);
+	fsp_worker_end(&b->worker);
 	fsp_mutex_destroy(&b->lock);
 	free(b);
 }

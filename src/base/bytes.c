@@ -1,4 +1,4 @@
-/* Bytes as text, hashing for tables, random bytes, wiping. */
+/* Bytes as text, hashing for tables, arrays, random bytes, wiping. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,8 @@
 
 #include "fsp_buf.h"
 #include "fsp_log.h"
+
+#define GROW_FROM 8
 
 void fsp_hex(char *out, const void *data, size_t len)
 {
@@ -124,6 +126,18 @@ uint64_t fsp_hash64_more(uint64_t h, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		h = (h ^ p[i]) * 0x100000001b3ULL;
 	return h;
+}
+
+void *fsp_grow(void *array, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap ? *cap * 2 : GROW_FROM;
+
+	if (n < *cap)
+		return array;
+	array = reallocarray(array, more, size);
+	if (array)
+		*cap = more;
+	return array;
 }
 
 void fsp_wipe(void *p, size_t len)

@@ -123,6 +123,18 @@ int fsp_read_file(const char *path, struct fsp_buf *out, size_t max)
 	return fsp_read_fd(fd, out, max);
 }
 
+int fsp_opendir(int at, const char *name, int flags, DIR **out)
+{
+	FSP_CLOSE int fd = TEMP_FAILURE_RETRY(openat(
+		at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags));
+
+	*out = fd < 0 ? NULL : fdopendir(fd);
+	if (!*out)
+		return -errno;
+	(void)fsp_steal_fd(&fd);
+	return 0;
+}
+
 int fsp_fsync_dir(int dirfd)
 {
 	return TEMP_FAILURE_RETRY(fsync(dirfd)) < 0 ? -errno : 0;

@@ -10,11 +10,11 @@
  */
 #include "fsp_pool.h"
 
-#include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "fsp_lock.h"
+#include "fsp_worker.h"
 
 enum { IDLE, QUEUED, RUNNING, DONE };
 
@@ -100,19 +100,13 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-/* Signals are the main thread's. */
 static int start_thread(void)
 {
-	sigset_t all, before;
 	pthread_t t;
-	int err;
+	int err = fsp_thread_create(&t, worker, NULL);
 
-	sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&t, NULL, worker, NULL);
 	if (!err)
 		(void)pthread_detach(t);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
 }
 

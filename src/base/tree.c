@@ -115,18 +115,11 @@ static int rm_entries(DIR *dir)
 
 static int empty_dir_at(int at, const char *name)
 {
-	int fd = open_dir(at, name, O_NOFOLLOW);
 	DIR *dir;
-	int n;
+	int n = fsp_opendir(at, name, O_NOFOLLOW, &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		n = -errno;
-		close(fd);
+	if (n)
 		return n;
-	}
 	/* Removing may make readdir skip entries: until a pass finds none. */
 	do
 		n = rm_entries(dir);

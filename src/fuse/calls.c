@@ -131,10 +131,10 @@ static void *look(void *arg)
 	struct fuse_calls *c = arg;
 
 	FSP_GUARD(&c->lock);
-	while (!c->stop) {
+	while (!c->worker.stop) {
 		c->asleep = !c->first;
-		fsp_cond_wait(&c->wake, &c->lock, c->asleep ? 0 :
-		              fsp_mono_ns() + LOOK_MIN_NS);
+		fsp_worker_wait(&c->worker, c->asleep ? 0 :
+		                fsp_mono_ns() + LOOK_MIN_NS);
 		c->asleep = false;
 		look_round(c);
 	}
@@ -157,7 +157,7 @@ static void on_signal(fuse_req_t req, void *data)
 	for (struct fuse_call *p = c->first; p; p = p->next)
 		if (p->id == (uintptr_t)data)
 			signalled_locked(p);
-	fsp_cond_broadcast(&c->wake);
+	fsp_worker_wake(&c->worker);
 }
 
 int fuse_calls_begin(struct fuse_calls *c)
@@ -165,23 +165,18 @@ int fuse_calls_begin(struct fuse_calls *c)
 	int err;
 
 	fsp_mutex_init(&c->lock);
-	fsp_cond_init(&c->wake);
-	err = pthread_create(&c->thread, NULL, look, c);
-	if (err) {
-		fsp_cond_destroy(&c->wake);
-		fsp_mutex_destroy(&c->lock);
-	}
-	return -err;
+	fsp_worker_init(&c->worker, &c->lock);
+	fsp_lock(&c->lock);
+	err = fsp_worker_start(&c->worker, look, c);
+	fsp_unlock(&c->lock);
+	if (err)
+		fuse_calls_end(c);
+	return err;
 }
 
 void fuse_calls_end(struct fuse_calls *c)
 {
-	fsp_lock(&c->lock);
-	c->stop = true;
-	fsp_cond_broadcast(&c->wake);
-	fsp_unlock(&c->lock);
-	pthread_join(c->thread, NULL);
-	fsp_cond_destroy(&c->wake);
+	fsp_worker_end(&c->worker);
 	fsp_mutex_destroy(&c->lock);
 }
 
@@ -195,7 +190,7 @@ static void list_locked(struct fuse_calls *c, struct fuse_call *call)
 	c->first = call;
 	if (c->asleep) {
 		c->asleep = false;
-		fsp_cond_broadcast(&c->wake);
+		fsp_worker_wake(&c->worker);
 	}
 }
 

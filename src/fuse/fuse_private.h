@@ -8,15 +8,15 @@
 #include "fsp_fuse.h"
 #include "fsp_lock.h"
 #include "fsp_vfs.h"
+#include "fsp_worker.h"
 
 /* calls.c: the requests that are being served. */
 struct fuse_calls {
 	struct fsp_mutex lock;
-	struct fsp_cond wake;
+	struct fsp_worker worker;
 	struct fuse_call *first;
 	_Atomic(uint64_t) ids;
-	pthread_t thread;
-	bool asleep, stop;
+	bool asleep;
 };
 
 /* One of them, in the memory of who serves it; all zero before it begins. */

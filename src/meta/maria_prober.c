@@ -1,12 +1,12 @@
 /* One thread that looks, with growing pauses, whether hosts are back. */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
+#include "fsp_worker.h"
 #include "maria_pool.h"
 
 struct due {
@@ -87,20 +87,15 @@ static void *prober(void *arg)
 
 void maria_prober_wake_locked(struct maria_pool *p)
 {
-	sigset_t all, before;
 	int err;
 
 	fsp_assert_held(&p->lock);
 	if (p->probing || atomic_load(&p->closing))
 		return;
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&p->prober, NULL, prober, p);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = fsp_thread_create(&p->prober, prober, p);
 	if (err)
 		fsp_error("database: no thread to look for hosts: %s",
-		          strerror(err));
+		          strerror(-err));
 	p->probing = !err;
 }
 

@@ -173,6 +173,16 @@ static void describe_text(const struct maria_stmt *s, int col,
 	describe(c, mysql_fetch_field_direct(s->rows, (unsigned)col));
 }
 
+/* Where rows are kept as text, it is described in *text. */
+static const struct maria_cell *cell_of(const struct maria_stmt *s, int col,
+                                        struct maria_cell *text)
+{
+	if (!s->rows)
+		return &s->col[col];
+	describe_text(s, col, text);
+	return text;
+}
+
 static int parse_int(const char *text, int64_t *v)
 {
 	char *end = NULL;
@@ -184,13 +194,10 @@ static int parse_int(const char *text, int64_t *v)
 
 int maria_get_int(struct sqlstmt *base, int col, int64_t *v)
 {
-	struct maria_stmt *s = (struct maria_stmt *)base;
-	struct maria_cell text, *c = &text;
+	const struct maria_stmt *s = (struct maria_stmt *)base;
+	struct maria_cell text;
+	const struct maria_cell *c = cell_of(s, col, &text);
 
-	if (s->rows)
-		describe_text(s, col, &text);
-	else
-		c = &s->col[col];
 	if (c->null)
 		return 0;
 	if (c->integer && !s->rows) {
@@ -202,13 +209,10 @@ int maria_get_int(struct sqlstmt *base, int col, int64_t *v)
 
 const char *maria_get_text(struct sqlstmt *base, int col, size_t *len)
 {
-	struct maria_stmt *s = (struct maria_stmt *)base;
-	struct maria_cell text, *c = &text;
+	struct maria_cell text;
+	const struct maria_cell *c = cell_of((struct maria_stmt *)base, col,
+	                                     &text);
 
-	if (s->rows)
-		describe_text(s, col, &text);
-	else
-		c = &s->col[col];
 	if (c->null || !c->text)
 		return NULL;
 	*len = c->len;

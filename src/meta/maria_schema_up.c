@@ -231,39 +231,39 @@ static int keep_text(void *arg, char **f, const unsigned long *lengths)
 	return *out ? 0 : -ENOMEM;
 }
 
-int maria_up_text(struct maria_up *u, char **v, const char *fmt, ...)
+__attribute__((format(printf, 3, 0)))
+static int ask_text(struct maria_up *u, char **v, const char *fmt, va_list ap)
 {
-	FSP_FREE char *sql = NULL;
-	va_list ap;
+	FSP_FREE char *sql = format(fmt, ap);
 	int err;
 
 	*v = NULL;
-	va_start(ap, fmt);
-	sql = format(fmt, ap);
-	va_end(ap);
 	if (!sql)
 		return -ENOMEM;
 	err = maria_rows(u->l, u->job->ctx, sql, keep_text, v);
 	return err ? failed(u, err) : 0;
 }
 
+int maria_up_text(struct maria_up *u, char **v, const char *fmt, ...)
+{
+	va_list ap;
+	int err;
+
+	va_start(ap, fmt);
+	err = ask_text(u, v, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
 int maria_up_number(struct maria_up *u, int64_t *v, const char *fmt, ...)
 {
-	FSP_FREE char *sql = NULL;
 	FSP_FREE char *text = NULL;
 	va_list ap;
 	int err;
 
-	*v = 0;
 	va_start(ap, fmt);
-	sql = format(fmt, ap);
+	err = ask_text(u, &text, fmt, ap);
 	va_end(ap);
-	if (!sql)
-		return -ENOMEM;
-	err = maria_rows(u->l, u->job->ctx, sql, keep_text, &text);
-	if (err)
-		return failed(u, err);
-	if (text)
-		*v = strtoll(text, NULL, 10);
-	return 0;
+	*v = text ? strtoll(text, NULL, 10) : 0;
+	return err;
 }

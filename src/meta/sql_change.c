@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "sql_meta.h"
@@ -75,17 +76,12 @@ static bool was_seen(const struct fsp_feed *f, int64_t id)
 
 static int see(struct fsp_feed *f, int64_t id, int64_t now)
 {
+	struct seen *v = fsp_grow(f->seen, f->n, &f->cap, sizeof(*v));
 	size_t i = f->n;
 
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? f->cap * 2 : 64;
-		struct seen *v = realloc(f->seen, cap * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		f->seen = v;
-		f->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	f->seen = v;
 	while (i > 0 && f->seen[i - 1].id > id) {
 		f->seen[i] = f->seen[i - 1];
 		i--;

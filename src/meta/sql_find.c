@@ -124,15 +124,11 @@ void sql_ents_free(struct ents *l)
 
 struct ent *sql_ents_add(struct ents *l)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 8;
-		struct ent *v = realloc(l->v, cap * sizeof(*v));
+	struct ent *v = fsp_grow(l->v, l->n, &l->cap, sizeof(*v));
 
-		if (!v)
-			return NULL;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (!v)
+		return NULL;
+	l->v = v;
 	l->v[l->n] = (struct ent){ .how = BY_NAME };
 	return &l->v[l->n++];
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "sql_meta.h"
@@ -32,15 +33,11 @@ static void versions_free(struct versions *l)
 
 static struct version *add(struct versions *l)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 16;
-		struct version *v = realloc(l->v, cap * sizeof(*v));
+	struct version *v = fsp_grow(l->v, l->n, &l->cap, sizeof(*v));
 
-		if (!v)
-			return NULL;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (!v)
+		return NULL;
+	l->v = v;
 	l->v[l->n] = (struct version){ .chosen = false };
 	return &l->v[l->n++];
 }

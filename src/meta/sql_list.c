@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "sql_list.h"
 
@@ -38,15 +39,11 @@ static int collect_names(struct txn *t, const struct tree *tree,
 
 int sql_taken_add(struct taken *l, uint64_t ino)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 16;
-		uint64_t *v = realloc(l->v, cap * sizeof(*v));
+	uint64_t *v = fsp_grow(l->v, l->n, &l->cap, sizeof(*v));
 
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
 	l->v[l->n++] = ino;
 	return 0;
 }

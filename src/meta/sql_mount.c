@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "sql_meta.h"
 
 static int add(struct txn *t, void *arg)
@@ -112,18 +113,12 @@ static const char *copy_of(struct sqlstmt *s, int col)
 
 static int add_mount(struct mounts *l, struct sqlstmt *s)
 {
-	struct fsp_mountinfo *i;
+	struct fsp_mountinfo *i = fsp_grow(l->v, l->n, &l->cap, sizeof(*i));
 
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 8;
-
-		i = realloc(l->v, cap * sizeof(*i));
-		if (!i)
-			return -ENOMEM;
-		l->v = i;
-		l->cap = cap;
-	}
-	i = &l->v[l->n++];
+	if (!i)
+		return -ENOMEM;
+	l->v = i;
+	i += l->n++;
 	*i = (struct fsp_mountinfo){
 		.id = copy_of(s, 0),
 		.host = copy_of(s, 1),

@@ -110,17 +110,13 @@ static void paths_free(struct paths *p)
 
 static int paths_add(struct paths *p, char *path)
 {
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 64;
-		char **v = realloc(p->v, cap * sizeof(*v));
+	char **v = fsp_grow(p->v, p->n, &p->cap, sizeof(*v));
 
-		if (!v) {
-			free(path);
-			return -ENOMEM;
-		}
-		p->v = v;
-		p->cap = cap;
+	if (!v) {
+		free(path);
+		return -ENOMEM;
 	}
+	p->v = v;
 	p->v[p->n++] = path;
 	return 0;
 }
@@ -236,16 +232,11 @@ static int add_space(struct move *mv, struct sqlstmt *s)
 	struct moved_space *m;
 	int err;
 
-	if (mv->n == mv->cap) {
-		size_t cap = mv->cap ? mv->cap * 2 : 8;
-
-		m = realloc(mv->space, cap * sizeof(*m));
-		if (!m)
-			return -ENOMEM;
-		mv->space = m;
-		mv->cap = cap;
-	}
-	m = &mv->space[mv->n];
+	m = fsp_grow(mv->space, mv->n, &mv->cap, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	mv->space = m;
+	m += mv->n;
 	*m = (struct moved_space){ .id = sql_int_or(s, 2, 0) };
 	err = space ? fsp_path_of_space(space, &m->path) : -EINVAL;
 	if (err)

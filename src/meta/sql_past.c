@@ -106,15 +106,11 @@ struct events {
 
 static int add_event(struct events *l, int64_t us, bool ends)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 64;
-		struct event *v = realloc(l->v, cap * sizeof(*v));
+	struct event *v = fsp_grow(l->v, l->n, &l->cap, sizeof(*v));
 
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
 	l->v[l->n++] = (struct event){ us, ends };
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "sql_meta.h"
 
@@ -39,15 +40,11 @@ static void dir_names_free(struct dir_names *l)
 
 static int dir_names_add(struct dir_names *l, uint64_t ino, int64_t since)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 8;
-		struct dir_name *v = realloc(l->v, cap * sizeof(*v));
+	struct dir_name *v = fsp_grow(l->v, l->n, &l->cap, sizeof(*v));
 
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	l->v = v;
 	l->v[l->n++] = (struct dir_name){ ino, since };
 	return 0;
 }
@@ -73,17 +70,14 @@ bool sql_place_had(const struct place *p, int64_t since, int64_t closed)
 
 static int add_span(struct place *p, int64_t from, int64_t to)
 {
+	struct span *v;
+
 	if (p->n && p->v[0].from == NO_TIME && p->v[0].to == INT64_MAX)
 		return 0;               /* all of its time already */
-	if (p->n == p->cap) {
-		size_t cap = p->cap ? p->cap * 2 : 4;
-		struct span *v = realloc(p->v, cap * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		p->v = v;
-		p->cap = cap;
-	}
+	v = fsp_grow(p->v, p->n, &p->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	p->v = v;
 	p->v[p->n++] = (struct span){ from, to };
 	return 0;
 }
@@ -99,16 +93,11 @@ static struct place *get_place(struct places *l, const char *path, bool *full)
 	*full = l->n == PLACES_MAX;
 	if (*full)
 		return NULL;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 4;
-
-		p = realloc(l->v, cap * sizeof(*p));
-		if (!p)
-			return NULL;
-		l->v = p;
-		l->cap = cap;
-	}
-	p = &l->v[l->n];
+	p = fsp_grow(l->v, l->n, &l->cap, sizeof(*p));
+	if (!p)
+		return NULL;
+	l->v = p;
+	p += l->n;
 	*p = (struct place){ .path = strdup(path) };
 	if (!p->path)
 		return NULL;

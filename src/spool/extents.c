@@ -8,19 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_buf.h"
+
 int fsp_extents_reserve(struct fsp_extents *x)
 {
-	struct fsp_extent *v;
-	size_t cap;
+	struct fsp_extent *v = fsp_grow(x->v, x->n, &x->cap, sizeof(*v));
 
-	if (x->n < x->cap)
-		return 0;
-	cap = x->cap ? x->cap * 2 : 8;
-	v = reallocarray(x->v, cap, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	x->v = v;
-	x->cap = cap;
 	return 0;
 }
 

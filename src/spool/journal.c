@@ -136,16 +136,11 @@ static void drop_locked(struct fsp_journal *j, uint64_t key)
 
 static int reserve_locked(struct fsp_journal *j)
 {
-	size_t cap = j->cap ? j->cap * 2 : 64;
-	struct live *v;
+	struct live *v = fsp_grow(j->live, j->n, &j->cap, sizeof(*v));
 
-	if (j->n < j->cap)
-		return 0;
-	v = reallocarray(j->live, cap, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	j->live = v;
-	j->cap = cap;
 	return 0;
 }
 

@@ -47,21 +47,6 @@ static int open_dir(int at, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int fsp_spool_opendir(int at, const char *name, DIR **out)
-{
-	FSP_CLOSE int fd = openat(at, name,
-	                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	*out = NULL;
-	if (fd < 0)
-		return -errno;
-	*out = fdopendir(fd);
-	if (!*out)
-		return -ENOMEM;
-	(void)fsp_steal_fd(&fd);
-	return 0;
-}
-
 /* Is fd still what the directory calls `lock`? */
 static bool lock_current(int dirfd, int fd)
 {
@@ -128,7 +113,7 @@ int fsp_spool_clear(int dirfd, uint64_t *files, uint64_t *bytes)
 	int rc = clear_journal(dirfd), err;
 
 	if (!rc)
-		rc = fsp_spool_opendir(dirfd, ".", &dir);
+		rc = fsp_opendir(dirfd, ".", 0, &dir);
 	if (!dir)
 		return rc;
 	for (;;) {
@@ -155,7 +140,7 @@ static int only_lock(int dirfd)
 {
 	const struct dirent *de;
 	DIR *dir = NULL;
-	int rc = fsp_spool_opendir(dirfd, ".", &dir);
+	int rc = fsp_opendir(dirfd, ".", 0, &dir);
 
 	if (!dir)
 		return rc;

@@ -1,6 +1,7 @@
 /*
  * Cleaning up after mounts that died.
  */
+#include "fsp_file.h"
 #include "fsp_spool.h"
 
 #include <errno.h>
@@ -150,7 +151,7 @@ int fsp_spool_reap(const char *path, fsp_spool_take take,
 	struct reaper r = { -1, path, take, dead, arg, &nfiles, &nbytes };
 	const struct dirent *de;
 	DIR *dir = NULL;
-	int rc = fsp_spool_opendir(AT_FDCWD, path, &dir), err;
+	int rc = fsp_opendir(AT_FDCWD, path, 0, &dir), err;
 
 	*files = *bytes = 0;
 	if (rc)

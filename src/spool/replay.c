@@ -89,15 +89,11 @@ static void apply_done(struct replay *r, const struct fsp_queue_end *e)
 
 static int add(struct replay *r, const struct waiting *w)
 {
-	if (r->n == r->cap) {
-		size_t cap = r->cap ? r->cap * 2 : 64;
-		struct waiting *v = reallocarray(r->v, cap, sizeof(*v));
+	struct waiting *v = fsp_grow(r->v, r->n, &r->cap, sizeof(*v));
 
-		if (!v)
-			return -ENOMEM;
-		r->v = v;
-		r->cap = cap;
-	}
+	if (!v)
+		return -ENOMEM;
+	r->v = v;
 	r->v[r->n++] = *w;
 	return 0;
 }
@@ -372,7 +368,7 @@ int fsp_journal_each_queued(const char *path,
 	struct lister l = { .each = each, .arg = arg };
 	const struct dirent *de;
 	DIR *dir = NULL;
-	int rc = fsp_spool_opendir(AT_FDCWD, path, &dir);
+	int rc = fsp_opendir(AT_FDCWD, path, 0, &dir);
 
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;

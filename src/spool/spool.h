@@ -57,8 +57,6 @@ int fsp_spool_file_over(struct fsp_spool_data *d, struct fsp_spool_file **out);
 /* 1 to 64 hex digits. */
 bool fsp_spool_id_valid(const char *id);
 
-/* Opens a directory for reading its entries. */
-int fsp_spool_opendir(int at, const char *name, DIR **out);
 
 /*
  * Opens `lock` in the directory (made when create is set) and locks it:

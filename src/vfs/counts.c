@@ -16,27 +16,19 @@
 
 void counts_init(struct fsp_vfs *v)
 {
-	fsp_cond_init(&v->counts.done);
+	fsp_worker_init(&v->counts.worker, &v->lock);
 }
 
-void counts_end(struct fsp_vfs *v)
+static void count_locked(struct fsp_vfs *v)
 {
-	atomic_store(&v->counts.stop, true);
-	if (v->counts.joinable)
-		pthread_join(v->counts.thread, NULL);
-	v->counts.joinable = false;
-	fsp_cond_destroy(&v->counts.done);
-}
-
-static void *count(void *arg)
-{
-	struct fsp_vfs *v = arg;
 	struct fsp_ctx ctx = fsp_ctx_background();
 	struct fsp_counts c;
 	int64_t began = fsp_mono_ns();
 	int err;
 
-	ctx.cancelled = &v->counts.stop;
+	fsp_assert_held(&v->lock);
+	fsp_unlock(&v->lock);
+	ctx.cancelled = &v->counts.worker.stop;
 	err = fsp_meta_counts(v->store->meta, &ctx, false, &c);
 	fsp_lock(&v->lock);
 	v->counts.err = err;
@@ -45,9 +37,21 @@ static void *count(void *arg)
 	v->counts.known |= !err;
 	v->counts.at_ns = fsp_mono_ns();
 	v->counts.took_ns = v->counts.at_ns - began;
-	v->counts.runs = false;
-	fsp_cond_broadcast(&v->counts.done);
-	fsp_unlock(&v->lock);
+	v->counts.wanted = false;
+	fsp_worker_wake(&v->counts.worker);
+}
+
+static void *counter(void *arg)
+{
+	struct fsp_vfs *v = arg;
+
+	FSP_GUARD(&v->lock);
+	while (!v->counts.worker.stop) {
+		if (v->counts.wanted)
+			count_locked(v);
+		else
+			fsp_worker_wait(&v->counts.worker, 0);
+	}
 	return NULL;
 }
 
@@ -62,12 +66,9 @@ static bool is_old_locked(const struct fsp_vfs *v)
 /* Without a thread, what is known is told. */
 static void begin_locked(struct fsp_vfs *v)
 {
-	/* The last one is at its end: it has said so. */
-	if (v->counts.joinable)
-		pthread_join(v->counts.thread, NULL);
-	v->counts.joinable = pthread_create(&v->counts.thread, NULL, count,
+	v->counts.wanted = fsp_worker_start(&v->counts.worker, counter,
 	                                    v) == 0;
-	v->counts.runs = v->counts.joinable;
+	fsp_worker_wake(&v->counts.worker);
 }
 
 int counts_get(struct fsp_vfs *v, struct fsp_counts *out)
@@ -75,12 +76,12 @@ int counts_get(struct fsp_vfs *v, struct fsp_counts *out)
 	int64_t until = fsp_mono_ns() + WAIT_NS;
 
 	FSP_GUARD(&v->lock);
-	if (!v->counts.runs && is_old_locked(v))
+	if (!v->counts.wanted && is_old_locked(v))
 		begin_locked(v);
-	while (v->counts.runs &&
-	       fsp_cond_wait(&v->counts.done, &v->lock, until) == 0)
+	while (v->counts.wanted &&
+	       fsp_worker_wait(&v->counts.worker, until) == 0)
 		;
 	/* Before it was counted for the first time: nothing yet. */
 	*out = v->counts.last;
-	return v->counts.known || v->counts.runs ? 0 : v->counts.err;
+	return v->counts.known || v->counts.wanted ? 0 : v->counts.err;
 }

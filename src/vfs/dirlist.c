@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
@@ -240,17 +241,12 @@ static uint64_t pos_of(const char *name, size_t len)
 static int add_at(struct dirlist *l, uint64_t pos, const char *name, size_t len,
                   const struct fsp_entry *e)
 {
+	struct slot *s = fsp_grow(l->slots, l->n, &l->cap, sizeof(*s));
 	int err;
 
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct slot *s = realloc(l->slots, cap * sizeof(*s));
-
-		if (!s)
-			return -ENOMEM;
-		l->slots = s;
-		l->cap = cap;
-	}
+	if (!s)
+		return -ENOMEM;
+	l->slots = s;
 	l->slots[l->n] = (struct slot){ pos, l->names.len, *e };
 	l->links |= e->attr.nlink > 1;
 	err = fsp_buf_add(&l->names, name, len + 1);

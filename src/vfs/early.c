@@ -35,10 +35,8 @@ struct turn {
 
 struct earlies {
 	struct fsp_mutex lock;
-	struct fsp_cond wake;
+	struct fsp_worker worker;
 	struct turn *first, **last;
-	pthread_t thread;
-	bool runs, stop;
 };
 
 void early_free(struct early *e)
@@ -170,7 +168,7 @@ static void put_locked(struct earlies *q, struct turn *t)
 	t->next = NULL;
 	*q->last = t;
 	q->last = &t->next;
-	fsp_cond_broadcast(&q->wake);
+	fsp_worker_wake(&q->worker);
 }
 
 static struct turn *get_locked(struct earlies *q)
@@ -208,12 +206,12 @@ static void *early_thread(void *arg)
 	FSP_FREE char *buf = malloc(PIECE);
 
 	FSP_GUARD(&q->lock);
-	while (!q->stop) {
+	while (!q->worker.stop) {
 		struct turn *t = get_locked(q);
 		bool more;
 
 		if (!t) {
-			fsp_cond_wait(&q->wake, &q->lock, 0);
+			fsp_worker_wait(&q->worker, 0);
 			continue;
 		}
 		fsp_unlock(&q->lock);
@@ -233,18 +231,13 @@ static void *early_thread(void *arg)
 static int queue(struct fsp_vfs *v, struct turn *t)
 {
 	struct earlies *q = v->earlies;
-	int err = 0;
+	int err;
 
 	FSP_GUARD(&q->lock);
-	if (q->stop)
-		return -EINTR;
-	if (!q->runs)
-		err = pthread_create(&q->thread, NULL, early_thread, v);
-	if (err)
-		return -err;
-	q->runs = true;
-	put_locked(q, t);
-	return 0;
+	err = fsp_worker_start(&q->worker, early_thread, v);
+	if (!err)
+		put_locked(q, t);
+	return err;
 }
 
 void early_note_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
@@ -282,7 +275,7 @@ void early_init(struct fsp_vfs *v)
 	if (!q)
 		return;
 	fsp_mutex_init(&q->lock);
-	fsp_cond_init(&q->wake);
+	fsp_worker_init(&q->worker, &q->lock);
 	q->last = &q->first;
 	v->earlies = q;
 }
@@ -291,18 +284,10 @@ void early_stop(struct fsp_vfs *v)
 {
 	struct earlies *q = v->earlies;
 	struct turn *t;
-	bool runs;
 
 	if (!q)
 		return;
-	fsp_lock(&q->lock);
-	q->stop = true;
-	runs = q->runs;
-	q->runs = false;
-	fsp_cond_broadcast(&q->wake);
-	fsp_unlock(&q->lock);
-	if (runs)
-		pthread_join(q->thread, NULL);
+	fsp_worker_stop(&q->worker);
 	for (;;) {
 		fsp_lock(&q->lock);
 		t = get_locked(q);
@@ -317,7 +302,7 @@ void early_end(struct fsp_vfs *v)
 {
 	if (!v->earlies)
 		return;
-	fsp_cond_destroy(&v->earlies->wake);
+	fsp_worker_end(&v->earlies->worker);
 	fsp_mutex_destroy(&v->earlies->lock);
 	free(v->earlies);
 	v->earlies = NULL;

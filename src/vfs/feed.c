@@ -24,7 +24,7 @@ struct forgotten {
 void feed_init(struct fsp_vfs *v)
 {
 	fsp_mutex_init(&v->feed_lock);
-	fsp_cond_init(&v->feed_wake);
+	fsp_worker_init(&v->feed_worker, &v->feed_lock);
 	v->last_forgotten = &v->forgotten;
 	v->last_again = &v->again;
 }
@@ -67,7 +67,7 @@ static struct forgotten *tell_first(struct fsp_vfs *v, struct forgotten **first,
 	if (!*first)
 		*last = first;
 	fsp_unlock(&v->feed_lock);
-	if (!v->feed_stop)
+	if (!v->feed_worker.stop)
 		forget_now(v, f->what, f->ino, f->name);
 	fsp_lock(&v->feed_lock);
 	return f;
@@ -76,7 +76,7 @@ static struct forgotten *tell_first(struct fsp_vfs *v, struct forgotten **first,
 static void drop_again(struct fsp_vfs *v)
 {
 	while (v->again &&
-	       (v->feed_stop || v->again->due_ns <= fsp_mono_ns()))
+	       (v->feed_worker.stop || v->again->due_ns <= fsp_mono_ns()))
 		free(tell_first(v, &v->again, &v->last_again));
 }
 
@@ -86,14 +86,14 @@ static void drop_all(struct fsp_vfs *v)
 		struct forgotten *f = tell_first(v, &v->forgotten,
 		                                 &v->last_forgotten);
 
-		if (f->again && !v->feed_stop) {
+		if (f->again && !v->feed_worker.stop) {
 			f->due_ns = fsp_mono_ns() + AGAIN_NS;
 			append(&v->last_again, f);
 		} else {
 			free(f);
 		}
 		v->forget_done++;
-		fsp_cond_broadcast(&v->feed_wake);
+		fsp_worker_wake(&v->feed_worker);
 	}
 }
 
@@ -102,12 +102,12 @@ static void *feed_thread(void *arg)
 	struct fsp_vfs *v = arg;
 
 	FSP_GUARD(&v->feed_lock);
-	while (!v->feed_stop) {
+	while (!v->feed_worker.stop) {
 		drop_all(v);
 		drop_again(v);
-		if (!v->feed_stop && !v->forgotten)
-			fsp_cond_wait(&v->feed_wake, &v->feed_lock,
-			              v->again ? v->again->due_ns : 0);
+		if (!v->feed_worker.stop && !v->forgotten)
+			fsp_worker_wait(&v->feed_worker,
+			                v->again ? v->again->due_ns : 0);
 	}
 	drop_all(v);
 	drop_again(v);
@@ -127,15 +127,12 @@ static uint64_t queue(struct fsp_vfs *v, enum forget what, uint64_t ino,
 	f->ino = ino;
 	memcpy(f->name, name, len);
 	FSP_GUARD(&v->feed_lock);
-	if (!v->feed_runs && !v->feed_stop)
-		v->feed_runs = pthread_create(&v->feed_thread, NULL,
-		                              feed_thread, v) == 0;
-	if (!v->feed_runs) {
+	if (fsp_worker_start(&v->feed_worker, feed_thread, v)) {
 		free(f);
 		return 0;
 	}
 	append(&v->last_forgotten, f);
-	fsp_cond_broadcast(&v->feed_wake);
+	fsp_worker_wake(&v->feed_worker);
 	return ++v->forget_asked;
 }
 
@@ -160,18 +157,8 @@ uint64_t forget_ticket(struct fsp_vfs *v)
 bool forget_wait(struct fsp_vfs *v, uint64_t ticket, int64_t until_ns)
 {
 	FSP_GUARD(&v->feed_lock);
-	while (v->forget_done < ticket && !v->feed_stop &&
-	       fsp_cond_wait(&v->feed_wake, &v->feed_lock, until_ns) == 0)
+	while (v->forget_done < ticket && !v->feed_worker.stop &&
+	       fsp_worker_wait(&v->feed_worker, until_ns) == 0)
 		;
 	return v->forget_done >= ticket;
-}
-
-void feed_end(struct fsp_vfs *v)
-{
-	fsp_lock(&v->feed_lock);
-	v->feed_stop = true;
-	fsp_cond_broadcast(&v->feed_wake);
-	fsp_unlock(&v->feed_lock);
-	if (v->feed_runs)
-		(void)pthread_join(v->feed_thread, NULL);       /* ours */
 }

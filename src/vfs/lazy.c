@@ -19,7 +19,7 @@
 
 void lazy_init(struct fsp_vfs *v)
 {
-	fsp_cond_init(&v->lazies.changed);
+	fsp_worker_init(&v->lazies.worker, &v->lock);
 	v->lazies.last = &v->lazies.first;
 }
 
@@ -72,7 +72,7 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 
 	FSP_GUARD(&v->lock);
 	while (lazy_waits_locked(i) && i->lazy->busy)
-		(void)fsp_cond_wait(&v->lazies.changed, &v->lock, 0);
+		(void)fsp_worker_wait(&v->lazies.worker, 0);
 	if (!lazy_waits_locked(i))
 		return false;
 	i->lazy->busy = true;
@@ -111,7 +111,7 @@ void lazy_end(struct fsp_vfs *v, struct inode *i, int err)
 	i->lazy->sent = 0;
 	if (!i->lazy->mask)
 		forget_locked(i);
-	fsp_cond_broadcast(&v->lazies.changed);
+	fsp_worker_wake(&v->lazies.worker);
 }
 
 /* Until the next one is due, or the end: NULL then, when none is left. */
@@ -122,12 +122,12 @@ static struct inode *next_due(struct fsp_vfs *v)
 		const struct inode *i = v->lazies.first;
 		int64_t due = i ? i->lazy->due_ns : 0;
 
-		if (i && (v->lazies.stop || !i->lazy->mask ||
+		if (i && (v->lazies.worker.stop || !i->lazy->mask ||
 		          due <= fsp_mono_ns()))
 			return dequeue_locked(v);
-		if (!i && v->lazies.stop)
+		if (!i && v->lazies.worker.stop)
 			return NULL;
-		(void)fsp_cond_wait(&v->lazies.changed, &v->lock, due);
+		(void)fsp_worker_wait(&v->lazies.worker, due);
 	}
 }
 
@@ -135,7 +135,7 @@ static struct inode *next_due(struct fsp_vfs *v)
 static void done_with(struct fsp_vfs *v, struct inode *i)
 {
 	FSP_GUARD(&v->lock);
-	if (lazy_waits_locked(i) && v->lazies.stop) {
+	if (lazy_waits_locked(i) && v->lazies.worker.stop) {
 		v->lazies.lost++;
 		i->lazy->mask = 0;
 	}
@@ -164,16 +164,6 @@ static void *set_due(void *arg)
 	return NULL;
 }
 
-static bool runs_locked(struct fsp_vfs *v)
-{
-	if (v->lazies.stop)
-		return false;
-	if (!v->lazies.runs &&
-	    pthread_create(&v->lazies.thread, NULL, set_due, v) == 0)
-		v->lazies.runs = true;
-	return v->lazies.runs;
-}
-
 bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
                const struct fsp_attr *a)
 {
@@ -184,7 +174,7 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 		return false;
 	FSP_GUARD(&v->lock);
 	if (!may_wait_locked(i, mask, a) || v->lazies.n >= LAZY_MOST ||
-	    !runs_locked(v))
+	    fsp_worker_start(&v->lazies.worker, set_due, v))
 		return false;
 	if (!i->lazy)
 		i->lazy = calloc(1, sizeof(*i->lazy));
@@ -202,7 +192,7 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 	inode_changed_locked(v, i);
 	if (!i->lazy->queued) {
 		enqueue_locked(v, i);
-		fsp_cond_broadcast(&v->lazies.changed);
+		fsp_worker_wake(&v->lazies.worker);
 	}
 	return true;
 }
@@ -246,13 +236,7 @@ int lazy_flush_all(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 
 void lazy_end_all(struct fsp_vfs *v)
 {
-	fsp_lock(&v->lock);
-	v->lazies.stop = true;
-	fsp_cond_broadcast(&v->lazies.changed);
-	fsp_unlock(&v->lock);
-	if (v->lazies.runs)
-		pthread_join(v->lazies.thread, NULL);
-	v->lazies.runs = false;
+	fsp_worker_stop(&v->lazies.worker);
 	if (v->lazies.lost)
 		fsp_warn("the times of %u directories could not be stored",
 		         v->lazies.lost);

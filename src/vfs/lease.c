@@ -22,14 +22,12 @@ struct lease {
 	int64_t length_ns;
 	_Atomic int64_t name;           /* fsp_mountinfo.started_us */
 	struct fsp_mutex lock;
-	struct fsp_cond wake;           /* first lock, renewed, end */
+	struct fsp_worker worker;       /* first lock, renewed, end */
 	int64_t until_ns;               /* 0: not asked for, or lost */
 	unsigned holders;               /* handles with locks */
 	bool renewing;
 	int64_t trouble_ns;             /* the database did not answer */
 	struct seen *seen;
-	pthread_t thread;
-	bool runs, stop;
 };
 
 int64_t lease_now(struct fsp_vfs *v)
@@ -85,7 +83,7 @@ static int renew_locked(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 		l->until_ns = began + l->length_ns;
 	else if (err == -EHOSTDOWN || err == -ETIMEDOUT)
 		l->trouble_ns = fsp_mono_ns();
-	fsp_cond_broadcast(&l->wake);
+	fsp_worker_wake(&l->worker);
 	return err;
 }
 
@@ -94,8 +92,8 @@ static void wait_a_little(struct lease *l)
 {
 	int64_t pause = l->length_ns / 30;
 
-	fsp_cond_wait(&l->wake, &l->lock, fsp_mono_ns() +
-	              (pause < FSP_NS_PER_SEC ? pause : FSP_NS_PER_SEC));
+	fsp_worker_wait(&l->worker, fsp_mono_ns() +
+	                (pause < FSP_NS_PER_SEC ? pause : FSP_NS_PER_SEC));
 }
 
 static void *lease_thread(void *arg)
@@ -105,13 +103,13 @@ static void *lease_thread(void *arg)
 	struct fsp_ctx ctx = fsp_ctx_background();
 
 	FSP_GUARD(&l->lock);
-	while (!l->stop) {
+	while (!l->worker.stop) {
 		int64_t due = l->until_ns - l->length_ns / 3 * 2;
 
 		if (!l->holders || l->renewing) {
-			fsp_cond_wait(&l->wake, &l->lock, 0);
+			fsp_worker_wait(&l->worker, 0);
 		} else if (fsp_mono_ns() < due) {
-			fsp_cond_wait(&l->wake, &l->lock, due);
+			fsp_worker_wait(&l->worker, due);
 		} else {
 			ctx.deadline_ns = fsp_mono_ns() + l->length_ns / 3;
 			if (renew_locked(v, &ctx))
@@ -119,19 +117,6 @@ static void *lease_thread(void *arg)
 		}
 	}
 	return NULL;
-}
-
-/* The thread is there from the first lock on. */
-static int start_locked(struct fsp_vfs *v)
-{
-	struct lease *l = v->leases;
-	int err = 0;
-
-	fsp_assert_held(&l->lock);
-	if (!l->runs && !l->stop)
-		err = pthread_create(&l->thread, NULL, lease_thread, v);
-	l->runs |= !err && !l->stop;
-	return -err;
 }
 
 int lease_ensure(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -142,9 +127,10 @@ int lease_ensure(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	int err;
 
 	fsp_lock(&l->lock);
-	err = start_locked(h->v);
+	/* The thread is there from the first lock on. */
+	err = fsp_worker_start(&l->worker, lease_thread, h->v);
 	while (!err && l->renewing)
-		err = fsp_cond_wait(&l->wake, &l->lock, ctx->deadline_ns);
+		err = fsp_worker_wait(&l->worker, ctx->deadline_ns);
 	if (!err && l->until_ns - fsp_mono_ns() < l->length_ns / 2)
 		err = renew_locked(h->v, ctx);
 	fsp_unlock(&l->lock);
@@ -163,7 +149,7 @@ void lease_took(struct fsp_handle *h, int64_t lease)
 		return;
 	FSP_GUARD(&l->lock);
 	l->holders++;
-	fsp_cond_broadcast(&l->wake);
+	fsp_worker_wake(&l->worker);
 }
 
 void lease_gave(struct fsp_handle *h)
@@ -250,24 +236,14 @@ int lease_init(struct fsp_vfs *v)
 	l->length_ns = fsp_config_ns(v->store->config, "mount", "lease");
 	atomic_init(&l->name, v->started_us);
 	fsp_mutex_init(&l->lock);
-	fsp_cond_init(&l->wake);
+	fsp_worker_init(&l->worker, &l->lock);
 	v->leases = l;
 	return 0;
 }
 
 void lease_stop(struct fsp_vfs *v)
 {
-	struct lease *l = v->leases;
-	bool runs;
-
-	fsp_lock(&l->lock);
-	l->stop = true;
-	runs = l->runs;
-	l->runs = false;
-	fsp_cond_broadcast(&l->wake);
-	fsp_unlock(&l->lock);
-	if (runs)
-		pthread_join(l->thread, NULL);
+	fsp_worker_stop(&v->leases->worker);
 }
 
 void lease_end(struct fsp_vfs *v)
@@ -282,7 +258,7 @@ void lease_end(struct fsp_vfs *v)
 		l->seen = s->next;
 		free(s);
 	}
-	fsp_cond_destroy(&l->wake);
+	fsp_worker_end(&l->worker);
 	fsp_mutex_destroy(&l->lock);
 	free(l);
 	v->leases = NULL;

@@ -189,7 +189,7 @@ static void wake(struct fsp_vfs *v)
 {
 	FSP_GUARD(&v->lock_lock);
 	v->lock_events++;
-	fsp_cond_broadcast(&v->lock_wake);
+	fsp_worker_wake(&v->lock_worker);
 }
 
 /*
@@ -313,7 +313,7 @@ static unsigned serve_round(struct fsp_vfs *v)
 
 	fsp_assert_held(&v->lock_lock);
 	while ((w = next_wait(v, skip))) {
-		bool cancelled = w->cancelled || v->lock_stop;
+		bool cancelled = w->cancelled || v->lock_worker.stop;
 		int err;
 
 		fsp_unlock(&v->lock_lock);
@@ -339,19 +339,18 @@ static void *lock_thread(void *arg)
 	int64_t pause = POLL_MIN_NS;
 
 	FSP_GUARD(&v->lock_lock);
-	while (!v->lock_stop || v->waits) {
+	while (!v->lock_worker.stop || v->waits) {
 		uint64_t events = v->lock_events;
 
 		if (serve_round(v))
 			pause = POLL_MIN_NS;
 		if (v->lock_events != events)
 			continue;
-		if (!v->waits && !v->lock_stop) {
-			fsp_cond_wait(&v->lock_wake, &v->lock_lock, 0);
+		if (!v->waits && !v->lock_worker.stop) {
+			fsp_worker_wait(&v->lock_worker, 0);
 			pause = POLL_MIN_NS;
-		} else if (!v->lock_stop) {
-			fsp_cond_wait(&v->lock_wake, &v->lock_lock,
-			              fsp_mono_ns() + pause);
+		} else if (!v->lock_worker.stop) {
+			fsp_worker_wait(&v->lock_worker, fsp_mono_ns() + pause);
 			pause = pause * 2 > POLL_MAX_NS ? POLL_MAX_NS : pause * 2;
 		}
 	}
@@ -361,19 +360,12 @@ static void *lock_thread(void *arg)
 /* The thread is there from the first thing that it has to do. */
 static int wake_thread_locked(struct fsp_vfs *v)
 {
-	int err;
+	int err = fsp_worker_start(&v->lock_worker, lock_thread, v);
 
-	fsp_assert_held(&v->lock_lock);
-	if (v->lock_stop)
-		return -EINTR;
-	if (!v->lock_thread_runs) {
-		err = pthread_create(&v->lock_thread, NULL, lock_thread, v);
-		if (err)
-			return -err;
-		v->lock_thread_runs = true;
-	}
+	if (err)
+		return err;
 	v->lock_events++;
-	fsp_cond_broadcast(&v->lock_wake);
+	fsp_worker_wake(&v->lock_worker);
 	return 0;
 }
 
@@ -460,11 +452,10 @@ static bool wait_for_ends(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	FSP_GUARD(&v->lock_lock);
 	while (!v->lock_ending && v->lock_ended == before &&
 	       fsp_mono_ns() < until &&
-	       fsp_cond_wait(&v->lock_wake, &v->lock_lock, until) == 0)
+	       fsp_worker_wait(&v->lock_worker, until) == 0)
 		;
 	while (v->lock_ending &&
-	       fsp_cond_wait(&v->lock_wake, &v->lock_lock,
-	                     ctx->deadline_ns) == 0)
+	       fsp_worker_wait(&v->lock_worker, ctx->deadline_ns) == 0)
 		;
 	return v->lock_ended != before;
 }
@@ -487,7 +478,7 @@ static void ending(struct fsp_vfs *v, bool begins)
 	FSP_GUARD(&v->lock_lock);
 	v->lock_ending += begins ? 1 : -1;
 	v->lock_ended += !begins;
-	fsp_cond_broadcast(&v->lock_wake);
+	fsp_worker_wake(&v->lock_worker);
 }
 
 static bool has_locks(struct fsp_handle *h)
@@ -552,7 +543,7 @@ void fsp_vfs_lock_cancel(struct fsp_vfs *v, struct fsp_lock_wait *wait)
 	FSP_GUARD(&v->lock_lock);
 	wait->cancelled = true;
 	v->lock_events++;
-	fsp_cond_broadcast(&v->lock_wake);
+	fsp_worker_wake(&v->lock_worker);
 }
 
 int fsp_vfs_lock_test(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -603,15 +594,5 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 void locks_init(struct fsp_vfs *v)
 {
 	fsp_mutex_init(&v->lock_lock);
-	fsp_cond_init(&v->lock_wake);
-}
-
-void locks_end(struct fsp_vfs *v)
-{
-	fsp_lock(&v->lock_lock);
-	v->lock_stop = true;
-	fsp_cond_broadcast(&v->lock_wake);
-	fsp_unlock(&v->lock_lock);
-	if (v->lock_thread_runs)
-		pthread_join(v->lock_thread, NULL);
+	fsp_worker_init(&v->lock_worker, &v->lock_lock);
 }

@@ -51,10 +51,8 @@ struct news {
 	int64_t busy_until_ns;
 	int64_t keep_ns;                /* 0: nothing is kept at all */
 	atomic_int_fast64_t good_until;
-	pthread_t thread;
-	bool runs, stop;                /* the rest: with lock */
-	struct fsp_mutex lock;
-	struct fsp_cond wake;
+	struct fsp_mutex lock;          /* the rest: with it */
+	struct fsp_worker worker;
 	uint64_t asked, done;           /* rounds */
 	int result;                     /* of the last one */
 	struct kept *kept, **last_kept; /* oldest first */
@@ -536,7 +534,7 @@ static void *news_thread(void *arg)
 	struct news *w = v->news;
 
 	FSP_GUARD(&w->lock);
-	while (!w->stop) {
+	while (!w->worker.stop) {
 		int64_t now = fsp_mono_ns(), next;
 		uint64_t round = w->asked;
 
@@ -544,16 +542,16 @@ static void *news_thread(void *arg)
 		round_of_news(v);
 		fsp_lock(&w->lock);
 		w->done = round;
-		fsp_cond_broadcast(&w->wake);
+		fsp_worker_wake(&w->worker);
 		if (w->result == -ENOTSUP)
 			break;          /* nobody writes that down */
 		next = now + (now < w->busy_until_ns ? BUSY_NS : INTERVAL_NS);
-		while (!w->stop && w->asked == round &&
-		       fsp_cond_wait(&w->wake, &w->lock, next) == 0)
+		while (!w->worker.stop && w->asked == round &&
+		       fsp_worker_wait(&w->worker, next) == 0)
 			;
 	}
 	w->done = UINT64_MAX;
-	fsp_cond_broadcast(&w->wake);
+	fsp_worker_wake(&w->worker);
 	return NULL;
 }
 
@@ -564,9 +562,9 @@ int news_catch_up(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 
 	FSP_GUARD(&w->lock);
 	round = ++w->asked;
-	fsp_cond_broadcast(&w->wake);
+	fsp_worker_wake(&w->worker);
 	while (w->done < round)
-		if (fsp_cond_wait(&w->wake, &w->lock, ctx->deadline_ns))
+		if (fsp_worker_wait(&w->worker, ctx->deadline_ns))
 			return -ETIMEDOUT;
 	return w->result;
 }
@@ -580,7 +578,7 @@ int news_begin(struct fsp_vfs *v)
 		return -ENOMEM;
 	v->news = w;
 	fsp_mutex_init(&w->lock);
-	fsp_cond_init(&w->wake);
+	fsp_worker_init(&w->worker, &w->lock);
 	w->last_kept = &w->kept;
 	notes_init(&w->again);
 	/* Where names or attributes are never kept, nothing is. */
@@ -593,30 +591,22 @@ int news_begin(struct fsp_vfs *v)
 void fsp_vfs_ready(struct fsp_vfs *v)
 {
 	struct news *w = v->news;
-	int err = pthread_create(&w->thread, NULL, news_thread, v);
+	int err;
 
-	w->runs = !err;
+	FSP_GUARD(&w->lock);
+	err = fsp_worker_start(&w->worker, news_thread, v);
 	if (!err)
 		return;
 	fsp_warn("changes made elsewhere are not looked for: %s",
-	         strerror(err));
-	FSP_GUARD(&w->lock);
-	w->result = -err;
+	         strerror(-err));
+	w->result = err;
 	w->done = UINT64_MAX;
 }
 
 void news_end(struct fsp_vfs *v)
 {
-	struct news *w = v->news;
-
-	if (!w || !w->runs)
-		return;
-	fsp_lock(&w->lock);
-	w->stop = true;
-	fsp_cond_broadcast(&w->wake);
-	fsp_unlock(&w->lock);
-	(void)pthread_join(w->thread, NULL);    /* ours */
-	w->runs = false;
+	if (v->news)
+		fsp_worker_stop(&v->news->worker);
 }
 
 void news_free(struct fsp_vfs *v)
@@ -634,7 +624,7 @@ void news_free(struct fsp_vfs *v)
 	}
 	notes_free(&w->again);
 	fsp_feed_free(w->feed);
-	fsp_cond_destroy(&w->wake);
+	fsp_worker_end(&w->worker);
 	fsp_mutex_destroy(&w->lock);
 	free(w);
 	v->news = NULL;

@@ -50,7 +50,7 @@ static void tell(struct fsp_vfs *v, struct inode *i, bool pages)
 	bool ended;
 
 	fsp_lock(&v->lock);
-	ended = v->stales_stop;         /* the kernel has no inodes any more */
+	ended = v->stales_worker.stop;         /* the kernel has no inodes any more */
 	fsp_unlock(&v->lock);
 	if (v->options.stale && !ended)
 		v->options.stale(v->options.arg, i->ino, pages);
@@ -89,7 +89,7 @@ uint64_t pages_told_locked(struct fsp_vfs *v, struct file *f, uint64_t size)
 static bool queue_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
 	fsp_assert_held(&v->lock);
-	if (f->stale.queued || v->stales_stop)
+	if (f->stale.queued || v->stales_worker.stop)
 		return f->stale.queued;
 	f->stale.queued = true;
 	f->stale.inode = i;
@@ -97,7 +97,7 @@ static bool queue_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
 	f->refs++;
 	*v->stales_end = f;
 	v->stales_end = &f->stale.next;
-	fsp_cond_broadcast(&v->stales_wake);
+	fsp_worker_wake(&v->stales_worker);
 	return true;
 }
 
@@ -228,36 +228,19 @@ static void *pages_thread(void *arg)
 			fsp_unlock(&v->lock);
 			serve(v, f, s);
 			fsp_lock(&v->lock);
-		} else if (v->stales_stop) {
+		} else if (v->stales_worker.stop) {
 			return NULL;
 		} else {
-			fsp_cond_wait(&v->stales_wake, &v->lock, 0);
+			fsp_worker_wait(&v->stales_worker, 0);
 		}
 	}
 }
 
 int pages_init(struct fsp_vfs *v)
 {
-	int err;
-
-	fsp_cond_init(&v->stales_wake);
+	fsp_worker_init(&v->stales_worker, &v->lock);
 	fsp_cond_init(&v->stales_done);
 	v->stales_end = &v->stales;
-	err = pthread_create(&v->stales_thread, NULL, pages_thread, v);
-	v->stales_runs = !err;
-	return -err;
-}
-
-void pages_end(struct fsp_vfs *v)
-{
-	if (!v->stales_runs)
-		return;
-	fsp_lock(&v->lock);
-	v->stales_stop = true;
-	fsp_cond_broadcast(&v->stales_wake);
-	fsp_unlock(&v->lock);
-	pthread_join(v->stales_thread, NULL);
-	v->stales_runs = false;
-	fsp_cond_destroy(&v->stales_wake);
-	fsp_cond_destroy(&v->stales_done);
+	FSP_GUARD(&v->lock);
+	return fsp_worker_start(&v->stales_worker, pages_thread, v);
 }

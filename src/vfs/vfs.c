@@ -119,21 +119,21 @@ static void random_id(char out[FSP_MOUNT_ID + 1])
 
 static void vfs_free(struct fsp_vfs *v)
 {
-	counts_end(v);
+	fsp_worker_end(&v->counts.worker);
 	lease_end(v);
 	news_free(v);
 	ahead_stop(v);
 	scan_end(v);
 	lists_free(v);
 	retry_end(v);
-	fsp_cond_destroy(&v->lazies.changed);
-	fsp_cond_destroy(&v->feed_wake);
+	fsp_worker_end(&v->lazies.worker);
+	fsp_worker_end(&v->feed_worker);
 	fsp_mutex_destroy(&v->feed_lock);
 	back_end(v);
-	pages_end(v);
+	fsp_worker_end(&v->stales_worker);
 	ahead_end(v);
 	early_end(v);
-	fsp_cond_destroy(&v->lock_wake);
+	fsp_worker_end(&v->lock_worker);
 	fsp_mutex_destroy(&v->lock_lock);
 	fsp_cache_close(v->cache);
 	fsp_spool_close(v->spool);
@@ -211,12 +211,12 @@ void fsp_vfs_close(struct fsp_vfs *v)
 	struct inode *i;
 	int err;
 
-	locks_end(v);
+	fsp_worker_stop(&v->lock_worker);
 	ahead_stop(v);
 	lazy_end_all(v);
 	news_end(v);
-	feed_end(v);
-	pages_end(v);
+	fsp_worker_stop(&v->feed_worker);
+	fsp_worker_stop(&v->stales_worker);
 	early_stop(v);
 	back_drain(v);
 	while ((i = next_dirty(v))) {

@@ -8,6 +8,7 @@
 #include "fsp_spool.h"
 #include "fsp_store.h"
 #include "fsp_vfs.h"
+#include "fsp_worker.h"
 
 enum inode_kind {
 	INODE_LIVE,             /* a row or a name of today */
@@ -224,21 +225,17 @@ struct fsp_vfs {
 	struct inode *root;
 
 	struct fsp_mutex lock_lock;     /* the waits for locks */
-	struct fsp_cond lock_wake;
+	struct fsp_worker lock_worker;
 	struct fsp_lock_wait *waits;
-	pthread_t lock_thread;
-	bool lock_thread_runs, lock_stop;
 	uint64_t lock_events;           /* unlocks here, to try again at once */
 	unsigned lock_ending;           /* handles whose locks are given up now */
 	uint64_t lock_ended;            /* how many were */
 
 	struct lease *leases;           /* of the locks */
 
-	struct fsp_cond stales_wake;    /* with lock */
+	struct fsp_worker stales_worker;        /* with lock */
 	struct fsp_cond stales_done;    /* with lock: an entry was served */
 	struct file *stales, **stales_end;
-	pthread_t stales_thread;
-	bool stales_runs, stales_stop;
 
 	_Atomic int64_t offline_ns;     /* the database is down since, or 0 */
 #define OFFLINE_FILES 4096
@@ -256,23 +253,19 @@ struct fsp_vfs {
 	} ahead;
 
 	struct {                        /* with lock */
-		struct fsp_cond changed;
+		struct fsp_worker worker;
 		struct inode *first, **last;    /* referenced */
 		unsigned n, lost;
-		pthread_t thread;
-		bool runs, stop;
 	} lazies;
 
 	struct earlies *earlies;        /* files to be encoded; NULL: none */
 	struct retry *retries;          /* opens that are to be tried again */
 
 	struct fsp_mutex feed_lock;     /* what the kernel has to forget */
-	struct fsp_cond feed_wake;
+	struct fsp_worker feed_worker;
 	struct forgotten *forgotten, **last_forgotten;
 	struct forgotten *again, **last_again;  /* told, and once more later */
 	uint64_t forget_asked, forget_done;     /* tickets */
-	pthread_t feed_thread;
-	bool feed_runs, feed_stop;
 
 	struct scans *scans;            /* who goes through which directories */
 	struct news *news;              /* what others have changed */
@@ -281,13 +274,11 @@ struct fsp_vfs {
 	unsigned names_busy;            /* removals and renames under way */
 
 	struct {                        /* for statfs; with lock */
-		struct fsp_cond done;
+		struct fsp_worker worker;
 		struct fsp_counts last;         /* if known */
 		int64_t at_ns, took_ns;
 		int err;                        /* of the last time */
-		bool known, runs, joinable;
-		atomic_bool stop;
-		pthread_t thread;
+		bool known, wanted;             /* wanted: or under way */
 	} counts;
 };
 
@@ -336,7 +327,6 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 
 /* counts.c: at most a second later, and then perhaps old. */
 void counts_init(struct fsp_vfs *v);
-void counts_end(struct fsp_vfs *v);
 int counts_get(struct fsp_vfs *v, struct fsp_counts *out);
 
 /* lazy.c */
@@ -515,7 +505,6 @@ void scan_open(struct fsp_vfs *v, struct inode *file);
 
 /* pages.c */
 int pages_init(struct fsp_vfs *v);
-void pages_end(struct fsp_vfs *v);
 /*
  * The content has become another one (under f->lock, so that nobody saw it
  * yet): the kernel's pages go, and until they have gone it is told no greater
@@ -550,7 +539,6 @@ void handle_unlock(struct fsp_handle *h);
 /* A descriptor of it was closed. */
 void handle_closes(struct fsp_handle *h);
 void locks_init(struct fsp_vfs *v);
-void locks_end(struct fsp_vfs *v);
 
 /*
  * offline.c. Notes what the database has answered to a call: true when that was
@@ -630,7 +618,6 @@ enum forget {
 	FORGET_LISTING          /* of the directory, and its attributes */
 };
 void feed_init(struct fsp_vfs *v);
-void feed_end(struct fsp_vfs *v);
 /* name: of an entry in ino, else "". */
 uint64_t later_forget(struct fsp_vfs *v, enum forget what, uint64_t ino,
                       const char *name);

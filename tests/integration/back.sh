@@ -38,9 +38,7 @@ else
 fi
 
 back() { fs_start "$1" "$S" "$2" -o mount.commit=back; }
-status() { "$CTL" -s "$S" status "$@" >"$WORK/status"; }
-queued() { status --json && python3 -c 'import json,sys; print(len(json.load(sys.stdin)["queued"]))' <"$WORK/status"; }
-none_queued() { [ "$(queued)" = 0 ]; }
+status() { "$CTL" -s "$S" status >"$WORK/status"; }
 stored() { # stored FILE-KEY WANTED-CONTENT-FILE: of the live row
 	local hash
 	hash=$(hash_of "$S" "$1")
@@ -57,7 +55,7 @@ mkdir -p "$D"
 printf 'first' >"$D/f"
 equal first "$(cat "$D/f")" "read back"
 wait_for 20 has_row f || fail "f is not stored"
-wait_for 20 none_queued || fail "still queued: $(queued)"
+all_stored "$S"
 printf 'first' >"$CP/f"
 stored f "$CP/f"
 printf 'newer' >"$D/g"
@@ -78,7 +76,7 @@ for f in small1 small2 small3 large f; do
 	cmp "$D/$f" "$CP/$f" || fail "$f, before it is stored"
 	equal "$(stat -c %s "$CP/$f")" "$(stat -c %s "$D/$f")" "size of $f"
 done
-equal 5 "$(queued)" "queued"
+equal 5 "$(queued "$S")" "queued"
 status
 grep -q 'Queued  *5 files' "$WORK/status" || fail "status: $(cat "$WORK/status")"
 grep -q 'acct/table/record/large' "$WORK/status" || fail "status lists no large"
@@ -89,7 +87,7 @@ grep -q '5 files wait to be stored' "$WORK/health" || fail "health: $(cat "$WORK
 step "fsync says that it is not stored; close() has promised it"
 "$OP" open "$D/small1" w fsync close >"$WORK/out" && fail "fsync: $(xargs <"$WORK/out")"
 grep -Eq '^fsync: (ENOSPC|EHOSTDOWN|ETIMEDOUT)' "$WORK/out" || fail "$(xargs <"$WORK/out")"
-equal 5 "$(queued)" "queued after fsync"
+equal 5 "$(queued "$S")" "queued after fsync"
 
 step "written on: nothing of what was promised changes; names move it along"
 printf 'X' | dd of="$D/large" bs=1 seek=5000 conv=notrunc status=none
@@ -124,7 +122,7 @@ for f in small1 renamed small3 large log f; do
 done
 [ ! -e "$D/gone" ] || fail "gone is back"
 free
-wait_for 60 none_queued || fail "still queued: $(cat "$WORK/status")"
+all_stored "$S"
 for f in small1 renamed linked small3 large log f; do
 	[ "$f" = linked ] || stored "$f" "$CP/$f"
 done
@@ -147,7 +145,7 @@ printf 'late' >"$D/f"
 cp "$E/g" "$E/f"
 equal "$(hash_of "$S" g)" "$(hash_of "$S" f)" "what is live"
 free
-wait_for 60 none_queued || fail "still queued"
+all_stored "$S"
 equal newer "$(cat "$E/f")" "live on the other mount"
 wait_for 20 log_says 'goes into the history only' a || fail "no line in the log"
 equal newer "$(cat "$D/f")" "live on this mount"
@@ -160,7 +158,7 @@ done
 step "what was stored elsewhere before close() is merged, once"
 printf 'begin\n' >"$D/both"
 wait_for 20 has_row both
-wait_for 20 none_queued
+all_stored "$S"
 python3 - "$D/both" "$E/both" <<'PY'
 import sys
 here = open(sys.argv[1], 'ab', 0)
@@ -169,7 +167,7 @@ with open(sys.argv[2], 'ab', 0) as there:
     there.write(b'there\n')
 here.close()
 PY
-wait_for 60 none_queued || fail "still queued"
+all_stored "$S"
 equal "begin there here" "$(xargs <"$E/both")" "on the other mount"
 equal "begin there here" "$(xargs <"$D/both")" "on this mount"
 
@@ -186,7 +184,7 @@ equal "under a lock, closed under one" "$(cat "$E/locked")" "after close"
 
 step "a queued file replaces another only when it is stored"
 printf 'old' >"$D/target"
-wait_for 20 none_queued
+all_stored "$S"
 printf 'new' >"$D/temp"
 mv "$D/temp" "$D/target"
 equal new "$(cat "$E/target")" "target, on the other mount"
@@ -195,13 +193,13 @@ printf 'newest' >"$D/temp"
 mv "$D/temp" "$D/target" 2>"$WORK/out" && fail "the old version is gone before the new one is stored"
 equal new "$(cat "$E/target")" "target, while nothing can be stored"
 free
-wait_for 60 none_queued
+all_stored "$S"
 
 step "copies of a queued file"
 printf 'copy me' >"$D/source"
 cp "$D/source" "$D/copied"
 equal "copy me" "$(cat "$D/copied")" "the copy"
-wait_for 60 none_queued || fail "still queued"
+all_stored "$S"
 equal "copy me" "$(cat "$E/copied")" "the copy on the other mount"
 fs_stop b
 
@@ -233,7 +231,7 @@ wait "${FS_PID[a]}" 2>/dev/null || true
 unset "FS_PID[a]"
 free
 fs_start a "$S" "$M"
-wait_for 60 none_queued || fail "still queued"
+all_stored "$S"
 equal killed "$(cat "$D/killed")" "after the kill"
 fs_stop a
 
@@ -244,9 +242,9 @@ hold
 "$OP" open "$D/w1" wct fill 900 1 close >"$WORK/out" || fail "$(xargs <"$WORK/out")"
 "$OP" open "$D/w2" wct fill 900 2 close >"$WORK/out" && fail "no room, and close() says ok"
 grep -Eq '^close: (ENOSPC|EHOSTDOWN|ETIMEDOUT)' "$WORK/out" || fail "$(xargs <"$WORK/out")"
-equal 1 "$(queued)" "queued"
+equal 1 "$(queued "$S")" "queued"
 free
-wait_for 60 none_queued || fail "still queued"
+all_stored "$S"
 "$OP" open "$D/w3" wct fill 5000 3 close >"$WORK/out" || fail "$(xargs <"$WORK/out")"
 has_row w3 || fail "larger than the queue, and not stored at once"
 fs_stop a

@@ -7,45 +7,31 @@ need_fuse
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
-OP=$TOOLS/fsop
-TRACE=$WORK/trace
-FAULT=$WORK/fault
-D=$M/acct/table/record
+. "$TOP/tests/lib/durable.sh"
 
-FS_ENV=(LD_PRELOAD="$(preloaded preload_iotrace)" IOTRACE_OUT="$TRACE"
-	IOTRACE_PREFIX="$S/" IOTRACE_FAULT="$FAULT")
+record_calls
 store_init "$S"
 fs_start fs "$S" "$M" -o mount.commit=back
 mkdir -p "$D"
 
-queued() {
-	"$CTL" -s "$S" status --json |
-		python3 -c 'import json,sys; print(len(json.load(sys.stdin)["queued"]))'
-}
-none_queued() { [ "$(queued)" = 0 ]; }
-last() { grep -nE "$1" "$TRACE" | tail -n 1 | cut -d : -f 1 | grep . || echo 0; }
-first() { grep -nE "$1" "$TRACE" | head -n 1 | cut -d : -f 1 | grep . || echo 0; }
-traced() { # traced COMMAND...
-	wait_for 20 none_queued || fail "still queued"
-	: >"$TRACE"
-	"$@" >"$WORK/out" || fail "$* says $(xargs <"$WORK/out")"
-	echo "returned" >>"$TRACE"
-	wait_for 20 none_queued || fail "still queued"
+all_traced() { # all_traced COMMAND...: and what comes after the answer
+	all_stored "$S"
+	traced "$@"
+	all_stored "$S"
 }
 J="$S/spool/[0-9a-f]*/journal"
 W="$S/spool/[0-9a-f]*/w-[0-9]*"
-kept() { find "$S/spool/kept" -name '*.data' 2>/dev/null | wc -l; }
 
 step "a small file: one sync of the journal, before close() returns"
 "$OP" open "$D/first" wct write first close >/dev/null
-traced "$OP" open "$D/small" wct write "small text" close
+all_traced "$OP" open "$D/small" wct write "small text" close
 [ "$(first "^write $J = 0\$")" -gt 0 ] || fail "nothing was written to the journal"
 [ "$(first "^fsync $J = 0\$")" -gt "$(first "^write $J = 0\$")" ] || fail "synced before it was written"
 [ "$(first "^fsync $J = 0\$")" -lt "$(first '^returned')" ] || fail "the answer came before the journal was synced"
 equal 0 "$(first "^fsync $W = 0\$")" "the content is in the journal, and was synced by itself"
 
 step "a large file: content, directory, journal; it goes only when its end is synced"
-traced "$OP" open "$D/large" wct fill 500000 1 close
+all_traced "$OP" open "$D/large" wct fill 500000 1 close
 content=$(first "^fsync $W = 0\$")
 dir=$(first "^fsync $S/spool/[0-9a-f]* = 0\$")
 journal=$(first "^fsync $J = 0\$")
@@ -59,24 +45,22 @@ row=$(last "^fsync $S/meta.db-wal = 0\$")
 [ "$row" -gt 0 ] && [ "$row" -lt "$end" ] || fail "the end was written before the row was durable"
 
 step "the journal cannot be synced: the file is stored before close() returns"
-rm -f "$FAULT.fired"
-echo "fsync journal 1 EIO" >"$FAULT"
+fault "fsync journal 1 EIO"
 "$OP" open "$D/unsynced" wct write "not in the journal" close >"$WORK/out" ||
 	fail "$(xargs <"$WORK/out")"
-[ -e "$FAULT.fired" ] || fail "the fault never fired"
+fault_fired
 [ -n "$(hash_of "$S" unsynced)" ] || fail "close() returned, and it is nowhere"
 fs_stop fs
 
 step "an error that does not pass: what was promised is kept, and listed"
 fs_start fs "$S" "$M" -o mount.commit=back
 printf 'the old text' >"$D/victim"
-wait_for 20 none_queued || fail "still queued"
-rm -f "$FAULT.fired"
-echo "fsync objects/ 1 EIO" >"$FAULT"
+all_stored "$S"
+fault "fsync objects/ 1 EIO"
 "$OP" open "$D/victim" wct write "the new text" close >"$WORK/out" ||
 	fail "$(xargs <"$WORK/out")"
-wait_for 20 none_queued || fail "still queued"
-[ -e "$FAULT.fired" ] || fail "the fault never fired"
+all_stored "$S"
+fault_fired
 equal 1 "$(kept)" "kept contents"
 "$CTL" -s "$S" status >"$WORK/status"
 grep -q 'acct/table/record/victim .*12 .*Input/output error' "$WORK/status" ||
@@ -85,15 +69,14 @@ equal "the new text" "$(cat "$S"/spool/kept/*.data)" "what was kept"
 equal "the old text" "$(cat "$D/victim")" "the file has what is live"
 grep -q 'close() had promised cannot be stored' "$WORK/fs.log" || fail "no line in the log"
 printf 'and goes on' >"$D/victim"
-wait_for 20 none_queued || fail "still queued"
+all_stored "$S"
 equal "and goes on" "$(cat "$D/victim")" "written again"
 
 step "a new file that cannot be stored is not there"
-rm -f "$FAULT.fired"
-echo "fsync objects/ 1 EIO" >"$FAULT"
+fault "fsync objects/ 1 EIO"
 "$OP" open "$D/stub" wct write "stub text" close >"$WORK/out" || fail "$(xargs <"$WORK/out")"
-wait_for 20 none_queued || fail "still queued"
-[ -e "$FAULT.fired" ] || fail "the fault never fired"
+all_stored "$S"
+fault_fired
 wait_for 20 test ! -e "$D/stub" || fail "an empty file is left: $(ls -l "$D/stub")"
 equal 2 "$(kept)" "kept contents"
 fs_stop fs

@@ -11,9 +11,7 @@ need python3 python3
 FSP_BACKEND=servers
 S=$WORK/store
 M=$WORK/mnt
-OP=$TOOLS/fsop
-TRACE=$WORK/trace
-FAULT=$WORK/fault
+. "$TOP/tests/lib/durable.sh"
 
 # Both servers are reached through this. It writes down what passes, before it
 # passes it on, and does once what the file FAULT says.
@@ -119,14 +117,8 @@ cp "$S/filespacefs.conf" "$WORK/direct.conf"
 sed -i "s|^socket = .*|host = 127.0.0.1\nport = $DB_DOOR|
 	s|^endpoint = .*|endpoint = http://127.0.0.1:$S3_DOOR|" "$S/filespacefs.conf"
 fs_start fs "$S" "$M" -o "s3.retries=2,mount.op_timeout=20s"
-D=$M/acct/table/record
 mkdir -p "$D"
 
-traced() { # traced COMMAND...
-	: >"$TRACE"
-	"$@" >"$WORK/out" || fail "$* says $(cat "$WORK/out")"
-	echo returned >>"$TRACE"
-}
 order() { # order WORD...: the trace has them in this order, and no row before
 	local line=0 word at
 	for word in "$@"; do
@@ -162,38 +154,6 @@ traced chmod 600 "$D/f3"
 order commit committed returned
 ! grep -q put "$TRACE" || fail "it was stored again"
 
-kept() { find "$S" -path "*/kept/*" -name "*.data" | wc -l; }
-live() { # live TEXT: rows of the victim that are live and have this content
-	sql "$S" "SELECT count(*) FROM filespace_file WHERE file_key = 'victim$n' AND deleted_at = 0
-		AND data_hash = '$(printf '%s' "$1" | sha256sum | cut -d ' ' -f 1)'"
-}
-n=0
-inject() { # inject "FAULT TIMES" ANSWER HOW...: the answer of close() or fsync()
-	local fault=$1 want=$2 before kept
-	shift 2
-	n=$((n + 1))
-	printf 'old text %s' "$n" >"$D/victim$n"
-	before=$(rows "$S")
-	kept=$(kept)
-	rm -f "$FAULT.fired"
-	echo "$fault" >"$FAULT"
-	"$OP" open "$D/victim$n" wct write "new text $n" "$@" >"$WORK/out" || true
-	[ -e "$FAULT.fired" ] || [ "$(cat "$FAULT")" != "$fault" ] ||
-		fail "the fault '$fault' never fired: $(xargs <"$WORK/out")"
-	rm -f "$FAULT"
-	grep -q "$1.*: $want" "$WORK/out" || fail "'$fault': wanted $want, got $(xargs <"$WORK/out")"
-	if [ "$want" = ok ]; then
-		equal "new text $n" "$(cat "$D/victim$n")" "the new version after '$fault'"
-		equal $((before + 1)) "$(rows "$S")" "rows after '$fault'"
-		equal 1 "$(live "new text $n")" "live rows after '$fault'"
-		equal "$kept" "$(kept)" "kept contents after '$fault'"
-	else
-		equal "old text $n" "$(cat "$D/victim$n")" "the old version after '$fault'"
-		equal "$before" "$(rows "$S")" "rows after '$fault'"
-		equal $((kept + 1)) "$(kept)" "kept contents after '$fault'"
-	fi
-	note "$fault -> $(xargs <"$WORK/out")"
-}
 step "the object is refused: close() says so, and fsync()"
 inject "put-refused 1" EACCES close
 inject "put-refused 1" EACCES fsync close

@@ -5,56 +5,31 @@
 # TAKES 43 45
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
+. "$TOP/tests/lib/churn.sh"
 need_fuse
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
-ROUNDS=${ROUNDS:-$(on_servers && echo 10 || echo 50)}
-SEED=${SEED:-$(($(date +%s) % 100000))}
-RANDOM=$SEED
-echo "SEED=$SEED ROUNDS=$ROUNDS"
-
-noted() { wc -l 2>/dev/null <"$WORK/notes" || echo 0; }
-begun() { [ "$(noted)" -gt "$lines" ]; }
+churn_init "$(on_servers && echo 10 || echo 50)"
 
 store_init "$S"
-acked=0
 for round in $(seq 1 "$ROUNDS"); do
 	fs_start fs "$S" "$M"
 	equal 1 "$(grep -cF " $M " /proc/self/mountinfo)" "mounts at one place"
-	mkdir -p "$M/acct/table/record"
-	if [ -s "$WORK/notes" ]; then
-		"$TOOLS/churn" verify "$M/acct/table/record" "$WORK/notes" ||
-			fail "after the kill of round $((round - 1))"
-	fi
-	lines=$(noted)
-	"$TOOLS/churn" write "$M/acct/table/record" "$WORK/notes" \
-		"$((SEED * 1000 + round))" 1000000 >"$WORK/churn.out" 2>&1 &
-	writer=$!
-	echo "$writer" >>"$WORK/pids"
 	# Some kills hit the first operations, most the thick of it.
 	if [ $((RANDOM % 4)) -gt 0 ]; then
-		wait_for 20 begun || fail "the writer does not begin: $(cat "$WORK/churn.out")"
-		printf -v delay '0.%03d' "$((RANDOM % 400))"
+		churn_round "$round"
 	else
-		printf -v delay '0.%03d' "$((RANDOM % 30))"
+		churn_round "$round" first
 	fi
-	sleep "$delay"
-	# The next mount has to take a dead one away by itself.
-	if [ $((round % 2)) = 0 ]; then
-		fs_kill fs stale
-	else
-		fs_kill fs
-	fi
-	wait "$writer" && fail "the writer noticed nothing: $(cat "$WORK/churn.out")"
-	acked=$(grep -c '^A' "$WORK/notes" || true)
 done
+acked=$(churn_acked)
 note "$acked acknowledged steps in $ROUNDS rounds"
 [ "$acked" -gt "$ROUNDS" ] || fail "hardly anything was written"
 
 step "the last mount, and the store as a whole"
 fs_start fs "$S" "$M"
-"$TOOLS/churn" verify "$M/acct/table/record" "$WORK/notes" || fail "after the last kill"
+churn_verify "after the last kill"
 step "an empty file whose close() returned is there after a kill"
 for i in 1 2 3 4 5; do
 	"$TOOLS/fsop" open "$M/acct/table/empty$i" wcx close >/dev/null

@@ -38,7 +38,10 @@ note() { printf '   %s\n' "$*"; }
 # With KEEP_GOING set a test goes on, to see all that fails, and fails at its end.
 fail() {
 	local i=1
-	[ "${BASH_SOURCE[1]}" != "${BASH_SOURCE[0]}" ] || i=2
+	# The line of the test, not of what it has from here.
+	while [[ ${BASH_SOURCE[i]%/*} = */lib && ${BASH_SOURCE[i + 1]:-} ]]; do
+		i=$((i + 1))
+	done
 	printf 'FAIL: %s (%s line %s)\n' "$*" "${BASH_SOURCE[i]##*/}" "${BASH_LINENO[i - 1]}"
 	[ -n "${KEEP_GOING:-}" ] || exit 1
 	echo failed >>"$WORK/failed"

@@ -129,6 +129,16 @@ hash_of() { # hash_of STORE FILE-KEY: of the live row
 	sql "$1" "SELECT data_hash FROM filespace_file WHERE file_key = '$2' AND deleted_at = 0"
 }
 
+# With mount.commit = back: how many files wait.
+queued() { # queued STORE
+	"$CTL" -s "$1" status --json |
+		python3 -c 'import json,sys; print(len(json.load(sys.stdin)["queued"]))'
+}
+none_queued() { [ "$(queued "$1")" = 0 ]; }
+all_stored() { # all_stored STORE
+	wait_for 60 none_queued "$1" || fail "$(queued "$1") files are still queued"
+}
+
 # What precedes the hash in a key or a path.
 object_base() { # object_base STORE
 	if has_s3 "$1"; then

@@ -465,6 +465,31 @@ static void test_json(void **state)
 	}
 }
 
+static void test_grow(void **state)
+{
+	uint64_t *v = NULL, *more;
+	size_t cap = 0, before;
+
+	(void)state;
+	for (size_t n = 0; n < 1000; n++) {
+		before = cap;
+		more = fsp_grow(v, n, &cap, sizeof(*v));
+		assert_non_null(more);
+		assert_true(cap > n);
+		assert_true(n == before || (more == v && cap == before));
+		v = more;
+		v[n] = n;
+	}
+	for (size_t n = 0; n < 1000; n++)
+		assert_int_equal(v[n], n);
+	/* No memory has so much: nothing changes. */
+	before = cap;
+	assert_null(fsp_grow(v, cap, &cap, SIZE_MAX / cap));
+	assert_int_equal(cap, before);
+	assert_int_equal(v[999], 999);
+	free(v);
+}
+
 static void test_bytes(void **state)
 {
 	uint8_t a[64] = { 0 }, b[64] = { 0 };
@@ -770,7 +795,7 @@ int main(void)
 		TEST(test_cond_signal),   TEST(test_log),
 		TEST(test_buf),           TEST(test_hex),
 		TEST(test_human),         TEST(test_json),
-		TEST(test_bytes),         TEST(test_short_writes),
+		TEST(test_grow), TEST(test_bytes),         TEST(test_short_writes),
 		TEST(test_read_file),     TEST(test_mkdirs),
 		TEST(test_rm_tree),       TEST(test_atomic_commit),
 		TEST(test_atomic_abort),  TEST(test_atomic_failures),
