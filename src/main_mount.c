@@ -445,6 +445,12 @@ static int run(struct args *a)
 	 * twice the memory that DESIGN.md of objstore promises.
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);  /* or as it was */
+	/*
+	 * What is smaller stays, up to this in each thread's heap. Given back
+	 * after each request, as malloc does otherwise, it is faulted in again
+	 * page by page with the next, and all cores are told to forget it.
+	 */
+	(void)mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
 	err = fsp_fuse_clear_stale(a->mountpoint);
 	if (err || stat(a->mountpoint, &st)) {
 		err = err ? err : -errno;

@@ -20,6 +20,9 @@
 #define POLL_MS 100             /* how late a cancellation may be seen */
 #define ALL_HEADERS (S3_HEADERS + 5)
 #define ERROR_MAX (64 * 1024)   /* of an error's document */
+/* Of a body at once: the library's memory for it is fresh each time. */
+#define BODY_SMALL (64L * 1024)
+#define BODY_LARGE (512L * 1024)
 
 struct io {
 	struct s3_store *s;
@@ -533,7 +536,9 @@ static int set_options(struct io *io, const struct message *m)
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
+	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE,
+	                 io->r->body_len < BODY_SMALL ? BODY_SMALL :
+	                                                BODY_LARGE);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
 	                 (long)(io->s->connect_timeout_ns / 1000000));

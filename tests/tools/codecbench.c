@@ -152,6 +152,7 @@ int main(int argc, char **argv)
 	}
 	/* As the daemon has it. */
 	(void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 	if (argc > 4)
 		fsp_pool_set_workers((unsigned)strtoul(argv[4], NULL, 10));
 	f = fopen(argv[1], "r");
