@@ -459,8 +459,8 @@ void base_put(struct base_ref *r);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
- * open.c: a clean file takes what is live now. Pages that do not hold are on
- * their way out afterwards (pages_pinned()).
+ * revalidate.c: a clean file takes what is live now. Pages that do not hold are
+ * on their way out afterwards (pages_pinned()).
  */
 struct fresh {
 	bool keep;              /* the kernel's pages still hold */
@@ -470,10 +470,19 @@ struct fresh {
 };
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);
-/* A handle is about to change its file: -ENOLCK, under a lock that is lost. */
-int handle_writes(struct fsp_handle *h);
+/*
+ * The same for an open(2), which means a name: -ESTALE where that is another
+ * inode's by now. *keep as in struct fresh. To read, what was last known does
+ * while the database is down; to write it is -EHOSTDOWN.
+ */
+int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const struct fsp_ctx *ctx, bool write, bool *keep);
 /* Have open handles another content than this one, which is live? */
 bool file_behind(struct file *f, const struct fsp_content *c);
+
+/* open.c */
+/* A handle is about to change its file: -ENOLCK, under a lock that is lost. */
+int handle_writes(struct fsp_handle *h);
 
 /* ahead.c */
 void ahead_init(struct fsp_vfs *v);
