@@ -9,7 +9,7 @@
 #include <bzlib.h>
 
 #include "bits.h"
-#include "bzip2_slab.h"
+#include "bzip2_pack.h"
 #include "piece.h"
 #include "rle.h"
 #include "unbzip2.h"
@@ -86,9 +86,6 @@ static int find_end(struct piece *p)
 	return -EIO;
 }
 
-/* What a level has room for, as encode.c cuts it. */
-#define ROOM(level) ((size_t)(level) * 100000 - 19)
-
 static int pack_with(struct piece *p, bz_stream *bz, int level)
 {
 	int err, state = BZ2_bzCompressInit(bz, level, 0, 0);
@@ -102,23 +99,63 @@ static int pack_with(struct piece *p, bz_stream *bz, int level)
 
 /*
  * The level is how much memory libbz2 takes and where it ends a block; the
- * block's bits do not depend on it. So a small block takes little. The stream's
- * header is the encoder's.
+ * block's bits do not depend on it. So a small block takes little.
  */
+static int pack_in_slab(struct piece *p, struct slab *room)
+{
+	bz_stream bz = { .bzalloc = slab_alloc, .bzfree = slab_free,
+		         .opaque = room };
+
+	slab_clear(room);
+	fsp_buf_reset(&p->out);
+	p->size = 0;
+	return pack_with(p, &bz, 1);
+}
+
+/* size, crc and digest of the content. */
+static int look_at_content(struct piece *p)
+{
+	struct rle_reader r = RLE_READER_INIT;
+	uint32_t crc = UINT32_MAX;
+	char buf[SOME];
+	size_t n;
+	int err = piece_hash_begin(p);
+
+	while (!err && (n = rle_read(&r, &p->in, buf, sizeof(buf)))) {
+		p->size += n;
+		crc = bzip2_crc(crc, buf, n);
+		err = piece_hash(p, buf, n);
+	}
+	p->crc = ~crc;
+	return err ? err : piece_hash_end(p);
+}
+
+static int pack_ourselves(struct piece *p, struct slab *room)
+{
+	int err = look_at_content(p);
+
+	/* The block stands where the head of a stream would leave it. */
+	if (!err)
+		err = fsp_buf_add(&p->out, "BZh9", BZ_HEADER_BITS / 8);
+	return err ? err : bzip2_pack(p->in.data, p->in.len, p->crc, room,
+	                              &p->out, &p->bits);
+}
+
 int pack_bzip2(struct piece *p)
 {
 	bz_stream bz = { 0 };
+	struct slab *room;
 	int err;
 
-	if (p->in.len >= ROOM(1))
+	if (p->in.len > PACK_MAX)
 		return pack_with(p, &bz, p->level);
-	bz.opaque = slab_take();
-	if (!bz.opaque)
+	room = slab_take();
+	if (!room)
 		return -ENOMEM;
-	bz.bzalloc = slab_alloc;
-	bz.bzfree = slab_free;
-	err = pack_with(p, &bz, 1);
-	slab_give(bz.opaque);
+	err = pack_ourselves(p, room);
+	if (err == -EAGAIN)
+		err = pack_in_slab(p, room);
+	slab_give(room);
 	return err;
 }
 

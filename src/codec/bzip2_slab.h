@@ -1,6 +1,6 @@
 /*
- * Memory for libbz2 at level 1, kept between blocks; no more than a few
- * megabytes are. Any thread, one at a time for each slab.
+ * Memory for packing a block of less than 100,000 bytes, kept between blocks; no
+ * more than a few megabytes are. Any thread, one at a time for each slab.
  */
 #ifndef BZIP2_SLAB_H
 #define BZIP2_SLAB_H
@@ -9,8 +9,9 @@ struct slab;
 
 struct slab *slab_take(void);           /* NULL: no memory */
 void slab_give(struct slab *s);         /* and all that came of it */
+void slab_clear(struct slab *s);        /* all that came of it is free */
 
-/* libbz2's bzalloc and bzfree; its `opaque` is the slab. */
+/* As libbz2 wants bzalloc and bzfree; its `opaque` is the slab. */
 void *slab_alloc(void *slab, int n, int size);
 void slab_free(void *slab, void *p);
 

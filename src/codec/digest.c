@@ -1,6 +1,7 @@
 /*
  * SHA-256 and SHA-1 of one content in one pass, and its sum. SHA-1 names the
- * objects that PHP wrote, SHA-256 the new ones.
+ * objects that PHP wrote, SHA-256 the new ones. A writer waits for both, so they
+ * are taken at once where there is a core for it.
  */
 #include "fsp_codec.h"
 
@@ -10,8 +11,16 @@
 #include <openssl/evp.h>
 
 #include "fsp_buf.h"
+#include "fsp_pool.h"
+
+/* What takes longer than to wake a thread. */
+#define LARGE 65536
 
 struct fsp_digest {
+	struct fsp_job job;             /* the first: SHA-1 of a large part */
+	const void *part;
+	size_t len;
+	int err;
 	EVP_MD_CTX *sha256, *sha1;
 	struct fsp_sum *sum;
 };
@@ -35,13 +44,40 @@ int fsp_digest_new(struct fsp_digest **out)
 	return 0;
 }
 
+static void add_sha1(struct fsp_job *j)
+{
+	struct fsp_digest *d = (struct fsp_digest *)j;
+
+	d->err = EVP_DigestUpdate(d->sha1, d->part, d->len) ? 0 : -EIO;
+}
+
+/*
+ * What the pool has not begun when it is needed is taken back: behind what waits
+ * there a writer would wait for blocks to be compressed.
+ */
+static void end_sha1(struct fsp_digest *d)
+{
+	fsp_pool_cancel(&d->job);
+	if (!fsp_pool_done(&d->job))
+		add_sha1(&d->job);
+}
+
 int fsp_digest_update(struct fsp_digest *d, const void *buf, size_t len)
 {
-	if (!EVP_DigestUpdate(d->sha256, buf, len) ||
-	    !EVP_DigestUpdate(d->sha1, buf, len))
-		return -EIO;
+	bool ok;
+
+	d->job.run = add_sha1;
+	d->part = buf;
+	d->len = len;
+	if (len >= LARGE)
+		fsp_pool_submit(&d->job);
+	ok = EVP_DigestUpdate(d->sha256, buf, len);
 	fsp_sum_add(d->sum, buf, len);
-	return 0;
+	if (len >= LARGE)
+		end_sha1(d);
+	else
+		add_sha1(&d->job);
+	return ok ? d->err : -EIO;
 }
 
 uint64_t fsp_digest_size(const struct fsp_digest *d)

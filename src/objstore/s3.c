@@ -234,6 +234,7 @@ static int copy_options(struct s3_store *s, const struct fsp_s3_options *o)
 	s->timeout_ns = o->timeout_ns;
 	s->connect_timeout_ns = o->connect_timeout_ns;
 	s->workers = calloc((size_t)o->parallel_parts, sizeof(*s->workers));
+	s->spare = calloc((size_t)o->parallel_parts, sizeof(*s->spare));
 	return rc || s->workers ? rc : -ENOMEM;
 }
 
@@ -279,6 +280,7 @@ static void s3_close(struct fsp_objstore *base)
 	fsp_mutex_destroy(&s->lock);
 	fsp_mutex_destroy(&s->log_lock);
 	free(s->workers);
+	free(s->spare);         /* empty, as nobody writes */
 	free(s->url);
 	free(s->host);
 	free(s->bucket_path);

@@ -66,6 +66,9 @@ struct s3_store {
 	struct s3_job *jobs, **jobs_end;
 	int parts;                      /* queued or on their way */
 	int tokens;                     /* given to writers with much memory */
+	struct fsp_buf *spare;          /* memory that parts had: n_spare, and
+	                                   room for parallel_parts */
+	int n_spare;
 	pthread_t *workers;
 	int n_workers;
 	bool closing;
@@ -229,12 +232,14 @@ void s3_add_storage(struct s3_store *s, struct s3_request *r);
 
 /* s3_multi.c */
 int s3_multi_begin(struct s3_store *s, struct s3_writer *w);
-/* Takes the bytes of *part, which is empty afterwards. */
+/* Takes the bytes of *part, which is empty afterwards, but may have room. */
 int s3_multi_send(struct s3_store *s, struct s3_writer *w,
                   struct fsp_buf *part);
 int s3_multi_complete(struct s3_store *s, struct s3_writer *w);
 /* Awaits the parts and has the upload removed; w->upload is NULL then. */
 void s3_multi_abort(struct s3_store *s, struct s3_writer *w);
 void s3_workers_stop(struct s3_store *s);
+/* Memory that a part had, where there is such: the caller's then. */
+bool s3_spare_take(struct s3_store *s, struct fsp_buf *out);
 
 #endif

@@ -36,6 +36,30 @@ static void job_free(struct s3_job *j)
 	free(j);
 }
 
+bool s3_spare_take(struct s3_store *s, struct fsp_buf *out)
+{
+	FSP_GUARD(&s->lock);
+	if (!s->n_spare)
+		return false;
+	*out = s->spare[--s->n_spare];
+	return true;
+}
+
+/*
+ * Fresh memory costs the kernel a fault for each page. While somebody writes a
+ * large object, the next part gets what one had that was sent; the two together
+ * are no more than there may be parts.
+ */
+static void spare_give(struct s3_store *s, struct fsp_buf *b)
+{
+	FSP_GUARD(&s->lock);
+	if (!s->tokens || s->n_spare + s->parts > s->parallel_parts)
+		return;
+	fsp_buf_reset(b);
+	s->spare[s->n_spare++] = *b;
+	*b = (struct fsp_buf)FSP_BUF_INIT;
+}
+
 static int send_part(struct s3_store *s, struct s3_job *j,
                      char etag[S3_ETAG_MAX])
 {
@@ -66,6 +90,7 @@ static void run_part(struct s3_store *s, struct s3_job *j)
 	char etag[S3_ETAG_MAX] = "";
 	int rc = atomic_load(&j->w->stop) ? -EINTR : send_part(s, j, etag);
 
+	spare_give(s, &j->data);
 	fsp_buf_free(&j->data);         /* before another may take its place */
 	fsp_lock(&s->lock);
 	if (rc && !j->w->error)
@@ -237,6 +262,7 @@ static int grow_locked(struct s3_store *s, struct s3_writer *w)
 
 int s3_multi_send(struct s3_store *s, struct s3_writer *w, struct fsp_buf *part)
 {
+	FSP_BUF struct fsp_buf extra = FSP_BUF_INIT;
 	struct s3_job *j = calloc(1, sizeof(*j));
 	int rc;
 
@@ -256,6 +282,10 @@ int s3_multi_send(struct s3_store *s, struct s3_writer *w, struct fsp_buf *part)
 		*part = (struct fsp_buf)FSP_BUF_INIT;
 		w->in_flight++;
 		s->parts++;
+		if (s->n_spare)
+			*part = s->spare[--s->n_spare];
+		if (s->n_spare + s->parts > s->parallel_parts)
+			extra = s->spare[--s->n_spare];
 		queue_locked(s, j);
 	}
 	fsp_unlock(&s->lock);

@@ -123,6 +123,8 @@ static int gather(struct s3_store *s, struct s3_writer *w, const char *at,
 	if (!rc && w->buf.len + len > FREE_MEMORY)
 		rc = take_token(s, w);
 	/* In one piece, since growing by doubling would take twice as much. */
+	if (!rc && w->token && !w->buf.cap)
+		(void)s3_spare_take(s, &w->buf);        /* or from malloc */
 	if (!rc && w->token && w->buf.cap <= limit_of(s, w))
 		rc = fsp_buf_reserve(&w->buf, limit_of(s, w) - w->buf.len);
 	return rc ? rc : fsp_buf_add(&w->buf, at, len);
@@ -192,16 +194,27 @@ static int put_whole(struct s3_store *s, struct s3_writer *w)
 	return rc;
 }
 
+/* With the last that is large goes what was spared for the next part. */
+static void give_token(struct s3_store *s)
+{
+	struct fsp_buf spare;
+	bool last;
+
+	fsp_lock(&s->lock);
+	last = --s->tokens == 0;
+	fsp_cond_broadcast(&s->changed);
+	fsp_unlock(&s->lock);
+	while (last && s3_spare_take(s, &spare))
+		fsp_buf_free(&spare);
+}
+
 static void writer_free(struct s3_store *s, struct s3_writer *w)
 {
 	if (w->upload)
 		s3_multi_abort(s, w);
-	if (w->token) {
-		FSP_GUARD(&s->lock);
-		s->tokens--;
-		fsp_cond_broadcast(&s->changed);
-	}
 	fsp_buf_free(&w->buf);
+	if (w->token)
+		give_token(s);
 	free(w->etags);
 	free(w);
 }

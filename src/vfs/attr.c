@@ -74,7 +74,7 @@ static bool is_vouched(struct fsp_vfs *v, struct inode *i)
 	FSP_GUARD(&v->lock);
 	if (!is_dir(i) && (i->attr.nlink > 1 || i->vouched_seq != i->seq))
 		return false;
-	return i->vouched_ns > v->news_ns &&
+	return i->vouched_ns > v->others_ns && i->vouched_ns > i->heard_ns &&
 		fsp_mono_ns() - i->vouched_ns < keep;
 }
 

@@ -87,7 +87,8 @@ static int count_lookup(struct fsp_dirlist *d, const struct fsp_ctx *ctx,
 	/* The list may be of before a removal: ask again. */
 	if (names_ended(v, d->list))
 		return fsp_vfs_lookup(v, ctx, d->dir->ino, name, attr);
-	err = inode_enter(v, d->dir, name, e, d->list->as_of, true, &i, attr);
+	err = inode_enter_listed(v, d->dir, name, e, d->list->as_of, true, &i,
+	                         attr);
 	if (err)
 		return err;
 	attr_vouch(v, i, d->list->read_ns, d->list->as_of);

@@ -84,13 +84,24 @@ static struct dirlist *newest_locked(struct fsp_vfs *v, const struct inode *dir)
 	return l;
 }
 
+/*
+ * Have others changed anything in it since? A file that has other names is told
+ * of under any of them.
+ */
+static bool others_locked(struct fsp_vfs *v, const struct dirlist *l)
+{
+	fsp_assert_held(&v->lock);
+	return l->as_of < l->dir->others_seq || l->as_of < v->others_seq ||
+		(l->links && l->as_of < v->news_seq);
+}
+
 struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir)
 {
 	struct dirlist *l;
 
 	FSP_GUARD(&v->lock);
 	l = newest_locked(v, dir);
-	if (!l || l->as_of < v->news_seq)
+	if (!l || others_locked(v, l))
 		return NULL;
 	l->refs++;
 	l->used_ns = fsp_mono_ns();
@@ -98,8 +109,8 @@ struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir)
 }
 
 /*
- * This mount has changed nothing in it since it was read, others nothing at all,
- * as far as anybody can vouch for that. The past is not vouched for.
+ * Nobody has changed anything in it since it was read, as far as anybody can
+ * vouch for that. The past is not vouched for.
  */
 static struct dirlist *vouched_locked(struct fsp_vfs *v,
                                       const struct inode *dir)
@@ -107,7 +118,7 @@ static struct dirlist *vouched_locked(struct fsp_vfs *v,
 	struct dirlist *l = dir->kind == INODE_LIVE ? newest_locked(v, dir)
 	                                            : NULL;
 
-	if (!l || l->as_of < v->news_seq || l->as_of < v->links_seq ||
+	if (!l || others_locked(v, l) || l->as_of < v->links_seq ||
 	    l->as_of < dir->inside_seq ||
 	    fsp_mono_ns() - l->read_ns > UNUSED_NS)
 		return NULL;
@@ -237,6 +248,7 @@ static int add_at(struct dirlist *l, uint64_t pos, const char *name, size_t len,
 		return -ENOMEM;
 	l->slots = s;
 	l->slots[l->n] = (struct slot){ pos, l->names.len, *e };
+	l->links |= e->attr.nlink > 1;
 	err = fsp_buf_add(&l->names, name, len + 1);
 	if (!err)
 		l->n++;

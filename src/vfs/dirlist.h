@@ -27,6 +27,7 @@ struct dirlist {
 	size_t n, cap, most;    /* most: more names are -E2BIG; 0: any number */
 	bool large;             /* there are more */
 	struct fsp_buf names;
+	bool links;             /* one of them has names elsewhere */
 	uint64_t as_of, names_seq;      /* v's when the rows were read, */
 	int64_t read_ns;                /* and when that was */
 };

@@ -196,8 +196,6 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 	struct inode *i = table_find_locked(v, attr->ino);
 	int err;
 
-	if (as_of < v->news_seq)
-		return -EAGAIN;         /* others have changed things since */
 	if (i && i->seq > as_of && i->unlinked)
 		return -ENOENT;         /* removed since it was listed */
 	if (!i)
@@ -274,23 +272,43 @@ int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out)
 	return 0;
 }
 
-int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
-                const struct fsp_entry *e, uint64_t as_of, bool counted,
-                struct inode **out, struct fsp_attr *out_attr)
+static int enter(struct fsp_vfs *v, struct inode *parent, const char *name,
+                 const struct fsp_entry *e, uint64_t as_of, bool listed,
+                 bool counted, struct inode **out, struct fsp_attr *out_attr)
 {
 	struct fsp_entry told = *e;
-	int err;
+	int err = 0;
 
 	inode_hold_back(v, &told);
 	fsp_lock(&v->lock);
-	err = enter_locked(v, parent, name, INODE_LIVE, &told.attr, as_of,
-	                   counted, out);
+	/* Others have changed things since? */
+	if (listed ? as_of < parent->others_seq || as_of < v->others_seq
+	           : as_of < v->news_seq)
+		err = -EAGAIN;
+	if (!err)
+		err = enter_locked(v, parent, name, INODE_LIVE, &told.attr,
+		                   as_of, counted, out);
 	if (!err)
 		offline_note_locked(v, *out, &e->content, as_of);
 	fsp_unlock(&v->lock);
 	if (!err && out_attr)
 		inode_attr(v, *out, out_attr);
 	return err;
+}
+
+int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
+                const struct fsp_entry *e, uint64_t as_of, bool counted,
+                struct inode **out, struct fsp_attr *out_attr)
+{
+	return enter(v, parent, name, e, as_of, false, counted, out, out_attr);
+}
+
+int inode_enter_listed(struct fsp_vfs *v, struct inode *parent,
+                       const char *name, const struct fsp_entry *e,
+                       uint64_t as_of, bool counted, struct inode **out,
+                       struct fsp_attr *out_attr)
+{
+	return enter(v, parent, name, e, as_of, true, counted, out, out_attr);
 }
 
 int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,

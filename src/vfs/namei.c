@@ -75,7 +75,7 @@ static int lookup_listed(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	dirlist_wait(v, ctx, dir);
 	if (!dirlist_entry(v, dir, name, &e, &as_of, &read_ns))
 		return -EAGAIN;
-	err = inode_enter(v, dir, name, &e, as_of, true, &i, out);
+	err = inode_enter_listed(v, dir, name, &e, as_of, true, &i, out);
 	if (err)
 		return -EAGAIN;
 	attr_vouch(v, i, read_ns, as_of);

@@ -140,8 +140,12 @@ static void each_at_locked(struct fsp_vfs *v, struct inode *dir,
 		each(v, dir);
 		return;
 	}
-	if (!name)
-		return;                 /* the kernel's time-outs do it */
+	if (!name) {
+		/* Of the kernel's its time-outs take care. */
+		v->others_seq = ++v->seq;
+		v->others_ns = fsp_mono_ns();
+		return;
+	}
 	while ((i = table_at_locked(v, dir, name, i)))
 		each_at_locked(v, i, rest ? rest + 1 : "", each);
 }
@@ -154,6 +158,7 @@ static void each_at_locked(struct fsp_vfs *v, struct inode *dir,
  */
 static void renew_locked(struct fsp_vfs *v, struct inode *i)
 {
+	i->heard_ns = fsp_mono_ns();
 	if (is_dir(i)) {
 		(void)later_forget(v, FORGET_LISTING, i->ino, "");
 		return;
@@ -166,8 +171,33 @@ static void renew_locked(struct fsp_vfs *v, struct inode *i)
 
 static void drop_listing(struct fsp_vfs *v, struct inode *i)
 {
+	i->heard_ns = fsp_mono_ns();
 	if (is_dir(i))
 		(void)later_forget(v, FORGET_LISTING, i->ino, "");
+}
+
+/* What was read of it before this is old. */
+static void changed_inside(struct fsp_vfs *v, struct inode *i)
+{
+	i->others_seq = ++v->seq;
+}
+
+/* Its entries, or only the attributes of one: lists say both. */
+static void outdate_locked(struct fsp_vfs *v, const char *dir, bool named)
+{
+	FSP_FREE char *above = named ? strdup(dir) : NULL;
+	char *slash = above ? strrchr(above, '/') : NULL;
+
+	each_at_locked(v, v->root, dir, changed_inside);
+	if (!named || !*dir)
+		return;
+	/* The time of the directory itself has changed, too. */
+	if (slash)
+		*slash = '\0';
+	if (above)
+		each_at_locked(v, v->root, slash ? above : "", changed_inside);
+	else
+		v->others_seq = ++v->seq;       /* no memory to tell which */
 }
 
 
@@ -197,6 +227,7 @@ static int tell_entry(struct fsp_vfs *v, const char *path, bool named)
 	if (err)
 		return err;
 	FSP_GUARD(&v->lock);
+	outdate_locked(v, dir, named);
 	age_locked(v, v->root, dir, name);
 	each_at_locked(v, v->root, path, renew_locked);
 	if (named)
@@ -215,6 +246,8 @@ static int tell(struct fsp_vfs *v, const struct note *n)
 
 		FSP_GUARD(&v->lock);
 		i = table_find_locked(v, n->ino);
+		if (i && i->parent)
+			changed_inside(v, i->parent);
 		if (i && i != v->root)
 			renew_locked(v, i);
 	}
@@ -338,8 +371,8 @@ static void forget_everything(struct fsp_vfs *v)
 	size_t n;
 
 	fsp_lock(&v->lock);
-	v->news_seq = ++v->seq;
-	v->news_ns = fsp_mono_ns();
+	v->others_seq = v->news_seq = ++v->seq;
+	v->others_ns = fsp_mono_ns();
 	fsp_unlock(&v->lock);
 	while (k && (n = copy_known(v, &bucket, k))) {
 		for (size_t i = 0; i < n; i++) {
@@ -428,8 +461,11 @@ static void digest(struct fsp_vfs *v, struct notes *n, bool begins)
 			w->busy_until_ns = fsp_mono_ns() + CALM_NS;
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
-		v->news_ns = fsp_mono_ns();
 		follow_moves_locked(v, n);
+		if (n->all) {
+			v->others_seq = v->seq;
+			v->others_ns = fsp_mono_ns();
+		}
 		/* Nobody has been told anything yet. */
 		if (begins && v->n_inodes == 1)
 			n->all = false;

@@ -213,8 +213,8 @@ static void add_next(struct fsp_vfs *v, struct next *x, size_t slot)
 			x->file[x->n_files++] = slot;
 		return;
 	}
-	if (inode_enter(v, x->list->dir, dirlist_name(x->list, slot), e,
-	                x->list->as_of, false, &i, NULL))
+	if (inode_enter_listed(v, x->list->dir, dirlist_name(x->list, slot), e,
+	                       x->list->as_of, false, &i, NULL))
 		return;
 	known = dirlist_vouched(v, i);
 	if (known && x->content) {

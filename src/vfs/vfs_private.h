@@ -41,6 +41,8 @@ struct inode {
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	uint64_t inside_seq;            /* a directory's: when an entry was */
+	uint64_t others_seq;            /* and when others' were heard of */
+	int64_t heard_ns;               /* when others had changed attr */
 	int64_t vouched_ns;             /* attr is that of the rows, read after
 	                                   this; 0: it may not be */
 	uint64_t vouched_seq;           /* of a file: while that is its seq */
@@ -213,8 +215,9 @@ struct fsp_vfs {
 	uint64_t seq;                   /* of changes made by this mount */
 	uint64_t names_seq;             /* of those that ended a name */
 	uint64_t links_seq;             /* of those in directories unknown */
+	uint64_t others_seq;            /* when others may have changed all, */
+	int64_t others_ns;              /* and at what time that was */
 	uint64_t news_seq;              /* seq when others' were heard of */
-	int64_t news_ns;                /* and when that was */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
 	struct fsp_cond listing_done;   /* with lock: of an inode */
@@ -366,6 +369,11 @@ uint64_t inode_seq(struct fsp_vfs *v);
 int inode_enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                 const struct fsp_entry *e, uint64_t as_of, bool counted,
                 struct inode **out, struct fsp_attr *out_attr);
+/* The same of a list of the parent: only what changed in that counts. */
+int inode_enter_listed(struct fsp_vfs *v, struct inode *parent,
+                       const char *name, const struct fsp_entry *e,
+                       uint64_t as_of, bool counted, struct inode **out,
+                       struct fsp_attr *out_attr);
 /* The same for what lives in .versions. past (taken over) may be NULL. */
 int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
                      enum inode_kind kind, const struct fsp_attr *attr,

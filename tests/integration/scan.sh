@@ -53,6 +53,31 @@ done
 	fail "$(($(trips) - before)) round trips for 6 records"
 equal "$n" "$(gets)" "objects that listings have fetched"
 
+step "so they do while another mount changes other directories"
+fs_start two "$S" "$B"
+mkdir -p "$B/$T/other"
+quiet
+for i in $(seq 100 130); do ls -l "$A/$T/$i" >/dev/null; done
+for n in 1 2 3; do
+	echo "$n" >"$B/$T/other/f$n"
+	quiet
+done
+settled
+before=$(trips)
+for i in $(seq 130 139); do
+	equal "f g" "$(ls "$A/$T/$i" | xargs)" "record $i"
+done
+[ $(($(trips) - before)) -lt 7 ] ||
+	fail "$(($(trips) - before)) round trips for 10 records"
+touch -d 2020-01-01 "$B/$T/135/f"
+echo new >"$B/$T/136/new"
+quiet
+equal "2020" "$(ls -l --time-style=+%Y "$A/$T/135" | awk '/ f$/ { print $6 }')" "a time"
+equal "f g new" "$(ls "$A/$T/136" | xargs)" "a name"
+equal "$(stat -c %y "$B/$T/136")" "$(stat -c %y "$A/$T/136")" "a directory's time"
+rm "$B/$T/136/new"
+fs_stop two
+
 step "what this mount changes in them is there at once"
 echo new >"$A/$T/109/new"
 rm "$A/$T/109/f"

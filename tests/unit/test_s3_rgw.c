@@ -221,6 +221,8 @@ static void test_multipart(void **state)
 	}
 	assert_int_equal(traffic(e).retries, 0);
 	assert_int_equal(count_uploads(e), 0);
+	/* What parts had is kept while there may be more, and no longer. */
+	assert_int_equal(s3_of(e->s)->n_spare, 0);
 }
 
 /* A threshold of several parts, and one below a part. */
