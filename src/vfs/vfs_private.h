@@ -547,7 +547,21 @@ void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 void handle_unlock(struct fsp_handle *h);
 /* A descriptor of it was closed. */
 void handle_closes(struct fsp_handle *h);
+/*
+ * Once, and shows what others have committed. -EAGAIN: somebody has it: *blocker
+ * is its owner, 0 where that is another mount's.
+ */
+int lock_take(struct fsp_handle *h, const struct fsp_ctx *ctx,
+              const struct fsp_lock_request *r, uint64_t *blocker);
+
+/* lock_wait.c */
 void locks_init(struct fsp_vfs *v);
+/* Something was unlocked here: those that wait try again. */
+void locks_wake(struct fsp_vfs *v);
+/* It is tried until it succeeds; -errno: it is not, and is to be answered. */
+int lock_queue(struct fsp_vfs *v, struct fsp_lock_wait *w);
+/* Calls its done(), for a lock when the kernel can read what is there. */
+void lock_answer(struct fsp_lock_wait *w, int err);
 
 /*
  * offline.c. Notes what the database has answered to a call: true when that was
