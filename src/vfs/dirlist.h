@@ -9,6 +9,7 @@
 #include "fsp_buf.h"
 #include "vfs_private.h"
 
+#define DIRLIST_DOTS 2          /* a list begins with them */
 #define POS_FIRST 256           /* names, and a byte for those with one hash */
 
 struct slot {

@@ -23,19 +23,14 @@
 #define WINDOW_MIN FSP_LIST_MANY
 #define WINDOW_MAX (3 * FSP_LIST_MANY)
 #define SURE 3                  /* visits in order: files are fetched, too */
-#define LISTED_MOST 20000       /* what is larger is not read ahead */
 /* A directory that nobody has listed is read for its order, if it is no larger;
  * after so many visits, twice as many each time it was of no use. */
 #define NAMES_MOST 1000
 #define BLIND_MIN 2
 #define BLIND_MAX 1024
 #define SORTED_MOST 20000
-#define FILE_MOST (256U << 10)
-#define FILES_MOST 32           /* of one directory */
 
 #define ORDER_NS (5 * FSP_NS_PER_SEC)   /* an old list is good for that */
-
-#define DOTS 2                  /* a list begins with them */
 
 struct scan {
 	uint64_t dir;           /* whose entries are visited; 0: a free one */
@@ -94,163 +89,6 @@ void scan_end(struct fsp_vfs *v)
 	v->scans = NULL;
 }
 
-/* ---- what is fetched */
-
-/* What is next: directories, whoever comes to them waits; and files. */
-struct next {
-	struct ahead_job job;
-	struct dirlist *list;           /* referenced */
-	struct inode *dir[FSP_LIST_MANY];       /* referenced */
-	size_t n_dirs, file[FSP_LIST_MANY], n_files;    /* slots */
-	bool content;
-};
-
-/* The small files of a directory. */
-struct files {
-	struct ahead_job job;
-	struct dirlist *list;   /* referenced */
-};
-
-/* Whoever opens it then meets the error himself. */
-static void fetch_file(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                       const struct fsp_entry *e)
-{
-	const struct fsp_content *c = &e->content;
-	struct fsp_cached *h;
-
-	if (!S_ISREG(e->attr.mode) || !c->size || c->size > FILE_MOST ||
-	    fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
-		return;
-	(void)fsp_cached_fill(h, ctx, 0, c->size);
-	fsp_cached_put(h);
-}
-
-static void run_files(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                      struct ahead_job *j)
-{
-	struct dirlist *l = ((struct files *)j)->list;
-	size_t files = 0;
-
-	for (size_t k = DOTS; k < l->n && files < FILES_MOST &&
-	     !fsp_ctx_check(ctx); k++) {
-		files += S_ISREG(l->slots[k].entry.attr.mode);
-		fetch_file(v, ctx, &l->slots[k].entry);
-	}
-}
-
-static void end_files(struct fsp_vfs *v, struct ahead_job *j)
-{
-	dirlist_put(v, ((struct files *)j)->list);
-	free(j);
-}
-
-/* Takes over the reference. */
-static void queue_files(struct fsp_vfs *v, struct dirlist *l)
-{
-	struct files *f = calloc(1, sizeof(*f));
-
-	if (!f) {
-		dirlist_put(v, l);
-		return;
-	}
-	*f = (struct files){ { NULL, run_files, end_files }, l };
-	if (!ahead_add(v, &f->job))
-		end_files(v, &f->job);
-}
-
-/* Lists them, those of records together. */
-static void fetch_dirs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                       struct next *x)
-{
-	struct dirlist *l[FSP_LIST_MANY] = { NULL };
-
-	if (x->n_dirs > 1)
-		dirlist_load_many(v, ctx, x->dir, x->n_dirs, LISTED_MOST, l);
-	for (size_t k = 0; k < x->n_dirs && !fsp_ctx_check(ctx); k++)
-		if (!l[k] && !dirlist_large(v, x->dir[k]))
-			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
-			                   &l[k]);
-	dirlist_end(v, x->dir, x->n_dirs);
-	for (size_t k = 0; k < x->n_dirs; k++) {
-		if (l[k] && x->content)
-			queue_files(v, l[k]);
-		else
-			dirlist_put(v, l[k]);
-	}
-}
-
-static void run_next(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                     struct ahead_job *j)
-{
-	struct next *x = (struct next *)j;
-
-	if (x->n_dirs)
-		fetch_dirs(v, ctx, x);
-	for (size_t k = 0; k < x->n_files; k++)
-		fetch_file(v, ctx, &x->list->slots[x->file[k]].entry);
-}
-
-static void end_next(struct fsp_vfs *v, struct ahead_job *j)
-{
-	struct next *x = (struct next *)j;
-
-	dirlist_end(v, x->dir, x->n_dirs);
-	while (x->n_dirs)
-		inode_unref(v, x->dir[--x->n_dirs]);
-	dirlist_put(v, x->list);
-	free(x);
-}
-
-/* A directory that is not known yet, or a file that is to be read. */
-static void add_next(struct fsp_vfs *v, struct next *x, size_t slot)
-{
-	const struct fsp_entry *e = &x->list->slots[slot].entry;
-	struct dirlist *known;
-	struct inode *i;
-
-	if (!S_ISDIR(e->attr.mode)) {
-		if (x->content)
-			x->file[x->n_files++] = slot;
-		return;
-	}
-	if (inode_enter_listed(v, x->list->dir, dirlist_name(x->list, slot), e,
-	                       x->list->as_of, false, &i, NULL))
-		return;
-	known = dirlist_vouched(v, i);
-	if (known && x->content) {
-		queue_files(v, known);
-		known = NULL;
-	} else if (!known && !dirlist_large(v, i)) {
-		x->dir[x->n_dirs++] = i;
-		return;
-	}
-	dirlist_put(v, known);
-	inode_unref(v, i);
-}
-
-/* From `until` on, to there at the most: how many of them. */
-static size_t queue_next(struct fsp_vfs *v, struct scan *s, size_t to)
-{
-	struct next *x = calloc(1, sizeof(*x));
-	size_t n = 0;
-
-	if (!x)
-		return 0;
-	*x = (struct next){ { NULL, run_next, end_next }, s->list,
-	                    .content = v->scans->content &&
-	                               s->run >= SURE &&
-	                               2 * s->opened > s->run };
-	dirlist_ref(v, s->list);
-	for (size_t at = s->until; at < to && n < FSP_LIST_MANY; at++, n++)
-		add_next(v, x, s->named ? s->by_name[at] : at + DOTS);
-	dirlist_begin(v, x->dir, x->n_dirs);
-	if ((!x->n_dirs && !x->n_files) || !ahead_add(v, &x->job)) {
-		n = x->n_dirs || x->n_files ? 0 : n;
-		end_next(v, &x->job);
-	}
-	return n;
-}
-
 /* ---- the order */
 
 static int by_name(const void *a, const void *b, void *list)
@@ -263,7 +101,7 @@ static int by_name(const void *a, const void *b, void *list)
 /* Without memory for it there is the order of readdir only. */
 static void sort_names(struct scan *s)
 {
-	size_t n = s->list->n - DOTS;
+	size_t n = s->list->n - DIRLIST_DOTS;
 
 	if (n > SORTED_MOST)
 		return;
@@ -276,7 +114,7 @@ static void sort_names(struct scan *s)
 		return;
 	}
 	for (size_t k = 0; k < n; k++)
-		s->by_name[k] = (uint32_t)(k + DOTS);
+		s->by_name[k] = (uint32_t)(k + DIRLIST_DOTS);
 	qsort_r(s->by_name, n, sizeof(*s->by_name), by_name, s->list);
 	for (size_t k = 0; k < n; k++)
 		s->rank[s->by_name[k]] = (uint32_t)k;
@@ -307,7 +145,7 @@ static bool take_list(struct fsp_vfs *v, struct scan *s,
 /* Where a slot is in the order of names, or in that of readdir. */
 static size_t place(const struct scan *s, size_t slot, bool named)
 {
-	return named ? s->rank[slot] : slot - DOTS;
+	return named ? s->rank[slot] : slot - DIRLIST_DOTS;
 }
 
 /* Is slot the next one after old (or the first one, old is none)? */
@@ -321,9 +159,21 @@ static bool follows(const struct scan *s, size_t old, size_t slot, bool named)
 	return place(s, slot, named) == expected;
 }
 
+/* From `until` on, to there at the most: how many of them. */
+static size_t fetch_next(struct fsp_vfs *v, struct scan *s, size_t to)
+{
+	bool content = v->scans->content && s->run >= SURE &&
+		2 * s->opened > s->run;
+	size_t slots[FSP_LIST_MANY], n = 0;
+
+	for (size_t at = s->until; at < to && n < FSP_LIST_MANY; at++)
+		slots[n++] = s->named ? s->by_name[at] : at + DIRLIST_DOTS;
+	return scan_fetch(v, s->list, slots, n, content) ? n : 0;
+}
+
 static void advance(struct fsp_vfs *v, struct scan *s, size_t slot)
 {
-	size_t at = place(s, slot, s->named), n = s->list->n - DOTS, to;
+	size_t at = place(s, slot, s->named), n = s->list->n - DIRLIST_DOTS, to;
 
 	if (s->window && s->until > at + s->window / 2)
 		return;
@@ -333,7 +183,7 @@ static void advance(struct fsp_vfs *v, struct scan *s, size_t slot)
 	if (s->until <= at)
 		s->until = at + 1;
 	to = at + 1 + s->window < n ? at + 1 + s->window : n;
-	while (s->until < to && (n = queue_next(v, s, to)))
+	while (s->until < to && (n = fetch_next(v, s, to)))
 		s->until += n;
 }
 

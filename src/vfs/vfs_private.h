@@ -511,6 +511,13 @@ void scan_end(struct fsp_vfs *v);
 /* Something in it was looked up or listed; or a file, to be read, opened. */
 void scan_visit(struct fsp_vfs *v, struct inode *dir);
 void scan_open(struct fsp_vfs *v, struct inode *file);
+/*
+ * scan_fetch.c: FSP_LIST_MANY slots of a list at the most; of directories what
+ * is in them, and with `content` the small files. false: not now.
+ */
+struct dirlist;
+bool scan_fetch(struct fsp_vfs *v, struct dirlist *l, const size_t *slots,
+                size_t n, bool content);
 
 /* pages.c */
 int pages_init(struct fsp_vfs *v);
