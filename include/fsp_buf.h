@@ -62,6 +62,14 @@ uint64_t fsp_hash64_more(uint64_t h, const void *data, size_t len);
  */
 void *fsp_grow(void *array, size_t n, size_t *cap, size_t size);
 
+/*
+ * In a sorted array of n entries of `size` bytes, each with a 64-bit key (not
+ * negative) at `offset`: the first one with this key or a greater one, n when
+ * there is none.
+ */
+size_t fsp_lower_bound(const void *array, size_t n, size_t size, size_t offset,
+                       uint64_t key);
+
 /* Wipes memory in a way the compiler keeps. */
 void fsp_wipe(void *p, size_t len);
 

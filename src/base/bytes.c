@@ -140,6 +140,25 @@ void *fsp_grow(void *array, size_t n, size_t *cap, size_t size)
 	return array;
 }
 
+size_t fsp_lower_bound(const void *array, size_t n, size_t size, size_t offset,
+                       uint64_t key)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		uint64_t found;
+
+		memcpy(&found, (const char *)array + mid * size + offset,
+		       sizeof(found));
+		if (found < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 void fsp_wipe(void *p, size_t len)
 {
 	if (len)

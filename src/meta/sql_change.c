@@ -61,16 +61,9 @@ int sql_changed_at(struct txn *t, const struct fsp_place *at, uint64_t ino)
 
 static bool was_seen(const struct fsp_feed *f, int64_t id)
 {
-	size_t lo = 0, hi = f->n;
+	size_t lo = fsp_lower_bound(f->seen, f->n, sizeof(*f->seen),
+	                            offsetof(struct seen, id), (uint64_t)id);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (f->seen[mid].id < id)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
 	return lo < f->n && f->seen[lo].id == id;
 }
 

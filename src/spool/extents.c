@@ -23,17 +23,8 @@ int fsp_extents_reserve(struct fsp_extents *x)
 /* The first extent whose end is at or after pos; n when there is none. */
 static size_t first_reaching(const struct fsp_extents *x, uint64_t pos)
 {
-	size_t lo = 0, hi = x->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (x->v[mid].end < pos)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return fsp_lower_bound(x->v, x->n, sizeof(*x->v),
+	                       offsetof(struct fsp_extent, end), pos);
 }
 
 void fsp_extents_add(struct fsp_extents *x, uint64_t start, uint64_t end)

@@ -102,16 +102,9 @@ void fsp_journal_close(struct fsp_journal *j)
 
 static struct live *find_locked(struct fsp_journal *j, uint64_t key)
 {
-	size_t lo = 0, hi = j->n;
+	size_t lo = fsp_lower_bound(j->live, j->n, sizeof(*j->live),
+	                            offsetof(struct live, key), key);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (j->live[mid].key < key)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
 	return lo < j->n && j->live[lo].key == key && j->live[lo].len ?
 		&j->live[lo] : NULL;
 }

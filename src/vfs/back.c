@@ -1,7 +1,7 @@
 /*
- * Commits that wait: the queue in memory. Who closes a file adds a snapshot of
- * it, workers and fsync(2) store the oldest of an inode. DESIGN.md has the
- * states; src/spool what is on the disk.
+ * Commits that wait: workers and fsync(2) store the oldest snapshot of an inode,
+ * close() asks for room, the end of the mount waits for all. The queue is in
+ * back_queue.c; DESIGN.md has the states; src/spool what is on the disk.
  */
 #include "back.h"
 
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "fsp_buf.h"
-#include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_config.h"
 #include "fsp_ctx.h"
@@ -23,99 +22,7 @@
 #define RETRY_MIN_NS (100 * 1000 * 1000LL)
 #define RETRY_MAX_NS (2 * FSP_NS_PER_SEC)
 #define WORKER_NICE 5
-#define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
 #define SAY_NS (10 * FSP_NS_PER_SEC)    /* how often a drain tells of itself */
-
-static void check_item_locked(struct back *b, const struct item *it)
-{
-	fsp_assert_held(&b->lock);
-#ifdef FSP_DEBUG
-	const struct snap *s = it->head;
-
-	/* Only the first may be tried; what is flying is. */
-	if (!s || (it->flying && !s->tried && !it->dropped))
-		abort();
-	for (; s; s = s->next)
-		if ((s != it->head && s->tried && !s->old_key) ||
-		    (!s->next && s != it->last) || !s->key ||
-		    (s->next && s->next->key <= s->key))
-			abort();
-	if (it->file->item != it || !b->files)
-		abort();
-#else
-	(void)it;
-#endif
-}
-
-/* The queue itself. */
-
-static struct item *next_ready_locked(struct back *b, int64_t *wake_ns)
-{
-	int64_t now = fsp_mono_ns();
-
-	fsp_assert_held(&b->lock);
-	*wake_ns = b->down_ns > now ? b->down_ns : 0;
-	if (*wake_ns)
-		return NULL;
-	for (struct item *it = b->first; it; it = it->next) {
-		if (it->flying || it->held)
-			continue;
-		if (it->next_ns <= now)
-			return it;
-		if (!*wake_ns || it->next_ns < *wake_ns)
-			*wake_ns = it->next_ns;
-	}
-	return NULL;
-}
-
-static void unlink_locked(struct back *b, struct item *it)
-{
-	*(it->prev ? &it->prev->next : &b->first) = it->next;
-	*(it->next ? &it->next->prev : &b->last) = it->prev;
-}
-
-static void link_locked(struct back *b, struct item *it)
-{
-	it->prev = b->last;
-	it->next = NULL;
-	*(b->last ? &b->last->next : &b->first) = it;
-	b->last = it;
-}
-
-static void count_locked(struct back *b, const struct snap *s, bool more)
-{
-	b->files += more ? 1 : (uint64_t)-1;
-	b->bytes += more ? s->bytes : -s->bytes;
-	if (!b->files)
-		b->error = 0;
-}
-
-/* The first has come to its end: out of the item. true: it was the last. */
-static bool pop_locked(struct back *b, struct item *it, struct snap **out)
-{
-	struct snap *s = it->head;
-
-	fsp_assert_held(&b->lock);
-	it->head = s->next;
-	if (!it->head)
-		it->last = NULL;
-	count_locked(b, s, false);
-	it->tries = 0;
-	it->next_ns = 0;
-	*out = s;
-	if (it->head || it->held)
-		return false;
-	it->file->item = NULL;
-	unlink_locked(b, it);
-	return true;
-}
-
-static void item_end(struct fsp_vfs *v, struct item *it)
-{
-	file_put(v, it->inode, it->file);
-	inode_unref(v, it->inode);
-	free(it);
-}
 
 /* While a server is down, only as many as there are workers ask for it. */
 static void failed_locked(struct back *b, struct item *it, int err)
@@ -145,7 +52,7 @@ static int fly(struct fsp_vfs *v, struct item *it, const struct fsp_ctx *ctx,
 	fsp_assert_held(&b->lock);
 	it->flying = true;
 	it->head->tried = true;
-	check_item_locked(b, it);
+	item_check_locked(b, it);
 	fsp_unlock(&b->lock);
 	err = back_store_first(v, it, ctx);
 	if (err && !once && !back_passes(err)) {
@@ -158,7 +65,7 @@ static int fly(struct fsp_vfs *v, struct item *it, const struct fsp_ctx *ctx,
 		failed_locked(b, it, err);
 	} else {
 		b->down_ns = 0;
-		ended = pop_locked(b, it, &done);
+		ended = item_pop_locked(b, it, &done);
 	}
 	fsp_cond_broadcast(&b->changed);
 	fsp_cond_broadcast(&b->wake);
@@ -181,7 +88,7 @@ static void *worker(void *arg)
 	FSP_GUARD(&b->lock);
 	while (!b->stop) {
 		int64_t wake_ns;
-		struct item *it = next_ready_locked(b, &wake_ns);
+		struct item *it = item_next_locked(b, &wake_ns);
 
 		if (it)
 			(void)fly(v, it, &ctx, false);  /* tried again */
@@ -192,7 +99,7 @@ static void *worker(void *arg)
 }
 
 /* One more worker where all that there are may be busy. */
-static int start_locked(struct fsp_vfs *v)
+int back_more_workers_locked(struct fsp_vfs *v)
 {
 	struct back *b = v->back;
 	int err;
@@ -206,143 +113,6 @@ static int start_locked(struct fsp_vfs *v)
 		b->n_threads++;
 	return b->n_threads ? 0 : -err;
 }
-
-/*
- * A shell's redirection empties a file and closes a descriptor before it writes:
- * what comes next may replace that.
- */
-static int64_t start_ns(const struct snap *s)
-{
-	return s->file->size ? 0 : fsp_mono_ns() + EMPTY_NS;
-}
-
-/* The item of a visible file, made where it is missing. */
-static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
-{
-	struct item *it = f->item;
-
-	fsp_assert_held(&b->lock);
-	if (it)
-		return it;
-	it = calloc(1, sizeof(*it));
-	if (!it)
-		return NULL;
-	it->inode = i;
-	it->file = f;
-	f->item = it;
-	link_locked(b, it);
-	return it;
-}
-
-/* With the item, or whoever stores it would not take it for what is visible. */
-static void queued_locked(struct file *f, const struct snap *s)
-{
-	fsp_assert_held(&f->lock);
-	if (!s->visible)
-		return;
-	/* Busy: nobody has written since. */
-	f->queued = true;
-	f->queued_writes = f->writes;
-	merge_reset_locked(f);
-	if (f->spool)
-		fsp_spool_begin_fresh(f->spool);
-}
-
-int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
-{
-	struct back *b = v->back;
-	bool known;
-	struct item *it;
-	int err;
-
-	fsp_lock(&f->lock);
-	fsp_lock(&b->lock);
-	known = f->item != NULL;
-	it = item_locked(b, i, f);
-	if (it) {
-		*(it->last ? &it->last->next : &it->head) = s;
-		it->last = s;
-		if (it->head == s)
-			it->next_ns = start_ns(s);
-		count_locked(b, s, true);
-		queued_locked(f, s);
-		check_item_locked(b, it);
-		err = start_locked(v);
-		if (err)
-			fsp_warn("nothing is stored until it is unmounted: %s",
-			         strerror(-err));
-		fsp_cond_signal(&b->wake);
-	}
-	fsp_unlock(&b->lock);
-	fsp_unlock(&f->lock);
-	if (it && !known)
-		return 0;
-	file_put(v, i, f);
-	inode_unref(v, i);
-	return it ? 0 : -ENOMEM;
-}
-
-struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
-                       uint64_t *behind)
-{
-	struct back *b = v->back;
-	struct snap *last;
-
-	*behind = 0;
-	FSP_GUARD(&b->lock);
-	*held = f->item;
-	if (!f->item)
-		return NULL;
-	f->item->held++;
-	last = f->item->last;
-	if (last && (last->tried || !last->visible)) {
-		*behind = last->key;
-		return NULL;
-	}
-	return last;
-}
-
-/* The new one is in the journal, or (err) it is not: the item goes on. */
-void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
-                 struct snap *s, int err)
-{
-	struct back *b = v->back;
-	struct snap **p = &it->head;
-	struct file *f = it->file;
-	bool ended;
-
-	fsp_lock(&f->lock);
-	fsp_lock(&b->lock);
-	it->held--;
-	if (!err && old) {
-		while (*p != old)
-			p = &(*p)->next;
-		*p = s;
-		it->last = s;
-		if (it->head == s)
-			it->next_ns = start_ns(s);
-		count_locked(b, old, false);
-		count_locked(b, s, true);
-		queued_locked(f, s);
-		check_item_locked(b, it);
-	}
-	/* What was flying may have been the last. */
-	ended = !it->head && !it->held && err;
-	if (ended) {
-		it->file->item = NULL;
-		unlink_locked(b, it);
-	}
-	fsp_cond_broadcast(&b->wake);
-	fsp_cond_broadcast(&b->changed);
-	fsp_unlock(&b->lock);
-	fsp_unlock(&f->lock);
-	if (!err)
-		snap_free(old);
-	if (ended)
-		item_end(v, it);
-}
-
-/* Storing it at once, before somebody waits for it. */
 
 int back_store(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx)
 {
@@ -523,7 +293,7 @@ void back_start(struct fsp_vfs *v)
 	b->ready = true;
 	do {
 		n = b->n_threads;
-		if (start_locked(v))
+		if (back_more_workers_locked(v))
 			fsp_warn("nothing is stored until it is unmounted");
 	} while (b->n_threads > n);
 }
@@ -555,7 +325,7 @@ void back_drain(struct fsp_vfs *v)
 			say_ns = fsp_mono_ns() + SAY_NS;
 		}
 		/* Where no worker could be started. */
-		it = b->n_threads ? NULL : next_ready_locked(b, &wake_ns);
+		it = b->n_threads ? NULL : item_next_locked(b, &wake_ns);
 		if (it)
 			(void)fly(v, it, &ctx, false);  /* tried again */
 		else
@@ -587,7 +357,7 @@ void back_end(struct fsp_vfs *v)
 			fsp_spool_leave(s->file->spool);
 			snap_free(s);
 		}
-		unlink_locked(b, it);
+		item_unlink_locked(b, it);
 		it->file->item = NULL;
 		item_end(v, it);
 	}

@@ -67,7 +67,24 @@ void snap_follow(struct snap *s, const struct fsp_queue_end *e,
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops);
 
-/* back.c */
+/*
+ * back.c. One more worker where all that there are may be busy; -errno: there is
+ * none at all.
+ */
+int back_more_workers_locked(struct fsp_vfs *v);
+
+/* back_queue.c: under b->lock where the name says so. */
+/* The oldest that may be tried now; NULL: *wake_ns is when to look again, 0 when
+ * it is woken. */
+struct item *item_next_locked(struct back *b, int64_t *wake_ns);
+/* Its first snapshot has come to its end, and is the caller's. true: it was the
+ * last, and item_end() is to follow without the lock. */
+bool item_pop_locked(struct back *b, struct item *it, struct snap **out);
+void item_unlink_locked(struct back *b, struct item *it);
+/* Frees it, with its references. */
+void item_end(struct fsp_vfs *v, struct item *it);
+/* Debug builds: DESIGN.md's invariants. */
+void item_check_locked(struct back *b, const struct item *it);
 /*
  * Where the newest snapshot waits, was never tried and is of this file in
  * memory, it is to be replaced, and comes back; else NULL, and the key of the

@@ -314,16 +314,9 @@ static void sort(struct dirlist *l)
 size_t dirlist_find(const struct dirlist *l, const char *name)
 {
 	uint64_t pos = pos_of(name, strlen(name));
-	size_t lo = 0, hi = l->n;
+	size_t lo = fsp_lower_bound(l->slots, l->n, sizeof(*l->slots),
+	                            offsetof(struct slot, pos), pos);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (l->slots[mid].pos < pos)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
 	/* Those of one hash stand behind each other, a position apart. */
 	for (; lo < l->n && l->slots[lo].pos >> 8 == pos >> 8; lo++)
 		if (strcmp(dirlist_name(l, lo), name) == 0)

@@ -1,6 +1,6 @@
 /*
- * Locks: asked of the rows, so that all mounts see them; waited for by one
- * thread of the mount for all, so that a waiting lock holds no worker.
+ * Locks: asked of the rows, so that all mounts see them. lock_wait.c waits for
+ * those that somebody has.
  */
 #include "vfs_private.h"
 
@@ -16,12 +16,8 @@
 #include "fsp_ctx.h"
 #include "fsp_log.h"
 
-/* How often another mount's lock is asked for: at first, and at the most. */
-#define POLL_MIN_NS (2 * 1000 * 1000LL)
-#define POLL_MAX_NS (100 * 1000 * 1000LL)
 /* After a close: until one of our threads has heard that it was the last. */
 #define END_NS (100 * 1000 * 1000LL)
-#define CHAIN_MAX 100   /* owners that wait for each other, in a deadlock */
 
 static void fill(const struct fsp_handle *h, const struct fsp_lock_request *r,
                  struct fsp_flock *l)
@@ -163,36 +159,6 @@ static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 }
 
 /*
- * Does whoever is in the way of w wait for w's owner, through others perhaps?
- * Only waits of this mount are known, and as in the kernel flock has none.
- */
-static bool is_deadlock_locked(struct fsp_vfs *v, const struct fsp_lock_wait *w)
-{
-	uint64_t owner = w->blocker;
-	unsigned steps = 0;
-
-	fsp_assert_held(&v->lock_lock);
-	if (w->request.kind != FSP_LOCK_POSIX)
-		return false;
-	while (owner && owner != w->request.owner && steps++ < CHAIN_MAX) {
-		const struct fsp_lock_wait *p = v->waits;
-
-		while (p && (p->request.kind != FSP_LOCK_POSIX ||
-		             p->request.owner != owner))
-			p = p->next;
-		owner = p ? p->blocker : 0;
-	}
-	return owner && owner == w->request.owner;
-}
-
-static void wake(struct fsp_vfs *v)
-{
-	FSP_GUARD(&v->lock_lock);
-	v->lock_events++;
-	fsp_worker_wake(&v->lock_worker);
-}
-
-/*
  * What somebody here wrote without a lock goes over what is live now, as NFS
  * writes back before it locks.
  */
@@ -227,7 +193,7 @@ static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
  * Once, and shows what others have committed. -EAGAIN: somebody has it. Nobody
  * works under a lock without having seen that: on an error it is given up.
  */
-static int take(struct fsp_handle *h, const struct fsp_ctx *ctx,
+int lock_take(struct fsp_handle *h, const struct fsp_ctx *ctx,
                 const struct fsp_lock_request *r, uint64_t *blocker)
 {
 	struct fsp_lock_request undo = *r;
@@ -245,140 +211,6 @@ static int take(struct fsp_handle *h, const struct fsp_ctx *ctx,
 		fsp_error("inode %llu: a lock stays: %s",
 		          (unsigned long long)h->inode->ino,
 		          strerror(-undone));
-	return err;
-}
-
-static void pages_gone(void *arg)
-{
-	struct fsp_lock_wait *w = arg;
-
-	w->done(w->arg, 0);
-}
-
-/* Answered when the kernel can read what is there. */
-static void finish(struct fsp_lock_wait *w, int err)
-{
-	struct fsp_handle *h = w->handle;
-
-	if (err || w->request.type == F_UNLCK ||
-	    !pages_pinned(h->v, h->file)) {
-		w->done(w->arg, err);
-		return;
-	}
-	w->pages.done = pages_gone;
-	w->pages.arg = w;
-	pages_wait(h->v, h->inode, h->file, &w->pages);
-}
-
-/* One more try for a waiter: -EAGAIN when it goes on waiting. */
-static int try_wait(struct fsp_lock_wait *w)
-{
-	struct fsp_ctx ctx = fsp_ctx_background();
-
-	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	return take(w->handle, &ctx, &w->request, &w->blocker);
-}
-
-/* Takes a waiter out of the list, where `from` says it may be. */
-static struct fsp_lock_wait *next_wait(struct fsp_vfs *v, size_t skip)
-{
-	struct fsp_lock_wait **p = &v->waits, *w;
-
-	fsp_assert_held(&v->lock_lock);
-	while (*p && skip--)
-		p = &(*p)->next;
-	w = *p;
-	if (w)
-		*p = w->next;
-	return w;
-}
-
-static void put_back(struct fsp_vfs *v, struct fsp_lock_wait *w, size_t at)
-{
-	struct fsp_lock_wait **p = &v->waits;
-
-	fsp_assert_held(&v->lock_lock);
-	while (*p && at--)
-		p = &(*p)->next;
-	w->next = *p;
-	*p = w;
-}
-
-/* One look at all waiters; how many were served. */
-static unsigned serve_round(struct fsp_vfs *v)
-{
-	struct fsp_lock_wait *w;
-	unsigned served = 0;
-	size_t skip = 0;
-
-	fsp_assert_held(&v->lock_lock);
-	while ((w = next_wait(v, skip))) {
-		bool cancelled = w->cancelled || v->lock_worker.stop;
-		int err;
-
-		fsp_unlock(&v->lock_lock);
-		err = cancelled ? -EINTR : try_wait(w);
-		fsp_lock(&v->lock_lock);
-		if (err == -EAGAIN && is_deadlock_locked(v, w))
-			err = -EDEADLK;
-		if (err == -EAGAIN) {
-			put_back(v, w, skip++);
-			continue;
-		}
-		fsp_unlock(&v->lock_lock);
-		finish(w, err);
-		fsp_lock(&v->lock_lock);
-		served++;
-	}
-	return served;
-}
-
-static void *lock_thread(void *arg)
-{
-	struct fsp_vfs *v = arg;
-	int64_t pause = POLL_MIN_NS;
-
-	FSP_GUARD(&v->lock_lock);
-	while (!v->lock_worker.stop || v->waits) {
-		uint64_t events = v->lock_events;
-
-		if (serve_round(v))
-			pause = POLL_MIN_NS;
-		if (v->lock_events != events)
-			continue;
-		if (!v->waits && !v->lock_worker.stop) {
-			fsp_worker_wait(&v->lock_worker, 0);
-			pause = POLL_MIN_NS;
-		} else if (!v->lock_worker.stop) {
-			fsp_worker_wait(&v->lock_worker, fsp_mono_ns() + pause);
-			pause = pause * 2 > POLL_MAX_NS ? POLL_MAX_NS : pause * 2;
-		}
-	}
-	return NULL;
-}
-
-/* The thread is there from the first thing that it has to do. */
-static int wake_thread_locked(struct fsp_vfs *v)
-{
-	int err = fsp_worker_start(&v->lock_worker, lock_thread, v);
-
-	if (err)
-		return err;
-	v->lock_events++;
-	fsp_worker_wake(&v->lock_worker);
-	return 0;
-}
-
-static int queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
-{
-	int err;
-
-	FSP_GUARD(&v->lock_lock);
-	if (is_deadlock_locked(v, w))
-		return -EDEADLK;
-	err = wake_thread_locked(v);
-	if (!err)
-		put_back(v, w, SIZE_MAX);
 	return err;
 }
 
@@ -464,11 +296,11 @@ static int take_now(struct fsp_handle *h, const struct fsp_ctx *ctx,
                     const struct fsp_lock_request *r, uint64_t *blocker)
 {
 	uint64_t before = ended(h->v);
-	int err = take(h, ctx, r, blocker);
+	int err = lock_take(h, ctx, r, blocker);
 
 	if (err == -EAGAIN && *blocker && !r->wait &&
 	    wait_for_ends(h, ctx, before))
-		err = take(h, ctx, r, blocker);
+		err = lock_take(h, ctx, r, blocker);
 	return err;
 }
 
@@ -528,22 +360,14 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (!err)
 		err = take_now(h, ctx, r, &wait->blocker);
 	if (!err && r->type == F_UNLCK)
-		wake(h->v);
+		locks_wake(h->v);
 	/* Waiting is the lock thread's. */
 	if (err == -EAGAIN && r->wait) {
-		err = queue(h->v, wait);
+		err = lock_queue(h->v, wait);
 		if (!err)
 			return;
 	}
-	finish(wait, err);
-}
-
-void fsp_vfs_lock_cancel(struct fsp_vfs *v, struct fsp_lock_wait *wait)
-{
-	FSP_GUARD(&v->lock_lock);
-	wait->cancelled = true;
-	v->lock_events++;
-	fsp_worker_wake(&v->lock_worker);
+	lock_answer(wait, err);
 }
 
 int fsp_vfs_lock_test(struct fsp_handle *h, const struct fsp_ctx *ctx,
@@ -588,11 +412,5 @@ void fsp_vfs_unlock_owner(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	if (err)
 		fsp_error("inode %llu: a lock stays: %s",
 		          (unsigned long long)h->inode->ino, strerror(-err));
-	wake(h->v);
-}
-
-void locks_init(struct fsp_vfs *v)
-{
-	fsp_mutex_init(&v->lock_lock);
-	fsp_worker_init(&v->lock_worker, &v->lock_lock);
+	locks_wake(h->v);
 }

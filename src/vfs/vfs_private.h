@@ -467,8 +467,8 @@ void base_put(struct base_ref *r);
 uint64_t content_tag(const struct fsp_content *c);
 
 /*
- * open.c: a clean file takes what is live now. Pages that do not hold are on
- * their way out afterwards (pages_pinned()).
+ * revalidate.c: a clean file takes what is live now. Pages that do not hold are
+ * on their way out afterwards (pages_pinned()).
  */
 struct fresh {
 	bool keep;              /* the kernel's pages still hold */
@@ -478,10 +478,19 @@ struct fresh {
 };
 int file_revalidate(struct fsp_vfs *v, struct inode *i, struct file *f,
                     const struct fsp_ctx *ctx, struct fresh *out);
-/* A handle is about to change its file: -ENOLCK, under a lock that is lost. */
-int handle_writes(struct fsp_handle *h);
+/*
+ * The same for an open(2), which means a name: -ESTALE where that is another
+ * inode's by now. *keep as in struct fresh. To read, what was last known does
+ * while the database is down; to write it is -EHOSTDOWN.
+ */
+int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
+                   const struct fsp_ctx *ctx, bool write, bool *keep);
 /* Have open handles another content than this one, which is live? */
 bool file_behind(struct file *f, const struct fsp_content *c);
+
+/* open.c */
+/* A handle is about to change its file: -ENOLCK, under a lock that is lost. */
+int handle_writes(struct fsp_handle *h);
 
 /* ahead.c */
 void ahead_init(struct fsp_vfs *v);
@@ -545,7 +554,21 @@ void pages_refresh_locked(struct fsp_vfs *v, struct inode *i, struct file *f);
 void handle_unlock(struct fsp_handle *h);
 /* A descriptor of it was closed. */
 void handle_closes(struct fsp_handle *h);
+/*
+ * Once, and shows what others have committed. -EAGAIN: somebody has it: *blocker
+ * is its owner, 0 where that is another mount's.
+ */
+int lock_take(struct fsp_handle *h, const struct fsp_ctx *ctx,
+              const struct fsp_lock_request *r, uint64_t *blocker);
+
+/* lock_wait.c */
 void locks_init(struct fsp_vfs *v);
+/* Something was unlocked here: those that wait try again. */
+void locks_wake(struct fsp_vfs *v);
+/* It is tried until it succeeds; -errno: it is not, and is to be answered. */
+int lock_queue(struct fsp_vfs *v, struct fsp_lock_wait *w);
+/* Calls its done(), for a lock when the kernel can read what is there. */
+void lock_answer(struct fsp_lock_wait *w, int err);
 
 /*
  * offline.c. Notes what the database has answered to a call: true when that was

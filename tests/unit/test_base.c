@@ -490,6 +490,28 @@ static void test_grow(void **state)
 	free(v);
 }
 
+static void test_lower_bound(void **state)
+{
+	struct { char other; uint64_t key; } v[9];
+	size_t at = offsetof(__typeof__(v[0]), key);
+
+	(void)state;
+	for (size_t n = 0; n <= 9; n++) {
+		/* 10, 10, 20, 20, ... */
+		for (size_t i = 0; i < n; i++)
+			v[i].key = (i / 2 + 1) * 10;
+		for (uint64_t key = 0; key < 60; key++) {
+			size_t want = 0;
+
+			while (want < n && v[want].key < key)
+				want++;
+			assert_int_equal(fsp_lower_bound(v, n, sizeof(v[0]),
+			                                 at, key), want);
+		}
+	}
+	assert_int_equal(fsp_lower_bound(NULL, 0, 8, 0, 1), 0);
+}
+
 static void test_bytes(void **state)
 {
 	uint8_t a[64] = { 0 }, b[64] = { 0 };
@@ -795,7 +817,8 @@ int main(void)
 		TEST(test_cond_signal),   TEST(test_log),
 		TEST(test_buf),           TEST(test_hex),
 		TEST(test_human),         TEST(test_json),
-		TEST(test_grow), TEST(test_bytes),         TEST(test_short_writes),
+		TEST(test_grow), TEST(test_lower_bound),
+		TEST(test_bytes),         TEST(test_short_writes),
 		TEST(test_read_file),     TEST(test_mkdirs),
 		TEST(test_rm_tree),       TEST(test_atomic_commit),
 		TEST(test_atomic_abort),  TEST(test_atomic_failures),

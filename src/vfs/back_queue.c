@@ -1,0 +1,238 @@
+/*
+ * The queue of commits that wait, in memory: an item for each inode, with its
+ * snapshots. Who closes a file adds one, back.c stores the oldest. DESIGN.md has
+ * the states.
+ */
+#include "back.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsp_clock.h"
+#include "fsp_log.h"
+
+#define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
+
+void item_check_locked(struct back *b, const struct item *it)
+{
+	fsp_assert_held(&b->lock);
+#ifdef FSP_DEBUG
+	const struct snap *s = it->head;
+
+	/* Only the first may be tried; what is flying is. */
+	if (!s || (it->flying && !s->tried && !it->dropped))
+		abort();
+	for (; s; s = s->next)
+		if ((s != it->head && s->tried && !s->old_key) ||
+		    (!s->next && s != it->last) || !s->key ||
+		    (s->next && s->next->key <= s->key))
+			abort();
+	if (it->file->item != it || !b->files)
+		abort();
+#else
+	(void)it;
+#endif
+}
+
+struct item *item_next_locked(struct back *b, int64_t *wake_ns)
+{
+	int64_t now = fsp_mono_ns();
+
+	fsp_assert_held(&b->lock);
+	*wake_ns = b->down_ns > now ? b->down_ns : 0;
+	if (*wake_ns)
+		return NULL;
+	for (struct item *it = b->first; it; it = it->next) {
+		if (it->flying || it->held)
+			continue;
+		if (it->next_ns <= now)
+			return it;
+		if (!*wake_ns || it->next_ns < *wake_ns)
+			*wake_ns = it->next_ns;
+	}
+	return NULL;
+}
+
+void item_unlink_locked(struct back *b, struct item *it)
+{
+	*(it->prev ? &it->prev->next : &b->first) = it->next;
+	*(it->next ? &it->next->prev : &b->last) = it->prev;
+}
+
+static void link_locked(struct back *b, struct item *it)
+{
+	it->prev = b->last;
+	it->next = NULL;
+	*(b->last ? &b->last->next : &b->first) = it;
+	b->last = it;
+}
+
+static void count_locked(struct back *b, const struct snap *s, bool more)
+{
+	b->files += more ? 1 : (uint64_t)-1;
+	b->bytes += more ? s->bytes : -s->bytes;
+	if (!b->files)
+		b->error = 0;
+}
+
+bool item_pop_locked(struct back *b, struct item *it, struct snap **out)
+{
+	struct snap *s = it->head;
+
+	fsp_assert_held(&b->lock);
+	it->head = s->next;
+	if (!it->head)
+		it->last = NULL;
+	count_locked(b, s, false);
+	it->tries = 0;
+	it->next_ns = 0;
+	*out = s;
+	if (it->head || it->held)
+		return false;
+	it->file->item = NULL;
+	item_unlink_locked(b, it);
+	return true;
+}
+
+void item_end(struct fsp_vfs *v, struct item *it)
+{
+	file_put(v, it->inode, it->file);
+	inode_unref(v, it->inode);
+	free(it);
+}
+
+/*
+ * A shell's redirection empties a file and closes a descriptor before it writes:
+ * what comes next may replace that.
+ */
+static int64_t start_ns(const struct snap *s)
+{
+	return s->file->size ? 0 : fsp_mono_ns() + EMPTY_NS;
+}
+
+/* The item of a visible file, made where it is missing. */
+static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
+{
+	struct item *it = f->item;
+
+	fsp_assert_held(&b->lock);
+	if (it)
+		return it;
+	it = calloc(1, sizeof(*it));
+	if (!it)
+		return NULL;
+	it->inode = i;
+	it->file = f;
+	f->item = it;
+	link_locked(b, it);
+	return it;
+}
+
+/* With the item, or whoever stores it would not take it for what is visible. */
+static void queued_locked(struct file *f, const struct snap *s)
+{
+	fsp_assert_held(&f->lock);
+	if (!s->visible)
+		return;
+	/* Busy: nobody has written since. */
+	f->queued = true;
+	f->queued_writes = f->writes;
+	merge_reset_locked(f);
+	if (f->spool)
+		fsp_spool_begin_fresh(f->spool);
+}
+
+int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
+{
+	struct back *b = v->back;
+	bool known;
+	struct item *it;
+	int err;
+
+	fsp_lock(&f->lock);
+	fsp_lock(&b->lock);
+	known = f->item != NULL;
+	it = item_locked(b, i, f);
+	if (it) {
+		*(it->last ? &it->last->next : &it->head) = s;
+		it->last = s;
+		if (it->head == s)
+			it->next_ns = start_ns(s);
+		count_locked(b, s, true);
+		queued_locked(f, s);
+		item_check_locked(b, it);
+		err = back_more_workers_locked(v);
+		if (err)
+			fsp_warn("nothing is stored until it is unmounted: %s",
+			         strerror(-err));
+		fsp_cond_signal(&b->wake);
+	}
+	fsp_unlock(&b->lock);
+	fsp_unlock(&f->lock);
+	if (it && !known)
+		return 0;
+	file_put(v, i, f);
+	inode_unref(v, i);
+	return it ? 0 : -ENOMEM;
+}
+
+struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
+                       uint64_t *behind)
+{
+	struct back *b = v->back;
+	struct snap *last;
+
+	*behind = 0;
+	FSP_GUARD(&b->lock);
+	*held = f->item;
+	if (!f->item)
+		return NULL;
+	f->item->held++;
+	last = f->item->last;
+	if (last && (last->tried || !last->visible)) {
+		*behind = last->key;
+		return NULL;
+	}
+	return last;
+}
+
+/* The new one is in the journal, or (err) it is not: the item goes on. */
+void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
+                 struct snap *s, int err)
+{
+	struct back *b = v->back;
+	struct snap **p = &it->head;
+	struct file *f = it->file;
+	bool ended;
+
+	fsp_lock(&f->lock);
+	fsp_lock(&b->lock);
+	it->held--;
+	if (!err && old) {
+		while (*p != old)
+			p = &(*p)->next;
+		*p = s;
+		it->last = s;
+		if (it->head == s)
+			it->next_ns = start_ns(s);
+		count_locked(b, old, false);
+		count_locked(b, s, true);
+		queued_locked(f, s);
+		item_check_locked(b, it);
+	}
+	/* What was flying may have been the last. */
+	ended = !it->head && !it->held && err;
+	if (ended) {
+		it->file->item = NULL;
+		item_unlink_locked(b, it);
+	}
+	fsp_cond_broadcast(&b->wake);
+	fsp_cond_broadcast(&b->changed);
+	fsp_unlock(&b->lock);
+	fsp_unlock(&f->lock);
+	if (!err)
+		snap_free(old);
+	if (ended)
+		item_end(v, it);
+}
