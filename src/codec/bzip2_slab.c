@@ -1,7 +1,7 @@
 /*
- * The memory that it takes to pack a small block. That is more than malloc keeps:
- * the kernel would map, clear and unmap some hundred pages for each small file.
- * A few slabs are kept instead.
+ * The memory that it takes to pack a small block. That is more than malloc
+ * keeps: the kernel would map, clear and unmap some hundred pages for each small
+ * file. A few slabs are kept instead.
  */
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /*
- * Memory for packing a block of less than 100,000 bytes, kept between blocks; no
- * more than a few megabytes are. Any thread, one at a time for each slab.
+ * Memory for packing a block of less than 100,000 bytes, kept between blocks;
+ * no more than a few megabytes are. Any thread, one at a time for each slab.
  */
 #ifndef BZIP2_SLAB_H
 #define BZIP2_SLAB_H

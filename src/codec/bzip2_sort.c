@@ -3,8 +3,8 @@
  * order. They are dealt out by their first seven bytes, which takes no
  * comparisons; those that have these in common are sorted by the next five, and
  * so on. Five bytes lie in one number together with where the rotation begins.
- * That is faster than libbz2 while few rotations have much in common. Where many
- * have, it is given up: libbz2 knows better then.
+ * That is faster than libbz2 while few rotations have much in common. Where
+ * many have, it is given up: libbz2 knows better then.
  */
 #include "bzip2_pack.h"
 
@@ -21,8 +21,8 @@
 #define AGREE 16                /* and of more than two */
 #define FEW 12                  /* so many are sorted by counting */
 /*
- * How many items may be looked at: so many for each byte beforehand, and so many
- * more when it has its place. What is too much shows early, then.
+ * How many items may be looked at: so many for each byte beforehand, and so
+ * many more when it has its place. What is too much shows early, then.
  */
 #define CREDIT 4
 #define EARNED 16
@@ -122,7 +122,7 @@ static bool sort(struct sorter *s, uint64_t *v, size_t n)
 	return s->work >= 0;
 }
 
-/* A passage that comes twice makes many pairs, of which each agrees for long. */
+/* A passage that comes twice makes many pairs that agree for long. */
 static bool sort_two(struct sorter *s, uint64_t *v, size_t depth)
 {
 	const uint8_t *a = s->block + (v[0] & WHERE);
@@ -207,7 +207,7 @@ static unsigned digit(uint64_t item, unsigned i)
 	return (unsigned)(item >> (24 + i * DIGIT)) % PILES;
 }
 
-/* By the third to seventh byte, the last digit first: an even number of times. */
+/* By the third to seventh byte, the last digit first; ends in `other`. */
 static void deal_by_key(const struct sorter *s, size_t n)
 {
 	uint32_t at[DIGITS][PILES] = { { 0 } };

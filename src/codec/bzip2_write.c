@@ -1,7 +1,7 @@
 /*
  * The second step of packing a block: its sorted column becomes symbols, and
- * these the bits of codes. Which codes is the packer's own choice; it is made as
- * libbz2 makes it, so that a block is the same whoever packed it.
+ * these the bits of codes. Which codes is the packer's own choice; it is made
+ * as libbz2 makes it, so that a block is the same whoever packed it.
  *
  * Each group of 50 symbols takes that of up to six tables which gives it the
  * fewest bits. The tables begin as ranges of symbols that come equally often;
@@ -125,7 +125,7 @@ static void make_symbols(struct writer *w, const uint8_t *column, size_t n,
 
 /* ---- lengths of codes */
 
-/* Nodes of a tree by weight, the lightest first; equal ones as libbz2 has them. */
+/* Nodes by weight, the lightest first; equal ones as libbz2 has them. */
 struct heap {
 	unsigned n;
 	uint16_t node[SYMBOLS + 2];             /* from 1 on; 0 is below all */
@@ -183,7 +183,7 @@ static void make_tree(struct heap *h, unsigned kinds)
 	}
 }
 
-/* A parent has a greater number than its children. Returns the most of a leaf. */
+/* A parent has a greater number than its children. Returns the most. */
 static unsigned find_depths(const struct heap *h, unsigned kinds,
                             uint8_t depth[2 * SYMBOLS])
 {
@@ -198,7 +198,7 @@ static unsigned find_depths(const struct heap *h, unsigned kinds,
 	return most;
 }
 
-/* Into column t of the costs. Weights are evened out until no code is too long. */
+/* Into column t of the costs. Weights are evened out until all are short. */
 static void make_lengths(struct writer *w, unsigned t)
 {
 	struct heap h;

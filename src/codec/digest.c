@@ -1,7 +1,7 @@
 /*
  * SHA-256 and SHA-1 of one content in one pass, and its sum. SHA-1 names the
- * objects that PHP wrote, SHA-256 the new ones. A writer waits for both, so they
- * are taken at once where there is a core for it.
+ * objects that PHP wrote, SHA-256 the new ones. A writer waits for both, so
+ * they are taken at once where there is a core for it.
  */
 #include "fsp_codec.h"
 
@@ -52,8 +52,8 @@ static void add_sha1(struct fsp_job *j)
 }
 
 /*
- * What the pool has not begun when it is needed is taken back: behind what waits
- * there a writer would wait for blocks to be compressed.
+ * What the pool has not begun when it is needed is taken back: behind what
+ * waits there a writer would wait for blocks to be compressed.
  */
 static void end_sha1(struct fsp_digest *d)
 {
