@@ -245,16 +245,19 @@ struct fsp_meta_ops {
 	              struct fsp_entry *out);
 	int (*getattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const struct fsp_ref *ref, struct fsp_entry *out);
-	/* The live entries of a directory, in no order, without . and .. */
+	/* The live entries of a directory, in no order, without . and ..; with
+	 * more than `most` -E2BIG, before it costs much; 0: as many as come. */
 	int (*list)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	            const char *dir, fsp_meta_each each, void *arg);
+	            const char *dir, size_t most, fsp_meta_each each,
+	            void *arg);
 	/*
 	 * Those of several records, FSP_LIST_MANY at the most, for hardly more
 	 * than those of one. One that is not `done` says nothing: it is empty,
-	 * takes another statement, is no record, or is not there.
+	 * has more than `most`, takes another statement, is no record, or is
+	 * not there.
 	 */
 	int (*list_many)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	                 struct fsp_listing *l, size_t n);
+	                 struct fsp_listing *l, size_t n, size_t most);
 	/* Fresh memory, the caller frees it. */
 	int (*readlink)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                uint64_t ino, char **target);

@@ -10,10 +10,10 @@ FSP_META_CALL(lookup, (FSP_META_ARGS, const char *dir, const char *name,
               dir, name, known, out)
 FSP_META_CALL(getattr, (FSP_META_ARGS, const struct fsp_ref *ref,
                         struct fsp_entry *out), ref, out)
-FSP_META_CALL(list, (FSP_META_ARGS, const char *dir, fsp_meta_each each,
-                     void *arg), dir, each, arg)
-FSP_META_CALL(list_many, (FSP_META_ARGS, struct fsp_listing *l, size_t n), l,
-              n)
+FSP_META_CALL(list, (FSP_META_ARGS, const char *dir, size_t most,
+                     fsp_meta_each each, void *arg), dir, most, each, arg)
+FSP_META_CALL(list_many, (FSP_META_ARGS, struct fsp_listing *l, size_t n,
+                          size_t most), l, n, most)
 FSP_META_CALL(readlink, (FSP_META_ARGS, uint64_t ino, char **target), ino,
               target)
 FSP_META_CALL(create, (FSP_META_ARGS, const struct fsp_place *at,

@@ -194,7 +194,7 @@ static int warm_dir(struct warm *w, const char *path, int depth)
 {
 	struct children l CHILDREN = { .n = 0 };
 	int err = depth > DEPTH_MAX ? -ELOOP :
-		fsp_meta_list(w->a->store->meta, &w->a->ctx, path, add_child,
+		fsp_meta_list(w->a->store->meta, &w->a->ctx, path, 0, add_child,
 		              &l);
 
 	for (size_t i = 0; i < l.n && !err; i++) {

@@ -152,6 +152,9 @@ static int put_link(struct txn *t, struct ent *from, const struct ent *e,
 		err = sql_space_for(t, &e->key, false);
 	if (!err)
 		err = sql_changed(t, &e->key, from->ino, true);
+	/* It has one link more where it is. */
+	if (!err)
+		err = sql_changed(t, &from->key, from->ino, false);
 	from->node.nlink++;
 	from->node.ctime_ns = t->now_ns;
 	return err;

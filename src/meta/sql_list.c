@@ -144,14 +144,16 @@ static bool is_at_once(const struct fsp_meta *m, const char *path)
 }
 
 int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
-             fsp_meta_each each, void *arg)
+             size_t most, fsp_meta_each each, void *arg)
 {
-	struct set set SET = { .n = 0 };
+	struct set set SET = { .most = most };
 	struct list_args a = { dir, &set };
 	/* Never from a replica that is late: it may be kept until a change is
 	 * heard of, and this one was already. */
 	int err = sql_txn(m, ctx, is_at_once(m, dir) ? SQL_ONE : SQL_READ,
 	                  list_txn, &a);
 
+	if (set.full)
+		return -E2BIG;
 	return err ? err : sql_set_each(&set, each, arg);
 }

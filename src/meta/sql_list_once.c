@@ -31,11 +31,11 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE " where \
 	" ORDER BY " order "{head f.file_key} LIMIT ?)"
 #define NAMED(where) \
-	" UNION ALL SELECT " NAMES_COLS ", 2 FROM {name} n" \
+	" UNION ALL {part}SELECT " NAMES_COLS ", 2 FROM {name} n" \
 	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
 	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
 	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
-	" WHERE " where " AND n.live = 1"
+	" WHERE " where " AND n.live = 1 LIMIT ?)"
 #define TAKEN_NUMBERS(where) \
 	"SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
 	"n.space_key, NULL, NULL, 3 FROM {name} n WHERE " where \
@@ -118,7 +118,7 @@ static int on_space(struct at_once *a, struct sqlstmt *s)
 {
 	FSP_FREE char *seek = NULL;
 
-	return ++a->spaces == ROWS_AT_ONCE ? SQL_AGAIN :
+	return a->names || ++a->spaces == ROWS_AT_ONCE ? SQL_AGAIN :
 		sql_collect_space(&a->c, s, &seek);
 }
 
@@ -126,7 +126,7 @@ static int on_far(struct at_once *a, struct sqlstmt *s)
 {
 	FSP_FREE char *seek = NULL;
 
-	return ++a->far == FAR_AT_ONCE ? SQL_AGAIN :
+	return a->names || ++a->far == FAR_AT_ONCE ? SQL_AGAIN :
 		sql_collect_far(&a->c, s, &seek);
 }
 
@@ -166,40 +166,50 @@ const char *const *sql_list_warm(bool legacy)
 	return legacy ? old : full;
 }
 
+/* Those of a directory, and one more, which tells. */
+static int64_t names_most(size_t most)
+{
+	return most ? (int64_t)most + 1 : INT64_MAX;
+}
+
 static int start_in_record(struct txn *t, const struct tree *tree,
-                           const struct key *self, struct sqlstmt **s)
+                           const struct key *self, int64_t most,
+                           struct sqlstmt **s)
 {
 	const char *space = tree->k.space, *dir = tree->k.dir;
 
 	return sql_start(t, s,
 	                 t->m->drv->legacy ? in_legacy_record : in_record,
-	                 "ttttttitttt", self->space, self->dir, self->name,
+	                 "ttttttittitt", self->space, self->dir, self->name,
 	                 space, tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
-	                 space, dir, space, dir);
+	                 space, dir, most, space, dir);
 }
 
 static int start_above(struct txn *t, const struct tree *tree,
-                       const struct key *self, struct sqlstmt **s)
+                       const struct key *self, int64_t most,
+                       struct sqlstmt **s)
 {
 	const char *space = tree->k.space, *dir = tree->k.dir;
 	struct tree all TREE = { .depth = 0 };
 	int err = sql_tree("", &all);
 
-	return err ? err : sql_start(t, s, above_record, "tttttittitttitttt",
+	return err ? err : sql_start(t, s, above_record, "tttttittitttittitt",
 	                             self->space, self->dir, self->name,
 	                             tree->lo, tree->hi, (int64_t)ROWS_AT_ONCE,
 	                             tree->lo, tree->hi, (int64_t)FAR_AT_ONCE,
 	                             space, all.lo, all.hi,
-	                             (int64_t)ROWS_AT_ONCE, space, dir, space,
-	                             dir);
+	                             (int64_t)ROWS_AT_ONCE, space, dir, most,
+	                             space, dir);
 }
 
 static int read_at_once(struct txn *t, const struct tree *tree,
                         const struct key *self, struct at_once *a)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
-	int err = sql_tree_spaces(tree) ? start_above(t, tree, self, &s) :
-		start_in_record(t, tree, self, &s);
+	int64_t most = names_most(a->c.set->most);
+	int err = sql_tree_spaces(tree) ?
+		start_above(t, tree, self, most, &s) :
+		start_in_record(t, tree, self, most, &s);
 
 	while (!err && (err = sql_next(s)) == 1)
 		err = on_any(a, s);
@@ -250,6 +260,7 @@ struct record {
 };
 
 struct many {
+	size_t most;
 	struct fsp_listing *l[FSP_LIST_MANY];
 	size_t n;
 	struct record r[FSP_LIST_MANY];
@@ -285,9 +296,15 @@ static int on_record(struct many *m, struct sqlstmt *s)
 {
 	const char *space = sql_str(s, COL_SPACE);
 
-	for (size_t k = 0; space && k < m->n; k++)
-		if (strcmp(space, m->space[k]) == 0)
-			return on_any(&m->r[k].a, s);
+	for (size_t k = 0; space && k < m->n; k++) {
+		struct record *r = &m->r[k];
+		int err;
+
+		if (strcmp(space, m->space[k]) != 0)
+			continue;
+		err = r->set.full ? 0 : on_any(&r->a, s);
+		return r->set.full ? 0 : err;
+	}
 	return 0;
 }
 
@@ -295,19 +312,25 @@ static int read_records(struct txn *t, struct many *m)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int64_t rows = 0;
+	size_t names = 0;
 	int err;
 
 	/* Missing ones are the last one again. */
 	for (size_t k = m->n; k < FSP_LIST_MANY; k++)
 		m->space[k] = m->space[m->n - 1];
-	err = sql_start(t, &s, in_records, "TTiT", m->space,
-	                m->space, (int64_t)ROWS_AT_ONCE, m->space);
+	err = sql_start(t, &s, in_records, "TTiTi", m->space, m->space,
+	                (int64_t)ROWS_AT_ONCE, m->space,
+	                names_most(m->most * m->n));
 	while (!err && (err = sql_next(s)) == 1) {
 		rows += sql_int_or(s, COL_KIND, 0) == KIND_ROW;
+		names += sql_int_or(s, COL_KIND, 0) == KIND_NAME;
 		err = rows == ROWS_AT_ONCE ? SQL_AGAIN : on_record(m, s);
 	}
+	/* Some are missing, of whichever. */
+	if (!err && m->most && names > m->most * m->n)
+		err = SQL_AGAIN;
 	for (size_t k = 0; !err && k < m->n; k++)
-		err = sql_collect_end(&m->r[k].a.c);
+		err = m->r[k].set.full ? 0 : sql_collect_end(&m->r[k].a.c);
 	for (size_t k = 0; !err && k < m->n; k++)
 		err = sql_number_by(m->l[k]->dir, &m->r[k].a.taken,
 		                    &m->r[k].set);
@@ -324,6 +347,7 @@ static int many_txn(struct txn *t, void *arg)
 		return 0;
 	for (size_t k = 0; k < m->n && !err; k++) {
 		end_record(&m->r[k]);
+		m->r[k].set.most = m->most;
 		err = begin_record(t, &m->r[k], m->l[k]->dir);
 		m->space[k] = m->r[k].tree.k.space;
 	}
@@ -344,9 +368,9 @@ static bool is_record(const char *dir)
 }
 
 int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
-                  struct fsp_listing *l, size_t n)
+                  struct fsp_listing *l, size_t n, size_t most)
 {
-	struct many m = { .n = 0 };
+	struct many m = { .most = most };
 	bool legacy = ((const struct sql_meta *)meta)->drv->legacy;
 	int err;
 
@@ -360,7 +384,7 @@ int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
 	err = sql_txn(meta, ctx, SQL_ONE, many_txn, &m);
 	for (size_t k = 0; k < m.n; k++) {
 		/* Without entries it may be empty, or none. */
-		if (!err && m.r[k].set.n) {
+		if (!err && m.r[k].set.n && !m.r[k].set.full) {
 			err = sql_set_each(&m.r[k].set, m.l[k]->each,
 			                   m.l[k]->arg);
 			m.l[k]->done = !err;

@@ -439,6 +439,8 @@ struct item {
 struct set {
 	struct item *v;
 	size_t n, cap;
+	size_t most;            /* no more are taken; 0: any number */
+	bool full;              /* there are more */
 	uint32_t *slot;
 	size_t slots;
 };
@@ -448,7 +450,7 @@ void sql_set_free(struct set *s);
 struct item *sql_set_find(const struct set *s, const char *name);
 /* By what the greatest of several rows is the file: rank, then number. */
 bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b);
-/* Finds or adds (*fresh says which); NULL without memory. */
+/* Finds or adds (*fresh says which); NULL without memory, or full. */
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
 
@@ -645,9 +647,9 @@ int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
 int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
                  char **target);
 int sql_list_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                  struct fsp_listing *l, size_t n);
+                  struct fsp_listing *l, size_t n, size_t most);
 int sql_list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
-             fsp_meta_each each, void *arg);
+             size_t most, fsp_meta_each each, void *arg);
 int sql_create(struct fsp_meta *m, const struct fsp_ctx *ctx,
                const struct fsp_place *at, const struct fsp_new *what,
                struct fsp_entry *out);

@@ -241,6 +241,11 @@ static int rename_txn(struct txn *t, void *arg)
 	err = sql_touch(t, from_dir.ino);
 	if (!err)
 		err = sql_touch(t, to_dir.ino);
+	/* What changed places with it: where it is now comes last. */
+	if (!err && (a->flags & FSP_RENAME_EXCHANGE))
+		err = sql_changed_at(t, a->to, a->out->replaced);
+	if (!err && (a->flags & FSP_RENAME_EXCHANGE))
+		err = sql_changed_at(t, a->from, a->out->replaced);
 	if (!err)
 		err = sql_changed_at(t, a->from, a->out->ino);
 	return err ? err : sql_changed_at(t, a->to, a->out->ino);

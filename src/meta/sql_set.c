@@ -12,7 +12,7 @@ void sql_set_free(struct set *s)
 		free(s->v[i].name);
 	free(s->v);
 	free(s->slot);
-	*s = (struct set){ .n = 0 };
+	*s = (struct set){ .most = s->most };
 }
 
 /* The slot of a name, or the free one where it belongs. */
@@ -68,7 +68,8 @@ struct item *sql_set_get(struct set *s, const char *name, bool *fresh)
 	*fresh = !it;
 	if (it)
 		return it;
-	if (grow(s))
+	s->full = s->most && s->n >= s->most;
+	if (s->full || grow(s))
 		return NULL;
 	it = &s->v[s->n];
 	*it = (struct item){ .name = strdup(name) };

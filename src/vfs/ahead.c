@@ -67,24 +67,50 @@ void ahead_end(struct fsp_vfs *v)
 	fsp_mutex_destroy(&v->ahead.lock);
 }
 
+/*
+ * One thread never fetches content: who waits for a listing must not wait for an
+ * object store that does not answer.
+ */
+static struct ahead_job *take_locked(struct fsp_vfs *v)
+{
+	struct ahead_job **at = &v->ahead.first, *j;
+
+	fsp_assert_held(&v->ahead.lock);
+	while (*at && (*at)->content &&
+	       v->ahead.fetching >= AHEAD_THREADS - 1)
+		at = &(*at)->next;
+	j = *at;
+	if (!j)
+		return NULL;
+	*at = j->next;
+	if (!*at)
+		v->ahead.last = at;
+	v->ahead.queued--;
+	v->ahead.fetching += j->content;
+	return j;
+}
+
+/* NULL: it is the end. */
 static struct ahead_job *next_job(struct fsp_vfs *v)
 {
-	struct ahead_job *j;
+	struct ahead_job *j = NULL;
 
 	FSP_GUARD(&v->ahead.lock);
-	while (!v->ahead.first && !atomic_load(&v->ahead.stop)) {
+	while (!atomic_load(&v->ahead.stop) && !(j = take_locked(v))) {
 		v->ahead.idle++;
 		(void)fsp_cond_wait(&v->ahead.wake, &v->ahead.lock, 0);
 		v->ahead.idle--;
 	}
-	if (atomic_load(&v->ahead.stop))
-		return NULL;
-	j = v->ahead.first;
-	v->ahead.first = j->next;
-	if (!v->ahead.first)
-		v->ahead.last = &v->ahead.first;
-	v->ahead.queued--;
 	return j;
+}
+
+static void done_with(struct fsp_vfs *v, struct ahead_job *j)
+{
+	bool content = j->content;
+
+	j->end(v, j);
+	FSP_GUARD(&v->ahead.lock);
+	v->ahead.fetching -= content;
 }
 
 static void *fetch_ahead(void *arg)
@@ -96,7 +122,7 @@ static void *fetch_ahead(void *arg)
 	ctx.cancelled = &v->ahead.stop;
 	while ((j = next_job(v))) {
 		j->run(v, &ctx, j);
-		j->end(v, j);
+		done_with(v, j);
 	}
 	return NULL;
 }
@@ -163,7 +189,8 @@ static bool queue_locked(struct fsp_vfs *v, struct base_ref *r, uint64_t off,
 
 	if (!p)
 		return false;
-	*p = (struct piece){ { NULL, fill_piece, end_piece }, r, off, len };
+	*p = (struct piece){ { NULL, true, fill_piece, end_piece }, r, off,
+	                     len };
 	if (!add_job_locked(v, &p->job)) {
 		free(p);
 		return false;

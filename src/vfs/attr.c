@@ -104,11 +104,13 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!err)
 		offline_note_locked(v, i, &e.content, as_of);
 	if (!err && i->seq <= as_of) {
-		/* Lists of before must not take it back. */
-		if (attr_differs(&i->attr, &e.attr))
-			inode_changed_locked(v, i);
+		bool differs = attr_differs(&i->attr, &e.attr);
+
 		if (!lazy_waits_locked(i))
 			i->attr = e.attr;
+		/* Lists of before must not take it back. */
+		if (differs)
+			inode_changed_locked(v, i);
 		attr_vouch_locked(v, i, began);
 	}
 	fsp_unlock(&v->lock);
@@ -222,6 +224,8 @@ int attr_set_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i,
 		                                   mask, &all, &e));
 	if (mask && !err)
 		inode_set_attr(v, i, &e.attr, began);
+	else if (mask)
+		inode_unsure(v, i);
 	if (lazy)
 		lazy_end(v, i, err);
 	return err;

@@ -111,7 +111,8 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 			pages_change_locked(v, it, told, &e->content);
 		return;
 	}
-	/* Written on: what it is over now is ours. */
+	/* Written on: what it is over now is ours, and nobody is told yet. */
+	inode_unsure(v, it->inode);
 	f->pending = f->pending && !e->content.row;
 	if (same) {
 		f->over_row = end->stored.row;

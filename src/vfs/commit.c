@@ -140,7 +140,10 @@ static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.ref.ino = i->ino;
 	/* Nobody has looked for it yet: where it was when it was closed. */
 	c.ref.path = f->snap && !*path ? f->snap->path : path;
-	return answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
+	err = answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
+	if (err)
+		inode_unsure(v, i);
+	return err;
 }
 
 /* The spool's file, where it holds everything, saves a later reader a fetch. */
@@ -384,6 +387,24 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 }
 
 /* A name that never got its content is not left behind as an empty file. */
+/* Its directory's time has moved, too. */
+static void removed_stub(struct fsp_vfs *v, struct inode *i, const char *name,
+                         uint32_t nlink)
+{
+	struct inode *dir;
+
+	fsp_lock(&v->lock);
+	dir = i->parent;
+	if (dir)
+		dir->refs++;
+	fsp_unlock(&v->lock);
+	inode_detach(v, i->ino, NULL, name, nlink, NULL);
+	if (!dir)
+		return;
+	attr_touched(v, dir, 0);
+	inode_unref(v, dir);
+}
+
 static void remove_stub(struct fsp_vfs *v, struct inode *i,
                         const struct fsp_ctx *ctx, const char *path)
 {
@@ -398,7 +419,7 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 	if (!err)
 		err = fsp_meta_remove(v->store->meta, ctx, &at, false, &gone);
 	if (!err)
-		inode_detach(v, i->ino, NULL, name, gone.attr.nlink, NULL);
+		removed_stub(v, i, name, gone.attr.nlink);
 	names_end(v);
 	/* Somebody else's file is there by now, or nothing. */
 	if (err && err != -ESTALE && err != -ENOENT)

@@ -15,6 +15,8 @@
 #define ENTRIES_MOST 200000     /* in all that are kept, but for the last */
 #define TRIM_ENTRIES 10000      /* that are worth giving back */
 #define UNUSED_NS (5 * FSP_NS_PER_SEC)
+/* For a list that is read ahead; who has waited so long asks for himself. */
+#define WAIT_NS (FSP_NS_PER_SEC / 5)
 
 #define POS_SELF 1
 #define POS_UP 2
@@ -49,6 +51,8 @@ static void drop_kept_locked(struct fsp_vfs *v, struct dirlist **at)
 	struct dirlist *l = *at;
 
 	*at = l->next;
+	if (l->dir->list == l)
+		l->dir->list = NULL;
 	v->list_entries -= l->n;
 	unref_locked(v, l);
 }
@@ -56,7 +60,8 @@ static void drop_kept_locked(struct fsp_vfs *v, struct dirlist **at)
 /* Keeps the new one, in place of older ones and of what there is too much. */
 static void keep_locked(struct fsp_vfs *v, struct dirlist *l)
 {
-	struct dirlist **at = &v->lists;
+	struct dirlist **at = &l->next;
+	uint64_t entries = l->n;
 	unsigned n = 1;
 
 	fsp_assert_held(&v->lock);
@@ -64,24 +69,17 @@ static void keep_locked(struct fsp_vfs *v, struct dirlist *l)
 	l->next = v->lists;
 	v->lists = l;
 	v->list_entries += l->n;
-	at = &l->next;
+	l->dir->list = l;
 	while (*at) {
-		if ((*at)->dir == l->dir || ++n > LISTS_MOST ||
-		    v->list_entries > ENTRIES_MOST)
+		if ((*at)->dir == l->dir || n == LISTS_MOST ||
+		    entries + (*at)->n > ENTRIES_MOST) {
 			drop_kept_locked(v, at);
-		else
+		} else {
+			entries += (*at)->n;
+			n++;
 			at = &(*at)->next;
+		}
 	}
-}
-
-static struct dirlist *newest_locked(struct fsp_vfs *v, const struct inode *dir)
-{
-	struct dirlist *l = v->lists;
-
-	fsp_assert_held(&v->lock);
-	while (l && l->dir != dir)
-		l = l->next;
-	return l;
 }
 
 /*
@@ -100,7 +98,7 @@ struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir)
 	struct dirlist *l;
 
 	FSP_GUARD(&v->lock);
-	l = newest_locked(v, dir);
+	l = dir->list;
 	if (!l || others_locked(v, l))
 		return NULL;
 	l->refs++;
@@ -115,8 +113,7 @@ struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir)
 static struct dirlist *vouched_locked(struct fsp_vfs *v,
                                       const struct inode *dir)
 {
-	struct dirlist *l = dir->kind == INODE_LIVE ? newest_locked(v, dir)
-	                                            : NULL;
+	struct dirlist *l = dir->kind == INODE_LIVE ? dir->list : NULL;
 
 	if (!l || others_locked(v, l) || l->as_of < v->links_seq ||
 	    l->as_of < dir->inside_seq ||
@@ -143,31 +140,34 @@ struct dirlist *dirlist_vouched(struct fsp_vfs *v, const struct inode *dir)
 void dirlist_wait(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                   const struct inode *dir)
 {
+	int64_t until = fsp_mono_ns() + WAIT_NS;
+
+	if (ctx->deadline_ns && ctx->deadline_ns < until)
+		until = ctx->deadline_ns;
 	FSP_GUARD(&v->lock);
 	while (dir->listing &&
-	       fsp_cond_wait(&v->listing_done, &v->lock, ctx->deadline_ns) == 0)
+	       fsp_cond_wait(&v->listing_done, &v->lock, until) == 0)
 		;
 }
 
-bool dirlist_large(struct fsp_vfs *v, const struct inode *dir)
+bool dirlist_large(struct fsp_vfs *v, const struct inode *dir, size_t most)
 {
 	FSP_GUARD(&v->lock);
-	return dir->large;
+	return dir->more_than >= most;
 }
 
 void dirlist_begin(struct fsp_vfs *v, struct inode *const *dirs, size_t n)
 {
 	FSP_GUARD(&v->lock);
 	for (size_t k = 0; k < n; k++)
-		dirs[k]->listing = true;
+		dirs[k]->listing++;
 }
 
-/* Where two were at it, those who waited for both go on after the first. */
 void dirlist_end(struct fsp_vfs *v, struct inode *const *dirs, size_t n)
 {
 	FSP_GUARD(&v->lock);
 	for (size_t k = 0; k < n; k++)
-		dirs[k]->listing = false;
+		dirs[k]->listing--;
 	fsp_cond_broadcast(&v->listing_done);
 }
 
@@ -260,7 +260,7 @@ static int add(void *arg, const char *name, const struct fsp_entry *e)
 	struct dirlist *l = arg;
 	size_t len = strlen(name);
 
-	if (l->most && l->n >= l->most) {
+	if (l->most && l->n >= l->most + DIRLIST_DOTS) {
 		l->large = true;
 		return -E2BIG;
 	}
@@ -338,7 +338,7 @@ static int read_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return 0;
 	if (!err)
 		err = answered(v, fsp_meta_list(v->store->meta, ctx, path,
-		                                add_live, &a));
+		                                l->most, add_live, &a));
 	return err;
 }
 
@@ -351,7 +351,7 @@ static struct dirlist *dirlist_new(struct fsp_vfs *v, struct inode *dir,
 		return NULL;
 	l->refs = 1;
 	l->dir = dir;
-	l->most = most ? most + 2 : 0;  /* and the dots */
+	l->most = most;
 	l->read_ns = fsp_mono_ns();
 	FSP_GUARD(&v->lock);
 	dir->refs++;
@@ -366,6 +366,7 @@ static void finish(struct fsp_vfs *v, struct dirlist *l)
 	sort(l);
 	l->used_ns = fsp_mono_ns();
 	FSP_GUARD(&v->lock);
+	l->dir->more_than = 0;
 	keep_locked(v, l);
 }
 
@@ -374,7 +375,8 @@ static void give_up(struct fsp_vfs *v, struct dirlist *l)
 	if (!l)
 		return;
 	FSP_GUARD(&v->lock);
-	l->dir->large |= l->large;
+	if (l->large)
+		l->dir->more_than = l->most;
 	unref_locked(v, l);
 }
 
@@ -427,7 +429,8 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		l[k] = (struct fsp_listing){ path[k], add_live, &a[k], false };
 	}
 	/* 0 may mean that nobody was asked. */
-	if (!err && (err = fsp_meta_list_many(v->store->meta, ctx, l, n)))
+	if (!err && (err = fsp_meta_list_many(v->store->meta, ctx, l, n,
+	                                     most)))
 		(void)answered(v, err);
 	for (size_t k = 0; k < n; k++) {
 		out[k] = l[k].done ? a[k].l : NULL;

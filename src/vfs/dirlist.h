@@ -57,8 +57,8 @@ void dirlist_put(struct fsp_vfs *v, struct dirlist *l);         /* NULL is fine 
 struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir);
 /* For whoever begins: it is vouched for; NULL: nothing is. */
 struct dirlist *dirlist_vouched(struct fsp_vfs *v, const struct inode *dir);
-/* Had it more names than somebody wanted? */
-bool dirlist_large(struct fsp_vfs *v, const struct inode *dir);
+/* Is it known to have more names than that? */
+bool dirlist_large(struct fsp_vfs *v, const struct inode *dir, size_t most);
 /* Waits where it is just being read ahead; and around that. */
 void dirlist_wait(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                   const struct inode *dir);

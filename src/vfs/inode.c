@@ -34,12 +34,16 @@ static void drop_locked(struct fsp_vfs *v, struct inode *i)
 	fsp_assert_held(&v->lock);
 	while (i && !i->refs && !i->nlookup) {
 		struct inode *parent = i->parent;
+		uint64_t seq = i->seq;
 
 		table_unname_locked(v, i);
 		table_remove_locked(v, i);
 		inode_free(i);
-		if (parent)
+		if (parent) {
 			parent->refs--;
+			if (parent->gone_seq < seq)
+				parent->gone_seq = seq;
+		}
 		i = parent;
 	}
 }
@@ -101,6 +105,17 @@ static bool is_ancestor_locked(const struct inode *i, const struct inode *of)
 	return false;
 }
 
+/*
+ * A directory has another path by now. What was read by the old one, of it or
+ * of what is below it, may be another directory's; and so was what others were
+ * heard to have changed.
+ */
+static void moved_locked(struct fsp_vfs *v)
+{
+	v->others_seq = ++v->seq;
+	v->others_ns = fsp_mono_ns();
+}
+
 /* Gives the inode this name; it was a look-up that said so. */
 int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
                           struct inode *parent, const char *name)
@@ -123,6 +138,8 @@ int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
 	i->parent = parent;
 	table_name_locked(v, i);
 	parent->refs++;
+	if (old && is_dir(i))
+		moved_locked(v);
 	if (old) {
 		old->refs--;
 		drop_locked(v, old);
@@ -198,6 +215,8 @@ static int enter_locked(struct fsp_vfs *v, struct inode *parent,
 
 	if (i && i->seq > as_of && i->unlinked)
 		return -ENOENT;         /* removed since it was listed */
+	if (i && i->seq > as_of && i->parent && !is_at(i, parent, name))
+		return -EAGAIN;         /* renamed since */
 	if (!i)
 		i = fresh_locked(v, kind, attr);
 	if (!i)
@@ -272,6 +291,30 @@ int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out)
 	return 0;
 }
 
+/*
+ * May what a list says be entered? -EAGAIN: others have changed something in
+ * the directory; -ESTALE: this mount has, and what it knew of that is forgotten.
+ */
+static int still_listed_locked(struct fsp_vfs *v, const struct inode *parent,
+                               uint64_t ino, uint64_t as_of)
+{
+	const struct inode *i = table_find_locked(v, ino);
+
+	if (as_of < parent->others_seq || as_of < v->others_seq)
+		return -EAGAIN;
+	return !i && as_of < parent->gone_seq ? -ESTALE : 0;
+}
+
+/* The rows say something new: lists of before must not take it back. */
+static void news_of_row_locked(struct fsp_vfs *v, const struct fsp_attr *attr,
+                               uint64_t as_of)
+{
+	struct inode *i = table_find_locked(v, attr->ino);
+
+	if (i && i->seq <= as_of && i->parent && attr_differs(&i->attr, attr))
+		i->parent->inside_seq = ++v->seq;
+}
+
 static int enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                  const struct fsp_entry *e, uint64_t as_of, bool listed,
                  bool counted, struct inode **out, struct fsp_attr *out_attr)
@@ -281,10 +324,10 @@ static int enter(struct fsp_vfs *v, struct inode *parent, const char *name,
 
 	inode_hold_back(v, &told);
 	fsp_lock(&v->lock);
-	/* Others have changed things since? */
-	if (listed ? as_of < parent->others_seq || as_of < v->others_seq
-	           : as_of < v->news_seq)
-		err = -EAGAIN;
+	err = listed ? still_listed_locked(v, parent, e->attr.ino, as_of)
+	             : as_of < v->news_seq ? -EAGAIN : 0;
+	if (!err && !listed)
+		news_of_row_locked(v, &told.attr, as_of);
 	if (!err)
 		err = enter_locked(v, parent, name, INODE_LIVE, &told.attr,
 		                   as_of, counted, out);
@@ -399,8 +442,16 @@ void inode_changed_locked(struct fsp_vfs *v, struct inode *i)
 	if (i->parent)
 		i->parent->inside_seq = v->seq;
 	/* It has names that are not known here. */
-	if (i->parent ? !is_dir(i) && i->attr.nlink > 1 : !i->unlinked)
+	if (i->parent ? !is_dir(i) && i->attr.nlink > 1
+	              : !i->unlinked && i != v->root)
 		v->links_seq = v->seq;
+}
+
+void inode_unsure(struct fsp_vfs *v, struct inode *i)
+{
+	FSP_GUARD(&v->lock);
+	inode_changed_locked(v, i);
+	i->vouched_ns = 0;
 }
 
 void inode_moved_on(struct fsp_vfs *v, struct inode *i)
@@ -518,8 +569,10 @@ void inode_set_attr(struct fsp_vfs *v, struct inode *i, const struct fsp_attr *a
                     int64_t began_ns)
 {
 	FSP_GUARD(&v->lock);
-	if (a->ino != i->ino)
+	if (a->ino != i->ino) {
+		inode_changed_locked(v, i);
 		return;
+	}
 	i->attr = *a;
 	lazy_overlay_locked(i);
 	inode_changed_locked(v, i);

@@ -225,6 +225,7 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	ref.path = path;
 	err = answered(v, fsp_meta_link(v->store->meta, ctx, &ref, &to, &e));
 	attr_touched(v, d, err ? 0 : e.attr.ctime_ns);
+	inode_unsure(v, i);             /* there is one more link to it */
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
 	if (!err) {

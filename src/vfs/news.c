@@ -235,6 +235,7 @@ static void round_of_news(struct fsp_vfs *v)
 		w->drops = DROPS;
 	}
 	drop_old(v);
+	scan_age(v);
 	lists_age(v);
 	if (w->drops) {
 		invalidate_all(v);

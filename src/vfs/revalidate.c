@@ -44,7 +44,7 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
                      uint64_t old_size, struct fresh *out)
 {
 	uint64_t tag = content_tag(&e->content), size = e->content.size;
-	bool drop;
+	bool drop, differs;
 
 	FSP_GUARD(&v->lock);
 	out->keep = i->pages == tag;
@@ -57,11 +57,11 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 	                       i->attr.mtime_ns != e->attr.mtime_ns);
 	i->pages = tag;
 	if (i->seq <= b->as_of) {
-		if (attr_differs(&i->attr, &e->attr))
-			inode_changed_locked(v, i);
-		else
-			i->seq = ++v->seq;
+		differs = attr_differs(&i->attr, &e->attr);
 		i->attr = e->attr;
+		i->seq = ++v->seq;
+		if (differs)
+			inode_changed_locked(v, i);
 		attr_vouch_locked(v, i, b->began_ns);
 	}
 }

@@ -76,6 +76,16 @@ static void drop_list(struct fsp_vfs *v, struct scan *s)
 	s->by_name = s->rank = NULL;
 }
 
+void scan_age(struct fsp_vfs *v)
+{
+	int64_t before = fsp_mono_ns() - ORDER_NS;
+
+	FSP_GUARD(&v->scans->lock);
+	for (int k = 0; k < SCANS; k++)
+		if (v->scans->scan[k].used_ns < before)
+			drop_list(v, &v->scans->scan[k]);
+}
+
 void scan_end(struct fsp_vfs *v)
 {
 	struct scans *q = v->scans;
@@ -103,8 +113,6 @@ static void sort_names(struct scan *s)
 {
 	size_t n = s->list->n - DIRLIST_DOTS;
 
-	if (n > SORTED_MOST)
-		return;
 	s->by_name = calloc(n + 1, sizeof(*s->by_name));
 	s->rank = calloc(s->list->n, sizeof(*s->rank));
 	if (!s->by_name || !s->rank) {
@@ -129,8 +137,13 @@ static bool take_list(struct fsp_vfs *v, struct scan *s,
 {
 	struct dirlist *l = dirlist_vouched(v, dir);
 
+	/* So much is not kept for long, nor sorted. */
+	if (l && l->n > SORTED_MOST) {
+		dirlist_put(v, l);
+		l = NULL;
+	}
 	if (l == s->list ||
-	    (!l && fsp_mono_ns() - s->list->read_ns < ORDER_NS)) {
+	    (!l && s->list && fsp_mono_ns() - s->list->read_ns < ORDER_NS)) {
 		dirlist_put(v, l);
 		return s->list != NULL;
 	}
@@ -262,12 +275,14 @@ static void ask_siblings(struct fsp_vfs *v, struct scan *s, struct inode *dir)
 {
 	struct siblings *b;
 
-	if (s->asked || ++s->blind < s->needed || dirlist_large(v, dir))
+	if (s->asked || ++s->blind < s->needed || 
+	    dirlist_large(v, dir, NAMES_MOST))
 		return;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return;
-	*b = (struct siblings){ { NULL, run_siblings, end_siblings }, dir };
+	*b = (struct siblings){ { NULL, false, run_siblings, end_siblings },
+	                        dir };
 	inode_hold(v, dir);
 	s->asked = ahead_add(v, &b->job);
 	if (!s->asked)

@@ -13,158 +13,160 @@
 #define FILES_MOST 32           /* of one directory */
 #define LISTED_MOST 20000       /* what is larger is not read ahead */
 
-/* What is next: directories, whoever comes to them waits; and files. */
+/* Directories that are next: whoever comes to them waits. */
 struct next {
 	struct ahead_job job;
-	struct dirlist *list;           /* referenced */
 	struct inode *dir[FSP_LIST_MANY];       /* referenced */
-	size_t n_dirs, file[FSP_LIST_MANY], n_files;    /* slots */
-	bool content;
+	size_t n;
+	bool content;           /* their files are to be fetched, too */
 };
 
-/* The small files of a directory. */
+/* Small files. */
 struct files {
 	struct ahead_job job;
-	struct dirlist *list;   /* referenced */
+	size_t n;
+	struct fsp_content c[FILES_MOST];
 };
 
 /* Whoever opens it then meets the error himself. */
-static void fetch_file(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                       const struct fsp_entry *e)
-{
-	const struct fsp_content *c = &e->content;
-	struct fsp_cached *h;
-
-	if (!S_ISREG(e->attr.mode) || !c->size || c->size > FILE_MOST ||
-	    fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
-		return;
-	(void)fsp_cached_fill(h, ctx, 0, c->size);
-	fsp_cached_put(h);
-}
-
 static void run_files(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct ahead_job *j)
 {
-	struct dirlist *l = ((struct files *)j)->list;
-	size_t files = 0;
+	struct files *f = (struct files *)j;
 
-	for (size_t k = DIRLIST_DOTS; k < l->n && files < FILES_MOST &&
-	     !fsp_ctx_check(ctx); k++) {
-		files += S_ISREG(l->slots[k].entry.attr.mode);
-		fetch_file(v, ctx, &l->slots[k].entry);
+	for (size_t k = 0; k < f->n && !fsp_ctx_check(ctx); k++) {
+		const struct fsp_content *c = &f->c[k];
+		struct fsp_cached *h;
+
+		if (fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
+			continue;
+		(void)fsp_cached_fill(h, ctx, 0, c->size);
+		fsp_cached_put(h);
 	}
 }
 
 static void end_files(struct fsp_vfs *v, struct ahead_job *j)
 {
-	dirlist_put(v, ((struct files *)j)->list);
+	(void)v;
 	free(j);
 }
 
-/* Takes over the reference. */
-static void queue_files(struct fsp_vfs *v, struct dirlist *l)
+static struct files *files_new(void)
 {
 	struct files *f = calloc(1, sizeof(*f));
 
-	if (!f) {
-		dirlist_put(v, l);
-		return;
-	}
-	*f = (struct files){ { NULL, run_files, end_files }, l };
-	if (!ahead_add(v, &f->job))
-		end_files(v, &f->job);
+	if (f)
+		f->job = (struct ahead_job){ NULL, true, run_files, end_files };
+	return f;
+}
+
+static void add_file(struct files *f, const struct fsp_entry *e)
+{
+	if (f && f->n < FILES_MOST && S_ISREG(e->attr.mode) &&
+	    e->content.size && e->content.size <= FILE_MOST)
+		f->c[f->n++] = e->content;
+}
+
+static void queue_files(struct fsp_vfs *v, struct files *f)
+{
+	if (f && (!f->n || !ahead_add(v, &f->job)))
+		free(f);
+}
+
+/* Those of a directory. */
+static void queue_files_of(struct fsp_vfs *v, const struct dirlist *l)
+{
+	struct files *f = files_new();
+
+	for (size_t k = DIRLIST_DOTS; k < l->n; k++)
+		add_file(f, &l->slots[k].entry);
+	queue_files(v, f);
 }
 
 /* Lists them, those of records together. */
-static void fetch_dirs(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                       struct next *x)
-{
-	struct dirlist *l[FSP_LIST_MANY] = { NULL };
-
-	if (x->n_dirs > 1)
-		dirlist_load_many(v, ctx, x->dir, x->n_dirs, LISTED_MOST, l);
-	for (size_t k = 0; k < x->n_dirs && !fsp_ctx_check(ctx); k++)
-		if (!l[k] && !dirlist_large(v, x->dir[k]))
-			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
-			                   &l[k]);
-	dirlist_end(v, x->dir, x->n_dirs);
-	for (size_t k = 0; k < x->n_dirs; k++) {
-		if (l[k] && x->content)
-			queue_files(v, l[k]);
-		else
-			dirlist_put(v, l[k]);
-	}
-}
-
 static void run_next(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      struct ahead_job *j)
 {
 	struct next *x = (struct next *)j;
+	struct dirlist *l[FSP_LIST_MANY] = { NULL };
 
-	if (x->n_dirs)
-		fetch_dirs(v, ctx, x);
-	for (size_t k = 0; k < x->n_files; k++)
-		fetch_file(v, ctx, &x->list->slots[x->file[k]].entry);
+	if (x->n > 1)
+		dirlist_load_many(v, ctx, x->dir, x->n, LISTED_MOST, l);
+	for (size_t k = 0; k < x->n && !fsp_ctx_check(ctx); k++)
+		if (!l[k] &&
+		    !dirlist_large(v, x->dir[k], LISTED_MOST))
+			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
+			                   &l[k]);
+	for (size_t k = 0; k < x->n; k++) {
+		if (l[k] && x->content)
+			queue_files_of(v, l[k]);
+		dirlist_put(v, l[k]);
+	}
 }
 
 static void end_next(struct fsp_vfs *v, struct ahead_job *j)
 {
 	struct next *x = (struct next *)j;
 
-	dirlist_end(v, x->dir, x->n_dirs);
-	while (x->n_dirs)
-		inode_unref(v, x->dir[--x->n_dirs]);
-	dirlist_put(v, x->list);
+	dirlist_end(v, x->dir, x->n);
+	while (x->n)
+		inode_unref(v, x->dir[--x->n]);
 	free(x);
 }
 
-/* A directory that is not known yet, or a file that is to be read. */
-static void add_next(struct fsp_vfs *v, struct next *x, size_t slot)
+/* A directory: to be listed, or it is already, and its files are fetched. */
+static void add_dir(struct fsp_vfs *v, struct next *x, struct dirlist *l,
+                    size_t slot)
 {
-	const struct fsp_entry *e = &x->list->slots[slot].entry;
 	struct dirlist *known;
 	struct inode *i;
 
-	if (!S_ISDIR(e->attr.mode)) {
-		if (x->content)
-			x->file[x->n_files++] = slot;
-		return;
-	}
-	if (inode_enter_listed(v, x->list->dir, dirlist_name(x->list, slot), e,
-	                       x->list->as_of, false, &i, NULL))
+	if (inode_enter_listed(v, l->dir, dirlist_name(l, slot),
+	                       &l->slots[slot].entry, l->as_of, false, &i,
+	                       NULL))
 		return;
 	known = dirlist_vouched(v, i);
-	if (known && x->content) {
-		queue_files(v, known);
-		known = NULL;
-	} else if (!known && !dirlist_large(v, i)) {
-		x->dir[x->n_dirs++] = i;
+	if (!known && !dirlist_large(v, i, LISTED_MOST)) {
+		x->dir[x->n++] = i;
 		return;
 	}
+	if (known && x->content)
+		queue_files_of(v, known);
 	dirlist_put(v, known);
 	inode_unref(v, i);
+}
+
+static bool queue_next(struct fsp_vfs *v, struct next *x)
+{
+	if (!x->n) {
+		free(x);
+		return true;
+	}
+	dirlist_begin(v, x->dir, x->n);
+	if (ahead_add(v, &x->job))
+		return true;
+	end_next(v, &x->job);
+	return false;
 }
 
 bool scan_fetch(struct fsp_vfs *v, struct dirlist *l, const size_t *slots,
                 size_t n, bool content)
 {
 	struct next *x = calloc(1, sizeof(*x));
-	bool queued;
+	struct files *f = content ? files_new() : NULL;
 
-	if (!x)
+	if (!x) {
+		free(f);
 		return false;
-	*x = (struct next){ { NULL, run_next, end_next }, l,
-	                    .content = content };
-	dirlist_ref(v, l);
-	for (size_t k = 0; k < n; k++)
-		add_next(v, x, slots[k]);
-	queued = !x->n_dirs && !x->n_files;
-	if (!queued) {
-		dirlist_begin(v, x->dir, x->n_dirs);
-		queued = ahead_add(v, &x->job);
-		if (queued)
-			return true;
 	}
-	end_next(v, &x->job);
-	return queued;
+	*x = (struct next){ { NULL, false, run_next, end_next },
+	                    .content = content };
+	for (size_t k = 0; k < n; k++) {
+		if (S_ISDIR(l->slots[slots[k]].entry.attr.mode))
+			add_dir(v, x, l, slots[k]);
+		else
+			add_file(f, &l->slots[slots[k]].entry);
+	}
+	queue_files(v, f);
+	return queue_next(v, x);
 }

@@ -41,7 +41,9 @@ struct inode {
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	uint64_t inside_seq;            /* a directory's: when an entry was */
-	uint64_t others_seq;            /* and when others' were heard of */
+	uint64_t gone_seq;              /* the greatest seq of what was in it
+	                                   and has left the table */
+	uint64_t others_seq;            /* when others' changes were heard of */
 	int64_t heard_ns;               /* when others had changed attr */
 	int64_t vouched_ns;             /* attr is that of the rows, read after
 	                                   this; 0: it may not be */
@@ -51,8 +53,9 @@ struct inode {
 	                                   kernel is to forget; 0 = none */
 	int64_t renamed_ns;             /* when that was found */
 	bool listed;                    /* the kernel may keep its listing */
-	bool listing;                   /* being listed for whoever comes */
-	bool large;                     /* not to be listed ahead */
+	unsigned listing;               /* jobs that list it for who comes */
+	size_t more_than;               /* it has more names; 0: not known */
+	struct dirlist *list;           /* the newest one that is kept */
 	struct lazy *lazy;              /* what waits to be set; or NULL */
 };
 
@@ -162,6 +165,7 @@ struct file {
 /* Something to be fetched ahead by a thread of the mount; embedded. */
 struct ahead_job {
 	struct ahead_job *next;
+	bool content;                   /* waits for the object store */
 	void (*run)(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	            struct ahead_job *j);
 	void (*end)(struct fsp_vfs *v, struct ahead_job *j);    /* frees it */
@@ -246,7 +250,7 @@ struct fsp_vfs {
 		struct fsp_mutex lock;
 		struct fsp_cond wake;
 		struct ahead_job *first, **last;
-		unsigned queued, threads, idle;
+		unsigned queued, threads, idle, fetching;
 		uint64_t max;           /* the widest window; 0: none */
 		atomic_bool stop;
 		pthread_t thread[AHEAD_THREADS];
@@ -384,6 +388,8 @@ int inode_path(struct fsp_vfs *v, struct inode *i, char **path);
 int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
 /* This mount has changed it: answers, and lists with it, of before are old. */
 void inode_changed_locked(struct fsp_vfs *v, struct inode *i);
+/* A change may have been made, or not. */
+void inode_unsure(struct fsp_vfs *v, struct inode *i);
 /* Its name means something else by now: lists that say otherwise are old. */
 void inode_moved_on(struct fsp_vfs *v, struct inode *i);
 /*
@@ -508,6 +514,7 @@ void ahead_stop(struct fsp_vfs *v);     /* its threads have ended then */
  */
 int scan_init(struct fsp_vfs *v);
 void scan_end(struct fsp_vfs *v);
+void scan_age(struct fsp_vfs *v);       /* now and then */
 /* Something in it was looked up or listed; or a file, to be read, opened. */
 void scan_visit(struct fsp_vfs *v, struct inode *dir);
 void scan_open(struct fsp_vfs *v, struct inode *file);

@@ -78,6 +78,41 @@ equal "$(stat -c %y "$B/$T/136")" "$(stat -c %y "$A/$T/136")" "a directory's tim
 rm "$B/$T/136/new"
 fs_stop two
 
+step "a directory that changes its name, or its place with another, keeps what is in it"
+cold
+fs_start two "$S" "$B"
+for i in $(seq 100 110); do ls -l "$A/$T/$i" >/dev/null; done
+mv "$A/$T/115" "$A/$T/115.old"
+mkdir "$A/$T/115"
+echo other >"$A/$T/115/other"
+for i in $(seq 111 114) 116 117; do ls -l "$A/$T/$i" >/dev/null; done
+equal "other" "$(ls "$A/$T/115" | xargs)" "the new one"
+equal "f g" "$(ls "$A/$T/115.old" | xargs)" "the old one"
+equal "file f of 115" "$(cat "$A/$T/115.old/f")" "a file in it"
+rm -r "$A/$T/115"
+mv "$A/$T/115.old" "$A/$T/115"
+mv "$B/$T/120" "$B/$T/120.moved"
+mkdir "$B/$T/120"
+echo x >"$B/$T/120/x"
+ls -l "$A/$T/120" "$A/$T/120.moved" >/dev/null 2>&1 || true
+quiet
+equal "x" "$(ls "$A/$T/120" | xargs)" "the new one of another mount"
+equal "f g" "$(ls "$A/$T/120.moved" | xargs)" "the old one of another mount"
+rm -r "$B/$T/120"
+mv "$B/$T/120.moved" "$B/$T/120"
+quiet
+equal "f g" "$(ls "$A/$T/120" | xargs)" "the old one by its old name"
+echo "in 121" >"$B/$T/121/only"
+"$TOOLS/fsop" rename2 "$B/$T/120" "$B/$T/121" x >/dev/null
+ls -l "$A/$T/120" "$A/$T/121" >/dev/null
+quiet
+equal "f g only" "$(ls "$A/$T/120" | xargs)" "what changed places"
+equal "f g" "$(ls "$A/$T/121" | xargs)" "and the other"
+"$TOOLS/fsop" rename2 "$B/$T/120" "$B/$T/121" x >/dev/null
+rm "$B/$T/121/only"
+quiet
+fs_stop two
+
 step "what this mount changes in them is there at once"
 echo new >"$A/$T/109/new"
 rm "$A/$T/109/f"

@@ -395,7 +395,7 @@ FX const char *fx_join(struct fx_list *l)
 FX const char *fx_ls(struct fx *f, const char *dir)
 {
 	struct fx_list l = { .n = 0 };
-	int err = f->m->ops->list(f->m, &f->ctx, dir, fx_each, &l);
+	int err = f->m->ops->list(f->m, &f->ctx, dir, 0, fx_each, &l);
 
 	if (err)
 		fail_msg("list %s: %d", dir, err);
@@ -465,9 +465,9 @@ FX void fx_together(struct fx *f, const char *dir)
 
 	assert_non_null(g);
 	g->w.dir = dir;
-	err = f->m->ops->list(f->m, &f->ctx, dir, fx_note, g);
+	err = f->m->ops->list(f->m, &f->ctx, dir, 0, fx_note, g);
 	assert_true(err == 0 || err == -E2BIG);
-	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, l, 2), 0);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, l, 2, 0), 0);
 	assert_false(l[0].done);
 	for (int k = 0; k < g->w.n; k++) {
 		if (l[1].done && g->name[k])
@@ -483,7 +483,7 @@ FX int fx_walk(struct fx *f, const char *dir)
 	struct fx_walk w = { f, dir, 0 };
 	const char *slash = strchr(dir, '/');
 
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, dir, fx_same, &w), 0);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, dir, 0, fx_same, &w), 0);
 	slash = slash ? strchr(slash + 1, '/') : NULL;
 	if (slash && !strchr(slash + 1, '/'))
 		fx_together(f, dir);

@@ -556,7 +556,7 @@ static void test_list(void **state)
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
 		int n = 0;
 
-		assert_int_equal(fsp_meta_list(f->m, &f->ctx, dirs[i],
+		assert_int_equal(fsp_meta_list(f->m, &f->ctx, dirs[i], 0,
 		                               count_name, &n), 0);
 		assert_true(n > 0);
 		explain(dirs[i]);
@@ -579,9 +579,9 @@ static void test_list_many(void **state)
 		{ "big/project/deep", count_name, &n, false }
 	};
 
-	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 3), 0);
+	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 3, 0), 0);
 	explain("list_many");
-	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 2), 0);
+	assert_int_equal(fsp_meta_list_many(f->m, &f->ctx, l, 2, 0), 0);
 	assert_true(l[0].done && l[1].done);
 	assert_true(n > 1);
 	explain("list_many of two");

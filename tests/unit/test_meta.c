@@ -579,11 +579,11 @@ static void test_list_errors(void **state)
 	fx_mkdirs(f, "a/t/r/s");
 	fx_put(f, "a/t/r/f", '1', 10);
 	assert_string_equal(fx_ls(f, "a/t/r/s"), "");
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/x", fx_each, &l),
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/x", 0, fx_each, &l),
 	                 -ENOENT);
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r/f", fx_each,
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r/f", 0, fx_each,
 	                                 &l), -ENOTDIR);
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a//x", fx_each, &l),
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a//x", 0, fx_each, &l),
 	                 -EINVAL);
 	assert_int_equal(l.n, 0);
 }
@@ -596,6 +596,24 @@ static int stop(void *arg, const char *name, const struct fsp_entry *e)
 	return 42;
 }
 
+static void test_list_most(void **state)
+{
+	struct fx *f = *state;
+	struct fx_list l = { .n = 0 };
+
+	fx_mkdirs(f, "a/t/r/d");
+	fx_put(f, "a/t/r/f", '1', 10);
+	fx_php_upload(f, "a.t.r", "x/y", '2', 20, 1500000000);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r", 3, fx_each,
+	                                 &l), 0);
+	assert_string_equal(fx_join(&l), "d/ f x/");
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r", 2, fx_each,
+	                                 &l), -E2BIG);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r", 1, fx_each,
+	                                 &l), -E2BIG);
+	assert_int_equal(l.n, 0);
+}
+
 static void test_list_stops(void **state)
 {
 	struct fx *f = *state;
@@ -603,7 +621,7 @@ static void test_list_stops(void **state)
 
 	fx_mkdirs(f, "a/t");
 	fx_mkdirs(f, "a/u");
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a", stop, &n), 42);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a", 0, stop, &n), 42);
 	assert_int_equal(n, 1);
 }
 
@@ -1211,7 +1229,7 @@ static void test_fault(void **state)
 			n == 2 ? fx_mv(f, "a", "b", 0, NULL) :
 			n == 3 ? faulty->ops->sync(faulty, &f->ctx) :
 			n == 4 ? faulty->ops->counts(faulty, &f->ctx, true, NULL) :
-			n == 5 ? faulty->ops->list(faulty, &f->ctx, "", NULL,
+			n == 5 ? faulty->ops->list(faulty, &f->ctx, "", 0, NULL,
 			                           NULL) :
 			n == 6 ? faulty->ops->mount_remove(faulty, &f->ctx,
 			                                   "x") :
@@ -1235,7 +1253,7 @@ int main(void)
 		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
 		FX_TEST(test_thinning_links),
 		FX_TEST(test_setattr), FX_TEST(test_remove),
-		FX_TEST(test_list_errors), FX_TEST(test_list_stops),
+		FX_TEST(test_list_errors), FX_TEST(test_list_most), FX_TEST(test_list_stops),
 		FX_TEST(test_links), FX_TEST(test_rename_file),
 		FX_TEST(test_rename_dirs), FX_TEST(test_rename_over_dirs),
 		FX_TEST(test_rename_limit), FX_TEST(test_exchange),

@@ -69,13 +69,19 @@ static void test_mounts(void **state)
 	fx_put(f, "a/t/r/f", '1', 1);
 	poll(f, o, &theirs, "a/t/r/f! a/t/r/f ");
 	assert_int_equal(fx_ln(f, "a/t/r/f", "a/t/r/g"), 0);
-	poll(f, o, &theirs, "a/t/r/g! ");
+	poll(f, o, &theirs, "a/t/r/g! a/t/r/f ");
 	fx_commit(f, "a/t/r/f", '2', 2);
 	poll(f, o, &theirs, "a/t/r/f a/t/r/g ");
 	assert_int_equal(fx_mv(f, "a/t/r/f", "a/t/r/h", 0, NULL), 0);
 	poll(f, o, &theirs, "a/t/r/f! a/t/r/h! ");
 	assert_int_equal(fx_rm(f, "a/t/r/g", false), 0);
 	poll(f, o, &theirs, "a/t/r/g! ");
+	fx_mkdirs(f, "a/t/s");
+	poll(f, o, &theirs, "a/t/s! ");
+	/* Of each the second says where it is. */
+	assert_int_equal(fx_mv(f, "a/t/r", "a/t/s", FSP_RENAME_EXCHANGE, NULL),
+	                 0);
+	poll(f, o, &theirs, "a/t/s! a/t/r! a/t/r! a/t/s! ");
 	poll(f, o, &theirs, "");
 	fsp_feed_free(theirs);
 	fsp_feed_free(ours);

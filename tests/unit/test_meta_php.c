@@ -1022,7 +1022,7 @@ static void test_pages(void **state)
 			i, i), 0);
 	fx_sql(f, "%s", b.data);
 	fsp_buf_free(&b);
-	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "p/t/r", count_one,
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "p/t/r", 0, count_one,
 	                                 &n), 0);
 	assert_int_equal(n, 3000);
 	e = fx_get(f, "p/t/r/02999");
@@ -1034,7 +1034,7 @@ static void test_pages(void **state)
 	assert_string_equal(fx_ls(f, "p/t/r"), "deep/ zoo");
 	/* too much for a statement of several */
 	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, &(struct
-		fsp_listing){ "p/t/r", count_one, &n, true }, 1), 0);
+		fsp_listing){ "p/t/r", count_one, &n, true }, 1, 0), 0);
 	assert_int_equal(n, 3000);
 	/* over spaces: a page ends in each of them */
 	fx_sql(f, "UPDATE filespace_file SET space_key = "
@@ -1089,7 +1089,7 @@ static void test_list_many(void **state)
 	assert_true(fx_walk(f, "") > 12);       /* prepares it, too */
 	listings(&t, dirs, RECORDS);
 	before = trips(f);
-	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, RECORDS), 0);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, RECORDS, 0), 0);
 	assert_int_equal(trips(f) - before, 1);
 	assert_string_equal(fx_join(&t.names[0]), "d/ f");
 	assert_string_equal(fx_join(&t.names[1]), "x");
@@ -1098,11 +1098,19 @@ static void test_list_many(void **state)
 	assert_string_equal(fx_join(&t.names[6]), "f");
 	for (int k = 0; k < RECORDS; k++)
 		assert_int_equal(t.l[k].done, k != 4 && k != 5);
+	listings(&t, dirs, RECORDS);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, RECORDS, 2),
+	                 0);
+	assert_string_equal(fx_join(&t.names[0]), "d/ f");
+	assert_false(t.l[2].done);
+	assert_int_equal(t.names[2].n, 0);
+	for (int k = 1; k < RECORDS; k++)
+		fx_join(&t.names[k]);
 	listings(&t, mixed, 2);
-	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 2), 0);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 2, 0), 0);
 	assert_string_equal(fx_join(&t.names[0]), "d/ f");
 	assert_true(t.l[0].done && !t.l[1].done);
-	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 0), 0);
+	assert_int_equal(f->m->ops->list_many(f->m, &f->ctx, t.l, 0, 0), 0);
 }
 
 int main(void)
