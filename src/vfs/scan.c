@@ -250,9 +250,10 @@ static void run_siblings(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                          struct ahead_job *j)
 {
 	struct siblings *b = (struct siblings *)j;
+	struct fsp_ctx rows = scan_ctx(v, ctx);
 	struct dirlist *l = NULL;
 	struct scan *s;
-	int err = dirlist_load(v, ctx, b->dir, NAMES_MOST, &l);
+	int err = dirlist_load(v, &rows, b->dir, NAMES_MOST, &l);
 
 	FSP_GUARD(&v->scans->lock);
 	s = find_scan(v->scans, b->dir->ino);
@@ -373,7 +374,7 @@ static struct inode *visited(struct fsp_vfs *v, const struct inode *i,
 {
 	struct where w;
 
-	if (!v->ahead.max || !news_vouch(v))
+	if (!v->ahead.max || !news_vouch(v) || atomic_load(&v->offline_ns))
 		return NULL;
 	where_is(v, i, &w);
 	if (w.dir)

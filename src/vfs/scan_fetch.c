@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fsp_clock.h"
 #include "fsp_ctx.h"
 
 #define FILE_MOST (256U << 10)
@@ -83,19 +84,27 @@ static void queue_files_of(struct fsp_vfs *v, const struct dirlist *l)
 	queue_files(v, f);
 }
 
+struct fsp_ctx scan_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx)
+{
+	struct fsp_ctx rows = *ctx;
+
+	rows.deadline_ns = fsp_mono_ns() + fsp_vfs_patience(v);
+	return rows;
+}
+
 /* Lists them, those of records together. */
 static void run_next(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                      struct ahead_job *j)
 {
 	struct next *x = (struct next *)j;
 	struct dirlist *l[FSP_LIST_MANY] = { NULL };
+	struct fsp_ctx rows = scan_ctx(v, ctx);
 
 	if (x->n > 1)
-		dirlist_load_many(v, ctx, x->dir, x->n, LISTED_MOST, l);
-	for (size_t k = 0; k < x->n && !fsp_ctx_check(ctx); k++)
-		if (!l[k] &&
-		    !dirlist_large(v, x->dir[k], LISTED_MOST))
-			(void)dirlist_load(v, ctx, x->dir[k], LISTED_MOST,
+		dirlist_load_many(v, &rows, x->dir, x->n, LISTED_MOST, l);
+	for (size_t k = 0; k < x->n && !fsp_ctx_check(&rows); k++)
+		if (!l[k] && !dirlist_large(v, x->dir[k], LISTED_MOST))
+			(void)dirlist_load(v, &rows, x->dir[k], LISTED_MOST,
 			                   &l[k]);
 	for (size_t k = 0; k < x->n; k++) {
 		if (l[k] && x->content)

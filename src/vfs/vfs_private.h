@@ -523,6 +523,8 @@ void scan_open(struct fsp_vfs *v, struct inode *file);
  * is in them, and with `content` the small files. false: not now.
  */
 struct dirlist;
+/* For rows: as long as a call would wait for them now. */
+struct fsp_ctx scan_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 bool scan_fetch(struct fsp_vfs *v, struct dirlist *l, const size_t *slots,
                 size_t n, bool content);
 
