@@ -34,6 +34,7 @@
 
 struct scan {
 	uint64_t dir;           /* whose entries are visited; 0: a free one */
+	uint64_t above;         /* what that is in, or 0 */
 	int64_t used_ns;
 	struct dirlist *list;   /* of it, referenced; NULL: not known */
 	uint32_t *by_name;      /* slots of the list in the order of names, and */
@@ -246,6 +247,18 @@ static struct scan *find_scan(struct scans *q, uint64_t dir)
 	return NULL;
 }
 
+void scan_has_all(struct fsp_vfs *v, uint64_t dir, bool below)
+{
+	struct scan *s;
+
+	FSP_GUARD(&v->scans->lock);
+	while (dir && (s = find_scan(v->scans, dir))) {
+		s->opened = 0;
+		/* Files in it may have been fetched for the scan above. */
+		dir = below ? s->above : 0;
+	}
+}
+
 static void run_siblings(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                          struct ahead_job *j)
 {
@@ -350,6 +363,7 @@ static void visit(struct fsp_vfs *v, const struct where *w, bool opened)
 
 	FSP_GUARD(&v->scans->lock);
 	s = scan_of(v, w->dir->ino);
+	s->above = w->above;
 	if (strcmp(s->last, w->name) == 0) {
 		s->opened += opened && !s->last_opened;
 		s->last_opened |= opened;

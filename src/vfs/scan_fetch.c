@@ -19,31 +19,46 @@ struct next {
 	struct ahead_job job;
 	struct inode *dir[FSP_LIST_MANY];       /* referenced */
 	size_t n;
+	uint64_t scan;          /* for which it is done */
 	bool content;           /* their files are to be fetched, too */
 };
 
 /* Small files. */
 struct files {
 	struct ahead_job job;
+	uint64_t scan;          /* for which it is done */
+	bool below;             /* of the directories in it */
 	size_t n;
 	struct fsp_content c[FILES_MOST];
 };
 
-/* Whoever opens it then meets the error himself. */
+/* Whether it was not there. Whoever opens it then meets the error himself. */
+static bool fetch_file(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       const struct fsp_content *c)
+{
+	struct fsp_cached *h;
+	bool missing;
+	char byte;
+
+	if (fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
+		return true;
+	missing = fsp_cached_peek(h, &byte, 1, 0) != 1;
+	if (missing)
+		(void)fsp_cached_fill(h, ctx, 0, c->size);
+	fsp_cached_put(h);
+	return missing;
+}
+
 static void run_files(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                       struct ahead_job *j)
 {
 	struct files *f = (struct files *)j;
+	size_t missing = 0;
 
-	for (size_t k = 0; k < f->n && !fsp_ctx_check(ctx); k++) {
-		const struct fsp_content *c = &f->c[k];
-		struct fsp_cached *h;
-
-		if (fsp_cache_get(v->cache, ctx, c->hash, c->size, &h))
-			continue;
-		(void)fsp_cached_fill(h, ctx, 0, c->size);
-		fsp_cached_put(h);
-	}
+	for (size_t k = 0; k < f->n && !fsp_ctx_check(ctx); k++)
+		missing += fetch_file(v, ctx, &f->c[k]);
+	if (!missing)
+		scan_has_all(v, f->scan, f->below);
 }
 
 static void end_files(struct fsp_vfs *v, struct ahead_job *j)
@@ -52,12 +67,14 @@ static void end_files(struct fsp_vfs *v, struct ahead_job *j)
 	free(j);
 }
 
-static struct files *files_new(void)
+static struct files *files_new(uint64_t scan)
 {
 	struct files *f = calloc(1, sizeof(*f));
 
-	if (f)
-		f->job = (struct ahead_job){ NULL, true, run_files, end_files };
+	if (!f)
+		return NULL;
+	f->job = (struct ahead_job){ NULL, true, run_files, end_files };
+	f->scan = scan;
 	return f;
 }
 
@@ -75,12 +92,15 @@ static void queue_files(struct fsp_vfs *v, struct files *f)
 }
 
 /* Those of a directory. */
-static void queue_files_of(struct fsp_vfs *v, const struct dirlist *l)
+static void queue_files_of(struct fsp_vfs *v, const struct dirlist *l,
+                           uint64_t scan)
 {
-	struct files *f = files_new();
+	struct files *f = files_new(scan);
 
 	for (size_t k = DIRLIST_DOTS; k < l->n; k++)
 		add_file(f, &l->slots[k].entry);
+	if (f)
+		f->below = true;
 	queue_files(v, f);
 }
 
@@ -108,7 +128,7 @@ static void run_next(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 			                   &l[k]);
 	for (size_t k = 0; k < x->n; k++) {
 		if (l[k] && x->content)
-			queue_files_of(v, l[k]);
+			queue_files_of(v, l[k], x->scan);
 		dirlist_put(v, l[k]);
 	}
 }
@@ -140,7 +160,7 @@ static void add_dir(struct fsp_vfs *v, struct next *x, struct dirlist *l,
 		return;
 	}
 	if (known && x->content)
-		queue_files_of(v, known);
+		queue_files_of(v, known, x->scan);
 	dirlist_put(v, known);
 	inode_unref(v, i);
 }
@@ -162,14 +182,15 @@ bool scan_fetch(struct fsp_vfs *v, struct dirlist *l, const size_t *slots,
                 size_t n, bool content)
 {
 	struct next *x = calloc(1, sizeof(*x));
-	struct files *f = content ? files_new() : NULL;
+	uint64_t scan = l->dir->ino;
+	struct files *f = content ? files_new(scan) : NULL;
 
 	if (!x) {
 		free(f);
 		return false;
 	}
 	*x = (struct next){ { NULL, false, run_next, end_next },
-	                    .content = content };
+	                    .scan = scan, .content = content };
 	for (size_t k = 0; k < n; k++) {
 		if (S_ISDIR(l->slots[slots[k]].entry.attr.mode))
 			add_dir(v, x, l, slots[k]);
