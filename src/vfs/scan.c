@@ -29,6 +29,9 @@
 #define BLIND_MIN 2
 #define BLIND_MAX 1024
 #define SORTED_MOST 20000
+/* What was to be fetched was in the cache already: it may all be. */
+#define PAUSE_MIN 64
+#define PAUSE_MAX 4096
 
 #define ORDER_NS (5 * FSP_NS_PER_SEC)   /* an old list is good for that */
 
@@ -53,6 +56,8 @@ struct scan {
 struct scans {
 	struct fsp_mutex lock;
 	bool content;           /* there is a cache to fetch into */
+	unsigned pause, paused; /* files that are opened before content is
+	                           fetched again, and the last such number */
 	struct scan scan[SCANS];
 };
 
@@ -247,14 +252,25 @@ static struct scan *find_scan(struct scans *q, uint64_t dir)
 	return NULL;
 }
 
-void scan_has_all(struct fsp_vfs *v, uint64_t dir, bool below)
+void scan_fetched(struct fsp_vfs *v, uint64_t dir, bool below, size_t missing)
 {
+	struct scans *q = v->scans;
 	struct scan *s;
 
-	FSP_GUARD(&v->scans->lock);
-	while (dir && (s = find_scan(v->scans, dir))) {
+	FSP_GUARD(&q->lock);
+	if (missing) {
+		q->pause = q->paused = 0;
+		return;
+	}
+	/* Files in it may have been fetched for the scan above. */
+	if (below) {
+		q->paused = q->paused ? 2 * q->paused : PAUSE_MIN;
+		if (q->paused > PAUSE_MAX)
+			q->paused = PAUSE_MAX;
+		q->pause = q->paused;
+	}
+	while (dir && (s = find_scan(q, dir))) {
 		s->opened = 0;
-		/* Files in it may have been fetched for the scan above. */
 		dir = below ? s->above : 0;
 	}
 }
@@ -362,6 +378,10 @@ static void visit(struct fsp_vfs *v, const struct where *w, bool opened)
 	struct scan *s;
 
 	FSP_GUARD(&v->scans->lock);
+	if (opened && v->scans->pause) {
+		v->scans->pause--;
+		opened = false;
+	}
 	s = scan_of(v, w->dir->ino);
 	s->above = w->above;
 	if (strcmp(s->last, w->name) == 0) {

@@ -57,8 +57,7 @@ static void run_files(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	for (size_t k = 0; k < f->n && !fsp_ctx_check(ctx); k++)
 		missing += fetch_file(v, ctx, &f->c[k]);
-	if (!missing)
-		scan_has_all(v, f->scan, f->below);
+	scan_fetched(v, f->scan, f->below, missing);
 }
 
 static void end_files(struct fsp_vfs *v, struct ahead_job *j)

@@ -523,9 +523,9 @@ void scan_open(struct fsp_vfs *v, struct inode *file);
  * is in them, and with `content` the small files. false: not now.
  */
 struct dirlist;
-/* scan.c: all that was to be fetched of a directory, or `below` it, was in the
- * cache already: only for who goes on opening files there more is tried. */
-void scan_has_all(struct fsp_vfs *v, uint64_t dir, bool below);
+/* scan.c: files of a directory, or `below` it, are there now; of those that many
+ * were missing. Where none is, it is some time until more are tried. */
+void scan_fetched(struct fsp_vfs *v, uint64_t dir, bool below, size_t missing);
 /* For rows: as long as a call would wait for them now. */
 struct fsp_ctx scan_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 bool scan_fetch(struct fsp_vfs *v, struct dirlist *l, const size_t *slots,
