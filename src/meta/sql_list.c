@@ -132,14 +132,19 @@ static int list_txn(struct txn *t, void *arg)
 		sql_list_live(t, a->dir, a->set);
 }
 
+int sql_depth(const char *path)
+{
+	int depth = *path != '\0';
+
+	for (; *path; path++)
+		depth += *path == '/';
+	return depth;
+}
+
 /* PHP's own tables have no index that tells its rows from ours. */
 static bool is_at_once(const struct fsp_meta *m, const char *path)
 {
-	int depth = 1;
-
-	for (; *path && depth < FSP_RECORD_DEPTH; path++)
-		depth += *path == '/';
-	return depth == FSP_RECORD_DEPTH ||
+	return sql_depth(path) >= FSP_RECORD_DEPTH ||
 		!((const struct sql_meta *)m)->drv->legacy;
 }
 

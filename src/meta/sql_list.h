@@ -28,6 +28,8 @@ int sql_number_by(const char *dir, struct taken *l, struct set *set);
 /* As the callback of sql_each_name(). */
 int sql_merge_name(void *set, const struct ent *e);
 
+/* How many names a path has. */
+int sql_depth(const char *path);
 /* In one statement; SQL_AGAIN: it needs several. */
 int sql_list_once(struct txn *t, const char *dir, struct set *set);
 

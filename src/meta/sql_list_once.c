@@ -24,12 +24,12 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 #define NULL5 "NULL, NULL, NULL, NULL, NULL, "
 #define NULL8 NULL5 "NULL, NULL, NULL, "
 #define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
-/* A name's own row, by its number. Where PHP has written over it, its row comes
- * with the others: php_over(). */
 #define PHP_ROWS(oldest, where, order) \
 	"{part}SELECT NULL, " oldest ", NULL, NULL, NULL, " NULL8 ROW_COLS \
 	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE " where \
 	" ORDER BY " order "{head f.file_key} LIMIT ?)"
+/* A name's own row, by its number. Where PHP has written over it, its row comes
+ * with the others: php_over(). */
 #define NAMED(where) \
 	" UNION ALL {part}SELECT " NAMES_COLS ", 2 FROM {name} n" \
 	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
@@ -68,6 +68,23 @@ struct at_once {
 	int64_t rows, far, spaces;
 	bool names, is_dir;
 };
+
+static void at_once_begin(struct at_once *a, struct txn *t,
+                          const struct tree *tree, struct set *set)
+{
+	*a = (struct at_once){
+		.c = {
+			.t = t, .tree = tree, .which = ROWS_PHP, .set = set,
+			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+		}
+	};
+}
+
+static void at_once_end(struct at_once *a)
+{
+	free(a->c.file);
+	taken_free(&a->taken);
+}
 
 /* What has to be read in another order, or further, is read in several. */
 static int on_row(struct at_once *a, struct sqlstmt *s)
@@ -220,14 +237,10 @@ int sql_list_once(struct txn *t, const char *dir, struct set *set)
 {
 	struct tree tree TREE = { .depth = 0 };
 	struct key self KEY = { .depth = 0 };
-	struct at_once a = {
-		.c = {
-			.t = t, .tree = &tree, .which = ROWS_PHP, .set = set,
-			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
-		}
-	};
+	struct at_once a;
 	int err = sql_tree(dir, &tree);
 
+	at_once_begin(&a, t, &tree, set);
 	a.is_dir = !*dir;
 	if (!err && *dir)
 		err = sql_key_of_path(dir, &self);
@@ -235,8 +248,7 @@ int sql_list_once(struct txn *t, const char *dir, struct set *set)
 		err = read_at_once(t, &tree, &self, &a);
 	if (!err)
 		err = sql_number_by(dir, &a.taken, set);
-	free(a.c.file);
-	taken_free(&a.taken);
+	at_once_end(&a);
 	/* Without entries or a name of its own it may be there all the same. */
 	return err || set->n || a.is_dir ? err : SQL_AGAIN;
 }
@@ -269,22 +281,13 @@ struct many {
 
 static int begin_record(struct txn *t, struct record *r, const char *dir)
 {
-	int err = sql_tree(dir, &r->tree);
-
-	r->a = (struct at_once){
-		.c = {
-			.t = t, .tree = &r->tree, .which = ROWS_PHP,
-			.set = &r->set,
-			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
-		}
-	};
-	return err;
+	at_once_begin(&r->a, t, &r->tree, &r->set);
+	return sql_tree(dir, &r->tree);
 }
 
 static void end_record(struct record *r)
 {
-	free(r->a.c.file);
-	taken_free(&r->a.taken);
+	at_once_end(&r->a);
 	sql_set_free(&r->set);
 	sql_tree_free(&r->tree);
 	*r = (struct record){ .set = { .n = 0 } };
@@ -342,29 +345,17 @@ static int many_txn(struct txn *t, void *arg)
 	struct many *m = arg;
 	int err = 0;
 
+	for (size_t k = 0; k < m->n; k++)
+		end_record(&m->r[k]);
 	/* There is too much in one of them. */
 	if (t->kind != SQL_ONE)
 		return 0;
 	for (size_t k = 0; k < m->n && !err; k++) {
-		end_record(&m->r[k]);
 		m->r[k].set.most = m->most;
 		err = begin_record(t, &m->r[k], m->l[k]->dir);
 		m->space[k] = m->r[k].tree.k.space;
 	}
-	if (!err)
-		err = read_records(t, m);
-	for (size_t k = 0; k < m->n && err; k++)
-		sql_set_free(&m->r[k].set);
-	return err;
-}
-
-static bool is_record(const char *dir)
-{
-	int depth = *dir != '\0';
-
-	for (; *dir; dir++)
-		depth += *dir == '/';
-	return depth == FSP_RECORD_DEPTH;
+	return err ? err : read_records(t, m);
 }
 
 int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
@@ -376,7 +367,8 @@ int sql_list_many(struct fsp_meta *meta, const struct fsp_ctx *ctx,
 
 	for (size_t k = 0; k < n; k++) {
 		l[k].done = false;
-		if (m.n < FSP_LIST_MANY && is_record(l[k].dir))
+		if (m.n < FSP_LIST_MANY &&
+		    sql_depth(l[k].dir) == FSP_RECORD_DEPTH)
 			m.l[m.n++] = &l[k];
 	}
 	if (!m.n || legacy)
