@@ -387,24 +387,6 @@ int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 }
 
 /* A name that never got its content is not left behind as an empty file. */
-/* Its directory's time has moved, too. */
-static void removed_stub(struct fsp_vfs *v, struct inode *i, const char *name,
-                         uint32_t nlink)
-{
-	struct inode *dir;
-
-	fsp_lock(&v->lock);
-	dir = i->parent;
-	if (dir)
-		dir->refs++;
-	fsp_unlock(&v->lock);
-	inode_detach(v, i->ino, NULL, name, nlink, NULL);
-	if (!dir)
-		return;
-	attr_touched(v, dir, 0);
-	inode_unref(v, dir);
-}
-
 static void remove_stub(struct fsp_vfs *v, struct inode *i,
                         const struct fsp_ctx *ctx, const char *path)
 {
@@ -419,7 +401,7 @@ static void remove_stub(struct fsp_vfs *v, struct inode *i,
 	if (!err)
 		err = fsp_meta_remove(v->store->meta, ctx, &at, false, &gone);
 	if (!err)
-		removed_stub(v, i, name, gone.attr.nlink);
+		inode_detach(v, i->ino, NULL, name, gone.attr.nlink, NULL);
 	names_end(v);
 	/* Somebody else's file is there by now, or nothing. */
 	if (err && err != -ESTALE && err != -ENOENT)

@@ -260,10 +260,6 @@ static int add(void *arg, const char *name, const struct fsp_entry *e)
 	struct dirlist *l = arg;
 	size_t len = strlen(name);
 
-	if (l->most && l->n >= l->most + DIRLIST_DOTS) {
-		l->large = true;
-		return -E2BIG;
-	}
 	return add_at(l, pos_of(name, len), name, len, e);
 }
 
@@ -325,7 +321,7 @@ size_t dirlist_find(const struct dirlist *l, const char *name)
 }
 
 static int read_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                     struct inode *dir, struct dirlist *l)
+                     struct inode *dir, size_t most, struct dirlist *l)
 {
 	struct adding a = { l, v->versions_dir };
 	FSP_FREE char *path = NULL;
@@ -338,12 +334,11 @@ static int read_rows(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return 0;
 	if (!err)
 		err = answered(v, fsp_meta_list(v->store->meta, ctx, path,
-		                                l->most, add_live, &a));
+		                                most, add_live, &a));
 	return err;
 }
 
-static struct dirlist *dirlist_new(struct fsp_vfs *v, struct inode *dir,
-                                   size_t most)
+static struct dirlist *dirlist_new(struct fsp_vfs *v, struct inode *dir)
 {
 	struct dirlist *l = calloc(1, sizeof(*l));
 
@@ -351,7 +346,6 @@ static struct dirlist *dirlist_new(struct fsp_vfs *v, struct inode *dir,
 		return NULL;
 	l->refs = 1;
 	l->dir = dir;
-	l->most = most;
 	l->read_ns = fsp_mono_ns();
 	FSP_GUARD(&v->lock);
 	dir->refs++;
@@ -370,29 +364,27 @@ static void finish(struct fsp_vfs *v, struct dirlist *l)
 	keep_locked(v, l);
 }
 
-static void give_up(struct fsp_vfs *v, struct dirlist *l)
+static void is_large(struct fsp_vfs *v, struct inode *dir, size_t most)
 {
-	if (!l)
-		return;
 	FSP_GUARD(&v->lock);
-	if (l->large)
-		l->dir->more_than = l->most;
-	unref_locked(v, l);
+	dir->more_than = most;
 }
 
 int dirlist_load(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  struct inode *dir, size_t most, struct dirlist **out)
 {
-	struct dirlist *l = dirlist_new(v, dir, most);
+	struct dirlist *l = dirlist_new(v, dir);
 	int err;
 
 	if (!l)
 		return -ENOMEM;
 	err = add_dots(v, dir, l);
 	if (!err)
-		err = read_rows(v, ctx, dir, l);
+		err = read_rows(v, ctx, dir, most, l);
+	if (err == -E2BIG)
+		is_large(v, dir, most);
 	if (err) {
-		give_up(v, l);
+		dirlist_put(v, l);
 		return err;
 	}
 	finish(v, l);
@@ -401,12 +393,12 @@ int dirlist_load(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 }
 
 /* One of several: what the rows are to be added to, and its path. */
-static int begin_one(struct fsp_vfs *v, struct inode *dir, size_t most,
-                     struct adding *a, char **path)
+static int begin_one(struct fsp_vfs *v, struct inode *dir, struct adding *a,
+                     char **path)
 {
 	int err;
 
-	*a = (struct adding){ dirlist_new(v, dir, most), v->versions_dir };
+	*a = (struct adding){ dirlist_new(v, dir), v->versions_dir };
 	if (!a->l)
 		return -ENOMEM;
 	err = inode_path(v, dir, path);
@@ -423,7 +415,7 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	int err = 0;
 
 	for (size_t k = 0; k < n; k++) {
-		int none = begin_one(v, dirs[k], most, &a[k], &path[k]);
+		int none = begin_one(v, dirs[k], &a[k], &path[k]);
 
 		err = err ? err : none;
 		l[k] = (struct fsp_listing){ path[k], add_live, &a[k], false };
@@ -437,7 +429,7 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		if (out[k])
 			finish(v, out[k]);
 		else
-			give_up(v, a[k].l);
+			dirlist_put(v, a[k].l);
 		free(path[k]);
 	}
 }

@@ -25,8 +25,7 @@ struct dirlist {
 	int64_t used_ns;
 	struct inode *dir;      /* referenced: it knows of later changes */
 	struct slot *slots;     /* by position; `.` and `..` come first */
-	size_t n, cap, most;    /* most: more names are -E2BIG; 0: any number */
-	bool large;             /* there are more */
+	size_t n, cap;
 	struct fsp_buf names;
 	bool links;             /* one of them has names elsewhere */
 	uint64_t as_of, names_seq;      /* v's when the rows were read, */

@@ -105,13 +105,9 @@ static bool is_ancestor_locked(const struct inode *i, const struct inode *of)
 	return false;
 }
 
-/*
- * A directory has another path by now. What was read by the old one, of it or
- * of what is below it, may be another directory's; and so was what others were
- * heard to have changed.
- */
-static void moved_locked(struct fsp_vfs *v)
+void others_changed_locked(struct fsp_vfs *v)
 {
+	fsp_assert_held(&v->lock);
 	v->others_seq = ++v->seq;
 	v->others_ns = fsp_mono_ns();
 }
@@ -138,8 +134,10 @@ int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
 	i->parent = parent;
 	table_name_locked(v, i);
 	parent->refs++;
+	/* What was read by the old path, of it or below it, may be another
+	 * directory's; and so was what others were heard to have changed. */
 	if (old && is_dir(i))
-		moved_locked(v);
+		others_changed_locked(v);
 	if (old) {
 		old->refs--;
 		drop_locked(v, old);
@@ -205,12 +203,12 @@ static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
 	return i;
 }
 
-static int enter_locked(struct fsp_vfs *v, struct inode *parent,
-                        const char *name, enum inode_kind kind,
-                        const struct fsp_attr *attr, uint64_t as_of,
-                        bool counted, struct inode **out)
+/* i: the one with its number, NULL where it is not in the table. */
+static int enter_locked(struct fsp_vfs *v, struct inode *i,
+                        struct inode *parent, const char *name,
+                        enum inode_kind kind, const struct fsp_attr *attr,
+                        uint64_t as_of, bool counted, struct inode **out)
 {
-	struct inode *i = table_find_locked(v, attr->ino);
 	int err;
 
 	if (i && i->seq > as_of && i->unlinked)
@@ -295,22 +293,19 @@ int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out)
  * May what a list says be entered? -EAGAIN: others have changed something in
  * the directory; -ESTALE: this mount has, and what it knew of that is forgotten.
  */
-static int still_listed_locked(struct fsp_vfs *v, const struct inode *parent,
-                               uint64_t ino, uint64_t as_of)
+static int still_listed_locked(const struct fsp_vfs *v,
+                               const struct inode *parent,
+                               const struct inode *i, uint64_t as_of)
 {
-	const struct inode *i = table_find_locked(v, ino);
-
 	if (as_of < parent->others_seq || as_of < v->others_seq)
 		return -EAGAIN;
 	return !i && as_of < parent->gone_seq ? -ESTALE : 0;
 }
 
 /* The rows say something new: lists of before must not take it back. */
-static void news_of_row_locked(struct fsp_vfs *v, const struct fsp_attr *attr,
-                               uint64_t as_of)
+static void news_of_row_locked(struct fsp_vfs *v, struct inode *i,
+                               const struct fsp_attr *attr, uint64_t as_of)
 {
-	struct inode *i = table_find_locked(v, attr->ino);
-
 	if (i && i->seq <= as_of && i->parent && attr_differs(&i->attr, attr))
 		i->parent->inside_seq = ++v->seq;
 }
@@ -320,16 +315,18 @@ static int enter(struct fsp_vfs *v, struct inode *parent, const char *name,
                  bool counted, struct inode **out, struct fsp_attr *out_attr)
 {
 	struct fsp_entry told = *e;
-	int err = 0;
+	struct inode *i;
+	int err;
 
 	inode_hold_back(v, &told);
 	fsp_lock(&v->lock);
-	err = listed ? still_listed_locked(v, parent, e->attr.ino, as_of)
+	i = table_find_locked(v, told.attr.ino);
+	err = listed ? still_listed_locked(v, parent, i, as_of)
 	             : as_of < v->news_seq ? -EAGAIN : 0;
 	if (!err && !listed)
-		news_of_row_locked(v, &told.attr, as_of);
+		news_of_row_locked(v, i, &told.attr, as_of);
 	if (!err)
-		err = enter_locked(v, parent, name, INODE_LIVE, &told.attr,
+		err = enter_locked(v, i, parent, name, INODE_LIVE, &told.attr,
 		                   as_of, counted, out);
 	if (!err)
 		offline_note_locked(v, *out, &e->content, as_of);
@@ -362,7 +359,8 @@ int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
 	int err;
 
 	FSP_GUARD(&v->lock);
-	err = enter_locked(v, parent, name, kind, attr, UINT64_MAX, true, &i);
+	err = enter_locked(v, table_find_locked(v, attr->ino), parent, name,
+	                   kind, attr, UINT64_MAX, true, &i);
 	if (err) {
 		past_free(past);
 		return err;
@@ -447,11 +445,16 @@ void inode_changed_locked(struct fsp_vfs *v, struct inode *i)
 		v->links_seq = v->seq;
 }
 
+static void unsure_locked(struct fsp_vfs *v, struct inode *i)
+{
+	inode_changed_locked(v, i);
+	i->vouched_ns = 0;
+}
+
 void inode_unsure(struct fsp_vfs *v, struct inode *i)
 {
 	FSP_GUARD(&v->lock);
-	inode_changed_locked(v, i);
-	i->vouched_ns = 0;
+	unsure_locked(v, i);
 }
 
 void inode_moved_on(struct fsp_vfs *v, struct inode *i)
@@ -478,6 +481,9 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	if (!i)
 		return;
 	inode_changed_locked(v, i);
+	/* The caller does not know of which directory the time has moved. */
+	if (!parent && i->parent)
+		unsure_locked(v, i->parent);
 	i->attr.nlink = nlink;
 	if (!nlink) {
 		i->unlinked = true;

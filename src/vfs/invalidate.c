@@ -29,8 +29,7 @@ static void each_at_locked(struct fsp_vfs *v, struct inode *dir,
 	}
 	if (!name) {
 		/* Of the kernel's its time-outs take care. */
-		v->others_seq = ++v->seq;
-		v->others_ns = fsp_mono_ns();
+		others_changed_locked(v);
 		return;
 	}
 	while ((i = table_at_locked(v, dir, name, i)))
@@ -84,7 +83,7 @@ static void outdate_locked(struct fsp_vfs *v, const char *dir, bool named)
 	if (above)
 		each_at_locked(v, v->root, slash ? above : "", changed_inside);
 	else
-		v->others_seq = ++v->seq;       /* no memory to tell which */
+		others_changed_locked(v);       /* no memory to tell which */
 }
 
 
@@ -258,8 +257,8 @@ void invalidate_all(struct fsp_vfs *v)
 	size_t n;
 
 	fsp_lock(&v->lock);
-	v->others_seq = v->news_seq = ++v->seq;
-	v->others_ns = fsp_mono_ns();
+	others_changed_locked(v);
+	v->news_seq = v->seq;
 	fsp_unlock(&v->lock);
 	while (k && (n = copy_known(v, &bucket, k))) {
 		for (size_t i = 0; i < n; i++) {

@@ -228,12 +228,8 @@ static int link_to(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	inode_unsure(v, i);             /* there is one more link to it */
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &same, out);
-	if (!err) {
-		fsp_lock(&v->lock);
-		inode_changed_locked(v, same);
-		inode_unref_locked(v, same);
-		fsp_unlock(&v->lock);
-	}
+	if (!err)
+		inode_unref(v, same);
 	return err == -ESTALE ? -ENOENT : err;
 }
 

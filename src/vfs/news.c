@@ -183,10 +183,8 @@ static void digest(struct fsp_vfs *v, struct notes *n, bool begins)
 		fsp_lock(&v->lock);
 		v->news_seq = ++v->seq;
 		follow_moves_locked(v, n);
-		if (n->all) {
-			v->others_seq = v->seq;
-			v->others_ns = fsp_mono_ns();
-		}
+		if (n->all)
+			others_changed_locked(v);
 		/* Nobody has been told anything yet. */
 		if (begins && v->n_inodes == 1)
 			n->all = false;

@@ -59,9 +59,10 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (i->seq <= b->as_of) {
 		differs = attr_differs(&i->attr, &e->attr);
 		i->attr = e->attr;
-		i->seq = ++v->seq;
 		if (differs)
 			inode_changed_locked(v, i);
+		else
+			i->seq = ++v->seq;
 		attr_vouch_locked(v, i, b->began_ns);
 	}
 }

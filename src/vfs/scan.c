@@ -41,7 +41,7 @@ struct scan {
 	int64_t used_ns;
 	struct dirlist *list;   /* of it, referenced; NULL: not known */
 	uint32_t *by_name;      /* slots of the list in the order of names, and */
-	uint32_t *rank;         /* where a slot is in that; NULL: too many */
+	uint32_t *rank;         /* where a slot is in that; NULL: no memory */
 	char last[FSP_NAME_MAX + 1], before[FSP_NAME_MAX + 1];  /* visited */
 	bool last_opened;       /* a file in the last one, or it itself */
 	bool named;             /* the run goes by name */
@@ -305,7 +305,7 @@ static void ask_siblings(struct fsp_vfs *v, struct scan *s, struct inode *dir)
 {
 	struct siblings *b;
 
-	if (s->asked || ++s->blind < s->needed || 
+	if (s->asked || ++s->blind < s->needed ||
 	    dirlist_large(v, dir, NAMES_MOST))
 		return;
 	b = calloc(1, sizeof(*b));

@@ -4,7 +4,6 @@
  */
 #include "dirlist.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "fsp_clock.h"

@@ -386,6 +386,8 @@ int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
 int inode_path(struct fsp_vfs *v, struct inode *i, char **path);
 /* For ref.path: as inode_path(), "" for one without a name. */
 int inode_path_hint(struct fsp_vfs *v, struct inode *i, char **path);
+/* Others may have changed anything. */
+void others_changed_locked(struct fsp_vfs *v);
 /* This mount has changed it: answers, and lists with it, of before are old. */
 void inode_changed_locked(struct fsp_vfs *v, struct inode *i);
 /* A change may have been made, or not. */
