@@ -11,7 +11,7 @@
 #include "fsp_clock.h"
 #include "fsp_path.h"
 
-#define RENAMED_NS (FSP_NS_PER_SEC / 10)
+#define RENAMED_NS FSP_NS_PER_SEC
 
 static void past_free(struct past *p)
 {

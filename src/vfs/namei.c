@@ -106,7 +106,7 @@ static int lookup_live(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		} while (lost(err) && path_moved(v, dir, &path, &seen));
 		if (offline(v, err))
 			return offline_lookup(v, dir, name, out);
-		retry_found(v, ctx, err ? NULL : &e);
+		retry_found(v, ctx, dir, name, err ? NULL : &e);
 		if (!err)
 			err = inode_enter(v, dir, name, &e, as_of, true, &i,
 			                  out);

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "fsp_buf.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 
@@ -15,6 +17,7 @@ struct slot {
 	pid_t tid;                      /* 0: free */
 	int64_t until_ns;
 	uint64_t stale;                 /* the inode that was not it; 0: a name */
+	uint64_t missed;                /* the name that was not there, or 0 */
 	bool looked;
 	uint64_t ino;                   /* what the look-up found */
 	struct fsp_content content;
@@ -95,23 +98,43 @@ bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 	return find_locked(r, ctx->tid) != NULL;
 }
 
+/*
+ * Where the name that the kernel knew is not there, it looks up once more, as
+ * for a new name: it may wait for a rename in that directory in between.
+ */
+static void miss_locked(struct retry *r, struct slot *s, uint64_t at)
+{
+	fsp_assert_held(&r->lock);
+	if (s->missed) {
+		free_slot(r, s);        /* the open fails, or makes a file */
+		return;
+	}
+	s->missed = at;
+	s->stale = 0;
+	s->looked = false;
+}
+
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct inode *dir, const char *name,
                  const struct fsp_entry *e)
 {
 	struct retry *r = v->retries;
+	uint64_t at;
 	struct slot *s;
 
 	if (!ctx->tid || !atomic_load(&r->used))
 		return;
+	at = fsp_hash64(name, strlen(name), dir->ino) | 1;
 	FSP_GUARD(&r->lock);
 	s = find_locked(r, ctx->tid);
-	if (!s)
-		return;
-	/* What comes now makes a file, or fails: the next open is another one. */
-	if (!e) {
-		free_slot(r, s);
+	if (s && s->missed && s->missed != at) {
+		free_slot(r, s);        /* that open has ended */
 		return;
 	}
+	if (s && !e)
+		miss_locked(r, s, at);
+	if (!s || !e)
+		return;
 	s->looked = true;
 	s->ino = e->attr.ino;
 	s->content = e->content;

@@ -208,6 +208,22 @@ static int open_found(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return 0;
 }
 
+/*
+ * Who opens it the first time may have walked by a name that it had before,
+ * also when only the question tells of the new one.
+ */
+static int look_by_name(struct fsp_vfs *v, struct inode *i, struct file *f,
+                        const struct fsp_ctx *ctx, bool again,
+                        struct fresh *out)
+{
+	int err;
+
+	if (!again && inode_renamed(v, i))
+		return -ESTALE;
+	err = look_again(v, i, f, ctx, true, out);
+	return !err && !again && inode_renamed(v, i) ? -ESTALE : err;
+}
+
 int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, bool write, bool *keep)
 {
@@ -215,12 +231,8 @@ int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
 	struct fsp_content found;
 	enum retry_state again = retry_take(v, ctx, i->ino, &found);
 	struct fresh fresh = { .keep = false };
-	int err;
+	int err = look_by_name(v, i, f, ctx, again != RETRY_NO, &fresh);
 
-	if (inode_renamed(v, i) && again == RETRY_NO)
-		err = -ESTALE;
-	else
-		err = look_again(v, i, f, ctx, true, &fresh);
 	if (err == -ESTALE && again != RETRY_NO)
 		err = look_again(v, i, f, ctx, false, &fresh);
 	/* By its number, or it was removed just now: the open came first. */

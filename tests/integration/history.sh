@@ -36,6 +36,16 @@ run() { # run BELIEVED MOUNTS [OPTION...]
 	done
 }
 
+step "opens by a name that has gone elsewhere"
+fs_start m0 "$S" "$WORK/m0"
+fs_start m1 "$S" "$WORK/m1" -o mount.cache_time=0
+mkdir -p "$WORK/m0/a/t/moved"
+ls "$WORK/m1/a/t" >/dev/null
+python3 "$TOP/tests/tools/moved.py" 100 "$WORK/m0/a/t/moved" \
+	"$WORK/m1/a/t/moved" >"$WORK/out" || fail "$(cat "$WORK/out")"
+fs_stop m0
+fs_stop m1
+
 run 0 2 -o mount.entry_timeout=0,mount.attr_timeout=0
 run 1.5 2 -o mount.cache_time=0
 run 3 2
