@@ -76,6 +76,15 @@ struct fsp_ref {
 	const char *path;
 };
 
+#define FSP_SETATTR_MANY 16
+struct fsp_setattr {
+	struct fsp_ref ref;
+	uint32_t mask;
+	struct fsp_attr attr;
+	int err;                /* 0 or -ESTALE, and then there is no out */
+	struct fsp_entry out;
+};
+
 /* A place for a new entry. dir_ino (0 = any) guards against a renamed dir. */
 struct fsp_place {
 	uint64_t dir_ino;
@@ -269,6 +278,10 @@ struct fsp_meta_ops {
 	int (*setattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const struct fsp_ref *ref, uint32_t mask,
 	               const struct fsp_attr *attr, struct fsp_entry *out);
+	/* Several at once, FSP_SETATTR_MANY at the most, each with its own
+	 * -ESTALE; any other error is that of all. */
+	int (*setattr_many)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                    struct fsp_setattr *v, size_t n);
 	/*
 	 * A new version of a regular file under every name it has. Durable
 	 * when it returns 0. Same content as the live row: no new row.

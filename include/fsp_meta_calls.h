@@ -22,6 +22,8 @@ FSP_META_CALL(create, (FSP_META_ARGS, const struct fsp_place *at,
 FSP_META_CALL(setattr, (FSP_META_ARGS, const struct fsp_ref *ref, uint32_t mask,
                         const struct fsp_attr *attr, struct fsp_entry *out),
               ref, mask, attr, out)
+FSP_META_CALL(setattr_many, (FSP_META_ARGS, struct fsp_setattr *v, size_t n),
+              v, n)
 FSP_META_CALL(commit, (FSP_META_ARGS, const struct fsp_commit *c,
                        struct fsp_entry *out), c, out)
 FSP_META_CALL(remove, (FSP_META_ARGS, const struct fsp_place *at, bool dir,

@@ -93,7 +93,7 @@ int sql_want_dir(struct txn *t, const char *path)
 	return 0;
 }
 
-int sql_claim_ref(struct txn *t, const struct fsp_ref *ref)
+int sql_want_ref(struct txn *t, const struct fsp_ref *ref)
 {
 	FSP_FREE char *dir = NULL;
 	FSP_FREE char *name = NULL;
@@ -103,7 +103,12 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref)
 	 * resolving claims the rest. */
 	if (ref->path && *ref->path)
 		err = fsp_path_split(ref->path, &dir, &name);
-	if (!err)
-		err = sql_want_dir(t, dir ? dir : "");
+	return err ? err : sql_want_dir(t, dir ? dir : "");
+}
+
+int sql_claim_ref(struct txn *t, const struct fsp_ref *ref)
+{
+	int err = sql_want_ref(t, ref);
+
 	return err ? err : sql_claim(t);
 }

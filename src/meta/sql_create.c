@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_cleanup.h"
 #include "sql_meta.h"
 
 struct create {
@@ -11,19 +12,34 @@ struct create {
 	struct fsp_entry *out;
 };
 
+/* -ENOENT: nothing is there, and e has the key. */
+static int look_at_place(struct txn *t, const struct fsp_place *at, bool is_free,
+                         struct ent *e)
+{
+	int err;
+
+	if (!is_free)
+		return sql_find_new(t, at->dir, at->name, e);
+	*e = (struct ent){ .how = BY_ROW };
+	err = sql_key(at->dir, at->name, &e->key);
+	return err ? err : -ENOENT;
+}
+
 /* The free place in an existing directory; -EEXIST. */
 static int take_place(struct txn *t, const struct fsp_place *at,
                       struct ent *parent, struct ent *e)
 {
+	FSP_FREE char *path = fsp_path_join(at->dir, at->name);
+	bool is_free = path && sql_was_free(t, path);
 	int err = sql_ahead_dir(t, at->dir);
 
-	if (!err)
+	if (!err && !is_free)
 		err = sql_ahead_place(t, at->dir, at->name, true);
 	if (!err)
 		err = sql_parent(t, at, parent);
 	if (err)
 		return err;
-	err = sql_find_new(t, at->dir, at->name, e);
+	err = look_at_place(t, at, is_free, e);
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
 	err = sql_bury(t, e);

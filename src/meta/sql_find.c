@@ -287,6 +287,19 @@ static int start_at_path(struct txn *t, struct sqlstmt **st,
 	                 k->file, k->space, k->dir, k->name, (int64_t)ino);
 }
 
+int sql_ahead_ref(struct txn *t, const struct fsp_ref *ref)
+{
+	struct key k KEY = { .depth = 0 };
+	int err;
+
+	if (!ref->path || !*ref->path)
+		return 0;
+	err = sql_key_of_path(ref->path, &k);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	return start_at_path(t, NULL, &k, ref->ino);
+}
+
 /* Likewise by its path: 0 where there is more to know than one name. A reader
  * locks nothing. */
 static int lock_name_at(struct txn *t, const struct fsp_ref *ref,

@@ -14,6 +14,14 @@
 #include "fsp_path.h"
 #include "sqldrv.h"
 
+#define SQL_FREE 64
+
+/* A place that a look-up has just found free. */
+struct sql_free {
+	char *path;                     /* NULL: none */
+	int64_t until_ns;
+};
+
 struct sql_meta {
 	struct fsp_meta base;
 	struct sqldrv *drv;
@@ -27,6 +35,7 @@ struct sql_meta {
 	atomic_uint_fast64_t written, synced;
 	struct fsp_mutex lock;
 	uint64_t ino_next, ino_end;     /* lock: leased numbers */
+	struct sql_free free[SQL_FREE]; /* lock: by a hash of the path */
 	char origin[FSP_MOUNT_ID + 1];  /* of our rows in {change}: the mount
 	                                   that was added, set before its use */
 };
@@ -134,6 +143,7 @@ int sql_claim(struct txn *t);
 int sql_claim_space(struct txn *t, const char *space);
 int sql_claim_ino(struct txn *t, uint64_t ino);
 /* Where the path of ref is, to begin with. */
+int sql_want_ref(struct txn *t, const struct fsp_ref *ref);
 int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 
 /* ---- pieces of SQL; `a` is the alias with its dot */
@@ -301,6 +311,12 @@ int sql_find_dir(struct txn *t, const char *path, struct ent *e);
 int sql_find_quick(struct txn *t, struct ent *e);
 /* Is there nothing? -ENOENT, or 1 when there may be something. */
 int sql_find_free(struct txn *t, struct ent *e);
+/*
+ * Has a look-up found it free just now? Once: who is refused after all asks.
+ * A name that has come since is refused by the index.
+ */
+bool sql_was_free(struct txn *t, const char *path);
+void sql_free_end(struct sql_meta *m);
 /* A directory that has a name: 1, 0 when it has none. Sets e->key. */
 int sql_named_dir(struct txn *t, const char *path, struct ent *e);
 /* sql_find_dir(), and sql_find() or sql_find_new(), will be asked. */
@@ -350,6 +366,8 @@ bool sql_is_dead(const struct ent *e);
 int sql_names_of(struct txn *t, uint64_t ino, struct ents *l);
 /* The same for a writer, who may know the only one by its path. */
 int sql_names_of_ref(struct txn *t, const struct fsp_ref *ref, struct ents *l);
+/* What that will ask first. */
+int sql_ahead_ref(struct txn *t, const struct fsp_ref *ref);
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
 
 /* ---- sql_implied.c: directories that are there because of what is below */
@@ -656,6 +674,8 @@ int sql_create(struct fsp_meta *m, const struct fsp_ctx *ctx,
 int sql_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, uint32_t mask,
                 const struct fsp_attr *attr, struct fsp_entry *out);
+int sql_setattr_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     struct fsp_setattr *v, size_t n);
 int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
                const struct fsp_commit *c, struct fsp_entry *out);
 int sql_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,

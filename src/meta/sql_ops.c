@@ -8,6 +8,7 @@ static void sql_close(struct fsp_meta *base)
 	struct sql_meta *m = (struct sql_meta *)base;
 
 	m->drv->ops->close(m->drv);
+	sql_free_end(m);
 	fsp_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -32,6 +33,7 @@ static const struct fsp_meta_ops ops = {
 	.readlink = sql_readlink,
 	.create = sql_create,
 	.setattr = sql_setattr,
+	.setattr_many = sql_setattr_many,
 	.commit = sql_commit,
 	.remove = sql_remove,
 	.link = sql_link,

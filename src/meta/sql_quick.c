@@ -6,7 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fsp_buf.h"
+#include "fsp_clock.h"
 #include "sql_meta.h"
+
+/* From the kernel's look-up to the call that it was for. */
+#define FREE_NS (FSP_NS_PER_SEC / 100)
 
 /* What makes a directory without a name: rows below it. */
 #define SPACES_IN(where) \
@@ -88,6 +93,42 @@ static int ask_further(struct txn *t, enum ask next)
 	return SQL_AGAIN;
 }
 
+static struct sql_free *free_slot(struct sql_meta *m, const char *path)
+{
+	return &m->free[fsp_hash64(path, strlen(path), 0) % SQL_FREE];
+}
+
+static void note_free(struct sql_meta *m, const char *path)
+{
+	struct sql_free *f = free_slot(m, path);
+	char *copy = strdup(path);
+
+	FSP_GUARD(&m->lock);
+	free(f->path);
+	f->path = copy;                 /* NULL: then it is asked again */
+	f->until_ns = fsp_mono_ns() + FREE_NS;
+}
+
+bool sql_was_free(struct txn *t, const char *path)
+{
+	struct sql_free *f = free_slot(t->m, path);
+	bool was;
+
+	FSP_GUARD(&t->m->lock);
+	if (!f->path || strcmp(f->path, path) != 0)
+		return false;
+	was = fsp_mono_ns() < f->until_ns;
+	free(f->path);
+	f->path = NULL;
+	return was;
+}
+
+void sql_free_end(struct sql_meta *m)
+{
+	for (int i = 0; i < SQL_FREE; i++)
+		free(m->free[i].path);
+}
+
 int sql_find_free(struct txn *t, struct ent *e)
 {
 	int64_t found;
@@ -96,6 +137,8 @@ int sql_find_free(struct txn *t, struct ent *e)
 	if (t->m->drv->legacy || t->claims->ask > ASK_FREE)
 		return 1;
 	err = ask_free(t, &e->key, &found);
+	if (!err && !found && t->kind == SQL_ONE)
+		note_free(t->m, e->key.path);
 	if (err || !found)
 		return err ? err : -ENOENT;
 	return ask_further(t, ASK_QUICK);

@@ -1,13 +1,13 @@
 /* Attributes: of the inode, and of the live rows of all its names. */
-#include "sql_meta.h"
+#include <errno.h>
 
 #include "fsp_clock.h"
+#include "sql_meta.h"
 
 struct setattr {
-	const struct fsp_ref *ref;
-	uint32_t mask;
-	const struct fsp_attr *attr;
-	struct fsp_entry *out;
+	struct fsp_setattr *v;
+	size_t n;
+	struct ents *names;             /* of each */
 };
 
 void sql_apply(struct txn *t, uint32_t mask, const struct fsp_attr *a,
@@ -61,30 +61,72 @@ int sql_save_row(struct txn *t, const struct ent *e)
 	               sql_created_at(e->node.mtime_ns), e->row.id);
 }
 
-static int setattr(struct txn *t, void *arg)
+static int set_one(struct txn *t, struct fsp_setattr *a, struct ents *names)
 {
-	struct setattr *a = arg;
-	struct ents names ENTS = { .n = 0 };
-	int err = sql_resolve_all(t, a->ref, &names);
+	int err = 0;
 
-	if (err)
-		return err;
-	for (size_t i = 0; i < names.n && !err; i++) {
-		struct ent *e = &names.v[i];
+	for (size_t i = 0; i < names->n && !err; i++) {
+		struct ent *e = &names->v[i];
 
 		/* All of them have the node of the first. */
-		e->node = names.v[0].node;
+		e->node = names->v[0].node;
 		if (i == 0)
-			sql_apply(t, a->mask, a->attr, &e->node);
+			sql_apply(t, a->mask, &a->attr, &e->node);
 		if (e->has_row)
 			err = sql_save_row(t, e);
 		if (!err)
 			err = sql_changed(t, &e->key, e->ino, false);
 	}
 	if (!err)
-		err = sql_save_node(t, names.v[0].ino, &names.v[0].node);
+		err = sql_save_node(t, names->v[0].ino, &names->v[0].node);
 	if (!err)
-		sql_fill(&names.v[0], a->out);
+		sql_fill(&names->v[0], &a->out);
+	return err;
+}
+
+/* All claims before any question, and all questions in one. */
+static int ask_for_all(struct txn *t, const struct setattr *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->n && !err; i++)
+		err = sql_want_ref(t, &a->v[i].ref);
+	if (!err)
+		err = sql_claim(t);
+	for (size_t i = 0; i < a->n && a->n > 1 && !err; i++)
+		err = sql_ahead_ref(t, &a->v[i].ref);
+	return err;
+}
+
+/* Whatever is changed makes old what was asked: reading first. */
+static int setattr(struct txn *t, void *arg)
+{
+	struct setattr *a = arg;
+	int err = ask_for_all(t, a);
+
+	for (size_t i = 0; i < a->n && !err; i++) {
+		err = sql_resolve_all(t, &a->v[i].ref, &a->names[i]);
+		a->v[i].err = err;
+		if (err == -ESTALE)
+			err = 0;
+	}
+	for (size_t i = 0; i < a->n && !err; i++)
+		if (!a->v[i].err)
+			err = set_one(t, &a->v[i], &a->names[i]);
+	return err;
+}
+
+int sql_setattr_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     struct fsp_setattr *v, size_t n)
+{
+	struct ents names[FSP_SETATTR_MANY] = { { .n = 0 } };
+	struct setattr a = { v, n, names };
+	int err = n > FSP_SETATTR_MANY ? -EINVAL : 0;
+
+	if (!err && n)
+		err = sql_txn(m, ctx, SQL_WRITE, setattr, &a);
+	for (size_t i = 0; i < n && i < FSP_SETATTR_MANY; i++)
+		sql_ents_free(&names[i]);
 	return err;
 }
 
@@ -92,7 +134,11 @@ int sql_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, uint32_t mask,
                 const struct fsp_attr *attr, struct fsp_entry *out)
 {
-	struct setattr a = { ref, mask, attr, out };
+	struct fsp_setattr one = { .ref = *ref, .mask = mask, .attr = *attr };
+	int err = sql_setattr_many(m, ctx, &one, 1);
 
-	return sql_txn(m, ctx, SQL_WRITE, setattr, &a);
+	if (err || one.err)
+		return err ? err : one.err;
+	*out = one.out;
+	return 0;
 }

@@ -1,6 +1,7 @@
 /*
- * Times of directories, and owners and modes that they have already, wait a
- * moment for a change that has to be made: DESIGN.md, "Attributes that wait".
+ * Times of directories, more rights in them, and owners and modes that they have
+ * already, wait a moment for a change that has to be made: DESIGN.md,
+ * "Attributes that wait".
  */
 #include "vfs_private.h"
 
@@ -12,6 +13,8 @@
 #include "fsp_log.h"
 
 #define WAIT_NS (FSP_NS_PER_SEC / 10)
+/* Who has waited for less may get more yet, and is not taken along. */
+#define ALONG_NS (WAIT_NS / 5)
 #define RETRY_NS FSP_NS_PER_SEC
 #define TRY_NS (10 * FSP_NS_PER_SEC)    /* for one of them */
 #define LAZY_MOST 1000                  /* directories that wait */
@@ -23,14 +26,21 @@ void lazy_init(struct fsp_vfs *v)
 	v->lazies.last = &v->lazies.first;
 }
 
-/* Does it leave mode and owner as this mount knows them? */
+/* Somebody may do more in it, and nobody less. */
+static bool allows_more(uint32_t old, uint32_t new)
+{
+	return !((old ^ new) & (S_ISUID | S_ISGID | S_ISVTX)) &&
+	       !(old & ~new & (S_IRWXU | S_IRWXG | S_IRWXO));
+}
+
+/* Does it leave the owner as this mount knows it, and take no right away? */
 static bool may_wait_locked(const struct inode *i, uint32_t mask,
                             const struct fsp_attr *a)
 {
 	if (mask & ~(uint32_t)(LAZY_MASK | FSP_SET_MODE | FSP_SET_UID |
 	                       FSP_SET_GID))
 		return false;
-	if (mask & FSP_SET_MODE && ((a->mode ^ i->attr.mode) & 07777))
+	if (mask & FSP_SET_MODE && !allows_more(i->attr.mode, a->mode))
 		return false;
 	if (mask & FSP_SET_UID && a->uid != i->attr.uid)
 		return false;
@@ -114,21 +124,46 @@ void lazy_end(struct fsp_vfs *v, struct inode *i, int err)
 	fsp_worker_wake(&v->lazies.worker);
 }
 
-/* Until the next one is due, or the end: NULL then, when none is left. */
-static struct inode *next_due(struct fsp_vfs *v)
+/* What is set in one transaction. */
+struct batch {
+	struct inode *i[FSP_SETATTR_MANY];
+	char *path[FSP_SETATTR_MANY];   /* NULL: left for later */
+	struct fsp_setattr v[FSP_SETATTR_MANY];
+	size_t n;
+};
+
+/* Until one is due, or the end: then false, when none is left. */
+static bool wait_due_locked(struct fsp_vfs *v)
 {
-	FSP_GUARD(&v->lock);
 	for (;;) {
 		const struct inode *i = v->lazies.first;
 		int64_t due = i ? i->lazy->due_ns : 0;
 
 		if (i && (v->lazies.worker.stop || !i->lazy->mask ||
 		          due <= fsp_mono_ns()))
-			return dequeue_locked(v);
+			return true;
 		if (!i && v->lazies.worker.stop)
-			return NULL;
+			return false;
 		(void)fsp_worker_wait(&v->lazies.worker, due);
 	}
+}
+
+/* The one that is due and others that wait; their references are the batch's. */
+static bool take_due(struct fsp_vfs *v, struct batch *b)
+{
+	int64_t latest;
+
+	b->n = 0;
+	FSP_GUARD(&v->lock);
+	if (!wait_due_locked(v))
+		return false;
+	latest = fsp_mono_ns() + WAIT_NS - ALONG_NS;
+	do
+		b->i[b->n++] = dequeue_locked(v);
+	while (v->lazies.first && b->n < FSP_SETATTR_MANY &&
+	       (v->lazies.worker.stop ||
+	        v->lazies.first->lazy->due_ns <= latest));
+	return true;
 }
 
 /* What could not be set is tried again, but at the end. */
@@ -148,18 +183,61 @@ static void done_with(struct fsp_vfs *v, struct inode *i)
 	inode_unref_locked(v, i);
 }
 
+/* Those that still wait, from the front of b->v on, and whose they are. */
+static size_t begin_batch(struct fsp_vfs *v, struct batch *b, size_t *whose)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < b->n; k++) {
+		struct fsp_setattr *s = &b->v[n];
+
+		*s = (struct fsp_setattr){ .ref.ino = b->i[k]->ino };
+		/* Without memory for its path it waits on. */
+		if (inode_path_hint(v, b->i[k], &b->path[n]))
+			continue;
+		s->ref.path = b->path[n];
+		if (lazy_begin(v, b->i[k], &s->mask, &s->attr))
+			whose[n++] = k;
+		else
+			free(b->path[n]);
+	}
+	return n;
+}
+
+static void set_batch(struct fsp_vfs *v, struct batch *b)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+	size_t whose[FSP_SETATTR_MANY], n = begin_batch(v, b, whose);
+	int64_t began = fsp_mono_ns();
+	int err = 0;
+
+	ctx.deadline_ns = began + TRY_NS;
+	/* The database says in the log what is wrong with it. */
+	if (n)
+		err = answered(v, fsp_meta_setattr_many(v->store->meta, &ctx,
+		                                        b->v, n));
+	for (size_t k = 0; k < n; k++) {
+		struct inode *i = b->i[whose[k]];
+		int own = err ? err : b->v[k].err;
+
+		if (own)
+			inode_unsure(v, i);
+		else
+			inode_set_attr(v, i, &b->v[k].out.attr, began);
+		lazy_end(v, i, own);
+		free(b->path[k]);
+	}
+}
+
 static void *set_due(void *arg)
 {
 	struct fsp_vfs *v = arg;
-	struct inode *i;
+	struct batch b;
 
-	while ((i = next_due(v))) {
-		struct fsp_ctx ctx = fsp_ctx_background();
-
-		ctx.deadline_ns = fsp_mono_ns() + TRY_NS;
-		/* The database says in the log what is wrong with it. */
-		(void)lazy_flush(v, &ctx, i);
-		done_with(v, i);
+	while (take_due(v, &b)) {
+		set_batch(v, &b);
+		for (size_t k = 0; k < b.n; k++)
+			done_with(v, b.i[k]);
 	}
 	return NULL;
 }
@@ -238,7 +316,8 @@ void lazy_end_all(struct fsp_vfs *v)
 {
 	fsp_worker_stop(&v->lazies.worker);
 	if (v->lazies.lost)
-		fsp_warn("the times of %u directories could not be stored",
+		fsp_warn("times or modes of %u directories could not be "
+		         "stored",
 		         v->lazies.lost);
 	v->lazies.lost = 0;
 }

@@ -32,8 +32,18 @@ asks_less() {
 	for i in $(seq "$2" 139); do
 		equal "f g" "$(ls "$A/$T/$i" | xargs)" "record $i"
 	done
-	[ $(($(trips) - before)) -lt "$1" ] ||
-		fail "$(($(trips) - before)) round trips from record $2 on"
+	asked=$(($(trips) - before))
+	[ "$asked" -lt "$1" ]
+}
+# What was listed ahead is good for 5 s; on a machine that is busy for longer
+# the whole has another try.
+in_time() { # in_time FUNCTION
+	local try
+	for try in 1 2 3 4 5 6; do
+		! "$1" || return 0
+		note "$1, try $try: $asked round trips"
+	done
+	fail "$1: $asked round trips"
 }
 cold() {
 	fs_stop one
@@ -52,23 +62,29 @@ done
 step "records that are listed in order: the next ones ask nobody"
 cold
 n=$(gets)
-for i in $(seq 100 130); do ls -l "$A/$T/$i" >/dev/null; done
-settled
-# Up to the last one: nothing else is fetched meanwhile.
-asks_less 3 134
+in_order() {
+	for i in $(seq 100 130); do ls -l "$A/$T/$i" >/dev/null; done
+	settled
+	# Up to the last one: nothing else is fetched meanwhile.
+	asks_less 3 134
+}
+in_time in_order
 equal "$n" "$(gets)" "objects that listings have fetched"
 
 step "so they do while another mount changes other directories"
 fs_start two "$S" "$B"
 mkdir -p "$B/$T/other"
 quiet
-for i in $(seq 100 130); do ls -l "$A/$T/$i" >/dev/null; done
-for n in 1 2 3; do
-	echo "$n" >"$B/$T/other/f$n"
-	quiet
-done
-settled
-asks_less 7 130
+beside_changes() {
+	for i in $(seq 100 130); do ls -l "$A/$T/$i" >/dev/null; done
+	for n in 1 2 3; do
+		echo "$n" >"$B/$T/other/f$n"
+		quiet
+	done
+	settled
+	asks_less 7 130
+}
+in_time beside_changes
 touch -d 2020-01-01 "$B/$T/135/f"
 echo new >"$B/$T/136/new"
 quiet

@@ -1108,6 +1108,75 @@ static void test_mounts(void **state)
 	assert_int_equal(n, 0);
 }
 
+static void test_setattr_many(void **state)
+{
+	static const char *const at[] = { "a", "a/t", "a/t/r", "a/t/r/f",
+	                                  "a/t/r/gone", "a/t/r/d" };
+	struct fsp_setattr v[FSP_SETATTR_MANY + 1] = { { .mask = 0 } };
+	const size_t n = sizeof(at) / sizeof(*at), gone = 4, file = 3;
+	struct fx *f = *state;
+
+	fx_mkdirs(f, "a/t/r/gone");
+	fx_mkdirs(f, "a/t/r/d");
+	fx_put(f, "a/t/r/f", '1', 1);
+	for (size_t i = 0; i < n; i++) {
+		v[i].ref.ino = fx_get(f, at[i]).attr.ino;
+		v[i].ref.path = at[i];
+		v[i].mask = FSP_SET_MODE | FSP_SET_MTIME;
+		v[i].attr.mode = 0700 + (uint32_t)i;
+		v[i].attr.mtime_ns = (int64_t)(i + 1) * FSP_NS_PER_SEC;
+	}
+	/* One is found by its number alone, one is not there any more. */
+	v[n - 1].ref.path = "";
+	assert_int_equal(fx_rm(f, at[gone], true), 0);
+	assert_int_equal(f->m->ops->setattr_many(f->m, &f->ctx, v, n), 0);
+	for (size_t i = 0; i < n; i++) {
+		struct fsp_entry e;
+
+		assert_int_equal(v[i].err, i == gone ? -ESTALE : 0);
+		if (i == gone)
+			continue;
+		e = fx_get(f, at[i]);
+		assert_int_equal(e.attr.mode, (i == file ? S_IFREG : S_IFDIR) |
+		                 v[i].attr.mode);
+		assert_int_equal(e.attr.mtime_ns, v[i].attr.mtime_ns);
+		assert_int_equal(v[i].out.attr.ino, e.attr.ino);
+		assert_int_equal(v[i].out.attr.ctime_ns, e.attr.ctime_ns);
+	}
+	assert_int_equal(f->m->ops->setattr_many(f->m, &f->ctx, v, 0), 0);
+	assert_int_equal(f->m->ops->setattr_many(f->m, &f->ctx, v,
+	                                         FSP_SETATTR_MANY + 1), -EINVAL);
+}
+
+/* A place that a look-up has just found free may be taken by then. */
+static void test_was_free(void **state)
+{
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	struct fx other = *f;
+	struct fsp_entry e;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_open(&other, &o);
+	for (int i = 0; i < 20; i++) {
+		char name[16];
+		struct fsp_place at = { .dir = "a/t/r", .name = name };
+		struct fsp_new dir = { .mode = S_IFDIR | 0755 };
+
+		snprintf(name, sizeof(name), "d%d", i);
+		/* The first tells that the next ones may be free as well. */
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(f->m->ops->lookup(f->m, &f->ctx,
+			                 "a/t/r", name, false, &e), -ENOENT);
+		if (i % 2)
+			assert_int_equal(other.m->ops->create(other.m,
+			                 &other.ctx, &at, &dir, &e), 0);
+		assert_int_equal(f->m->ops->create(f->m, &f->ctx, &at, &dir,
+		                                   &e), i % 2 ? -EEXIST : 0);
+	}
+	fx_close(&other);
+}
+
 static void test_times(void **state)
 {
 	struct fx *f = *state;
@@ -1252,7 +1321,8 @@ int main(void)
 		FX_TEST(test_commit_nothing), FX_TEST(test_thinning),
 		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
 		FX_TEST(test_thinning_links),
-		FX_TEST(test_setattr), FX_TEST(test_remove),
+		FX_TEST(test_setattr), FX_TEST(test_setattr_many),
+		FX_TEST(test_was_free), FX_TEST(test_remove),
 		FX_TEST(test_list_errors), FX_TEST(test_list_most), FX_TEST(test_list_stops),
 		FX_TEST(test_links), FX_TEST(test_rename_file),
 		FX_TEST(test_rename_dirs), FX_TEST(test_rename_over_dirs),
