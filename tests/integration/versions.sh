@@ -98,6 +98,15 @@ equal b "$(cat "$P/sub/b")" "a file deeper in it"
 equal a "$(readlink "$P/l")" "a link in it"
 cp -a "$P" "$D/folder"
 equal b "$(cat "$D/folder/sub/b")" "the directory copied back"
+# Longer than the kernel believes a name, with one that lives by now.
+rm -r "$D/folder"
+cd "$P"
+mkdir "$D/folder"
+printf c >"$D/folder/c"
+sleep 1.2
+equal "a l sub" "$(ls "$P" | xargs)" "the deleted directory, for who is in it"
+equal b "$(cat "$P/sub/b")" "a file deeper in it, then"
+cd - >/dev/null
 
 step "a renamed directory keeps what it had lost before"
 mkdir -p "$D/then/sub"
