@@ -254,6 +254,10 @@ struct fsp_meta_ops {
 	              struct fsp_entry *out);
 	int (*getattr)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	               const struct fsp_ref *ref, struct fsp_entry *out);
+	/* The same of what is at ref->path: -ESTALE where that is another
+	 * inode, or nothing. For what was looked up there as a file. */
+	int (*getattr_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  const struct fsp_ref *ref, struct fsp_entry *out);
 	/* The live entries of a directory, in no order, without . and ..; with
 	 * more than `most` -E2BIG, before it costs much; 0: as many as come. */
 	int (*list)(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -10,6 +10,8 @@ FSP_META_CALL(lookup, (FSP_META_ARGS, const char *dir, const char *name,
               dir, name, known, out)
 FSP_META_CALL(getattr, (FSP_META_ARGS, const struct fsp_ref *ref,
                         struct fsp_entry *out), ref, out)
+FSP_META_CALL(getattr_at, (FSP_META_ARGS, const struct fsp_ref *ref,
+                           struct fsp_entry *out), ref, out)
 FSP_META_CALL(list, (FSP_META_ARGS, const char *dir, size_t most,
                      fsp_meta_each each, void *arg), dir, most, each, arg)
 FSP_META_CALL(list_many, (FSP_META_ARGS, struct fsp_listing *l, size_t n,

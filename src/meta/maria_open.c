@@ -27,6 +27,7 @@ static const struct sql_dialect ours = {
 	.by_scan = " FORCE INDEX (fsp_file_scan)",
 	.head = true,
 	.place = true,
+	.dated = true,
 };
 
 static void close_link(struct maria_link **l)

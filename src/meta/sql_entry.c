@@ -32,10 +32,10 @@ enum {
 #define SPACE_COLS "s.space_key, s.created_at"
 #define OWN_SPACE \
 	"(SELECT MIN(q.id) FROM {space} q WHERE {eq q.space_key} AND " \
-	LIVE("q.") ")"
+	SPACE_LIVE("q.") ")"
 #define FIRST_SPACE \
 	"(SELECT q.id FROM {space} q WHERE q.space_key >= ? AND" \
-	" q.space_key < ? AND " LIVE("q.") " ORDER BY q.space_key LIMIT 1)"
+	" q.space_key < ? AND " SPACE_LIVE("q.") " ORDER BY q.space_key LIMIT 1)"
 
 static const char in_record[] = HEAD "g.id IS NOT NULL, g.space_key,"
 	" g.file_key, " ROW_COLS_OF("g.") TAIL

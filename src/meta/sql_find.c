@@ -282,7 +282,7 @@ static int start_at_path(struct txn *t, struct sqlstmt **st,
 		                 k->space, k->file, k->space, k->dir, k->name,
 		                 (int64_t)ino);
 	return sql_start(t, st, "SELECT " NAMES_COLS ", EXISTS (SELECT 1 FROM"
-	                 " {space} s WHERE {eq s.space_key} AND " LIVE("s.")
+	                 " {space} s WHERE {eq s.space_key} AND " SPACE_LIVE("s.")
 	                 ")" AT_PATH "{update}", "tttttti", k->space, k->space,
 	                 k->file, k->space, k->dir, k->name, (int64_t)ino);
 }
@@ -300,9 +300,9 @@ int sql_ahead_ref(struct txn *t, const struct fsp_ref *ref)
 	return start_at_path(t, NULL, &k, ref->ino);
 }
 
-/* Likewise by its path: 0 where there is more to know than one name. A reader
- * locks nothing. */
-static int lock_name_at(struct txn *t, const struct fsp_ref *ref,
+/* Likewise the one at its path; 0 where that does not tell. A reader locks
+ * nothing. */
+static int read_name_at(struct txn *t, const struct fsp_ref *ref,
                         struct ents *l)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
@@ -314,11 +314,22 @@ static int lock_name_at(struct txn *t, const struct fsp_ref *ref,
 	err = start_at_path(t, &s, &k, ref->ino);
 	if (!err)
 		err = read_locked(s, !sql_kind_reads(t->kind), l);
-	if (err == 1 && l->n == 1 && l->v[0].node.nlink == 1 &&
-	    !sql_is_dead(&l->v[0]))
+	if (err == 1 && l->n == 1 && !sql_is_dead(&l->v[0]))
 		return 1;
 	sql_ents_free(l);
 	return err < 0 ? err : 0;
+}
+
+/* Where it is the only one. */
+static int lock_name_at(struct txn *t, const struct fsp_ref *ref,
+                        struct ents *l)
+{
+	int err = read_name_at(t, ref, l);
+
+	if (err != 1 || l->v[0].node.nlink == 1)
+		return err;
+	sql_ents_free(l);
+	return 0;
 }
 
 static int read_names_of(struct txn *t, uint64_t ino, struct ents *l)
@@ -379,6 +390,34 @@ static int some_name_of(struct txn *t, const struct fsp_ref *ref,
 	return SQL_AGAIN;
 }
 
+/* The first of them, out of the list. */
+static int take_first(struct ents *l, struct ent *e)
+{
+	*e = l->v[0];
+	l->v[0] = (struct ent){ .how = BY_NAME };
+	return 0;
+}
+
+int sql_resolve_at(struct txn *t, const struct fsp_ref *ref, struct ent *e)
+{
+	struct ents names ENTS = { .n = 0 };
+	int err = 0;
+
+	/* What PHP made has no name, most often. */
+	if (ref->ino < FSP_INO_ROW && t->claims->ask == ASK_FREE) {
+		err = read_name_at(t, ref, &names);
+		if (err == 1)
+			return take_first(&names, e);
+		/* What is asked next is another try. */
+		t->claims->ask = ASK_QUICK;
+		return err ? err : SQL_AGAIN;
+	}
+	err = sql_find_path(t, ref->path, e);
+	if (err == -ENOENT || err == -ENOTDIR || (!err && e->ino != ref->ino))
+		return -ESTALE;
+	return err;
+}
+
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 {
 	struct ents names ENTS = { .n = 0 };
@@ -400,11 +439,8 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 	err = some_name_of(t, ref, &names);
 	if (err)
 		return err;
-	if (names.n) {
-		*e = names.v[0];
-		names.v[0] = (struct ent){ .how = BY_NAME };
-		return 0;
-	}
+	if (names.n)
+		return take_first(&names, e);
 	if (!ref->path || !*ref->path)
 		return -ESTALE;
 	err = sql_find_path(t, ref->path, e);

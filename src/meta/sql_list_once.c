@@ -55,7 +55,7 @@ _Static_assert(NAMES_N == COL_KIND, "the columns of a name");
 	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
 	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
 	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
-	LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
+	SPACE_LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
 	"SELECT NULL, NULL, NULL, NULL, NULL, " NULL8 ROW_COLS \
 	", f.space_key, f.file_key, NULL, 6 FROM (SELECT f.space_key," \
 	" f.file_key, " ROW_COLS " FROM {file} f WHERE f.space_key >= ? AND" \

@@ -8,6 +8,7 @@ struct lookup {
 	const char *dir, *name;
 	bool known;
 	const struct fsp_ref *ref;
+	bool at;                /* only where it is at its path */
 	struct fsp_entry *out;
 };
 
@@ -29,7 +30,9 @@ static int lookup(struct txn *t, void *arg)
 	struct ent e ENT = { .how = BY_NAME };
 	int err;
 
-	if (a->ref)
+	if (a->ref && a->at)
+		err = sql_resolve_at(t, a->ref, &e);
+	else if (a->ref)
 		err = sql_resolve(t, a->ref, &e);
 	else if (a->known)
 		err = sql_find(t, a->dir, a->name, &e);
@@ -53,6 +56,14 @@ int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, struct fsp_entry *out)
 {
 	struct lookup a = { .ref = ref, .out = out };
+
+	return sql_txn(m, ctx, SQL_ONE, lookup, &a);
+}
+
+int sql_getattr_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const struct fsp_ref *ref, struct fsp_entry *out)
+{
+	struct lookup a = { .ref = ref, .at = true, .out = out };
 
 	return sql_txn(m, ctx, SQL_ONE, lookup, &a);
 }

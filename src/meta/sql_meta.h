@@ -151,7 +151,9 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 /* The name that lives at a place. */
 #define AT_PLACE "{at n}"
 
-#define LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
+/* Of rows of files, and of spaces. */
+#define LIVE(a) "{live " a "deleted_at}"
+#define SPACE_LIVE(a) "(" a "deleted_at IS NULL OR " a "deleted_at = 0)"
 #define PHP_LIVE(a) a "ino IS NULL AND " LIVE(a)
 #define ROW_COLS_OF(a) \
 	a "id, " a "data_hash, " a "size_original, " a "created_at, " \
@@ -369,6 +371,8 @@ int sql_names_of_ref(struct txn *t, const struct fsp_ref *ref, struct ents *l);
 /* What that will ask first. */
 int sql_ahead_ref(struct txn *t, const struct fsp_ref *ref);
 int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e);
+/* The file that is at its path: else -ESTALE. A reader's. */
+int sql_resolve_at(struct txn *t, const struct fsp_ref *ref, struct ent *e);
 
 /* ---- sql_implied.c: directories that are there because of what is below */
 
@@ -662,6 +666,8 @@ int sql_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
                const char *name, bool known, struct fsp_entry *out);
 int sql_getattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                 const struct fsp_ref *ref, struct fsp_entry *out);
+int sql_getattr_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   const struct fsp_ref *ref, struct fsp_entry *out);
 int sql_readlink(struct fsp_meta *m, const struct fsp_ctx *ctx, uint64_t ino,
                  char **target);
 int sql_list_many(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -255,7 +255,7 @@ static int list_spaces(struct txn *t, const char *lo, const char *hi,
 
 	err = sql_start(t, mv ? &s : NULL, "SELECT s.space_key, s.name, s.id"
 	                " FROM {space} s WHERE s.space_key >= ? AND"
-	                " s.space_key < ? AND " LIVE("s.") " ORDER BY s.id",
+	                " s.space_key < ? AND " SPACE_LIVE("s.") " ORDER BY s.id",
 	                "tt", lo, hi);
 	if (err || !mv)
 		return err;
@@ -449,7 +449,7 @@ static int attach_space(struct txn *t, struct set *done,
 		              " s.created_at, ?, s.name, ? FROM {space} s"
 		              " WHERE s.id = ? AND NOT EXISTS (SELECT 1 FROM"
 		              " {space} q WHERE {eq q.space_key} AND "
-		              LIVE("q.") ")", "tiiit", k.space, t->now_s,
+		              SPACE_LIVE("q.") ")", "tiiit", k.space, t->now_s,
 		              t->now_us, m->id, k.space);
 	fsp_dirkey_free(&k);
 	return err;

@@ -28,6 +28,7 @@ static void sql_stats(struct fsp_meta *base, struct fsp_meta_stats *out)
 static const struct fsp_meta_ops ops = {
 	.lookup = sql_lookup,
 	.getattr = sql_getattr,
+	.getattr_at = sql_getattr_at,
 	.list = sql_list,
 	.list_many = sql_list_many,
 	.readlink = sql_readlink,

@@ -15,7 +15,7 @@
 
 /* What makes a directory without a name: rows below it. */
 #define SPACES_IN(where) \
-	"EXISTS (SELECT 1 FROM {space} q WHERE " where " AND " LIVE("q.") ")"
+	"EXISTS (SELECT 1 FROM {space} q WHERE " where " AND " SPACE_LIVE("q.") ")"
 #define IN_RECORD \
 	"EXISTS (SELECT 1 FROM {file} b{by_php} WHERE " BELOW " AND " \
 	PHP_LIVE("b.") ")"

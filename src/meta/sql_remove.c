@@ -106,7 +106,7 @@ static int end_dir(struct txn *t, const struct ent *e)
 		return err;
 	return sql_later(t, "UPDATE {space} SET deleted_at = ?, closed_us ="
 	               " CASE WHEN since_us > ? THEN since_us ELSE ? END"
-	               " WHERE {eq space_key} AND " LIVE(""), "iiit", t->now_s,
+	               " WHERE {eq space_key} AND " SPACE_LIVE(""), "iiit", t->now_s,
 	               t->now_us, t->now_us, tree.k.space);
 }
 

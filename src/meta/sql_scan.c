@@ -44,10 +44,10 @@ static const char all_spaces[] = COLS("f.id") IN_SPACES BY_SPACE;
 	" WHERE s.space_key >= ? AND s.space_key < ?"
 #define BY_SPACE_KEY " ORDER BY s.space_key LIMIT ?"
 
-static const char space_live[] = SPACES " AND " LIVE("s.") BY_SPACE_KEY;
+static const char space_live[] = SPACES " AND " SPACE_LIVE("s.") BY_SPACE_KEY;
 static const char space_at[] = SPACES
 	" AND COALESCE(s.since_us, s.created_at * 1000000) <= ? AND ("
-	LIVE("s.") " OR COALESCE(s.closed_us, s.deleted_at * 1000000) > ?)"
+	SPACE_LIVE("s.") " OR COALESCE(s.closed_us, s.deleted_at * 1000000) > ?)"
 	BY_SPACE_KEY;
 static const char space_all[] = SPACES BY_SPACE_KEY;
 

@@ -129,6 +129,15 @@ static int add_at(struct expansion *x, const struct operand *o)
 	return err;
 }
 
+/* PHP leaves deleted_at NULL, or 0. */
+static int add_live(struct expansion *x, const struct operand *o)
+{
+	if (x->d->dated)
+		return fsp_buf_printf(&x->b, "%.*s = 0", o->len, o->col);
+	return fsp_buf_printf(&x->b, "(%.*s IS NULL OR %.*s = 0)", o->len,
+	                      o->col, o->len, o->col);
+}
+
 /* "VERB OPERAND"; eq alone has raw columns: they have an order of their own. */
 static int add_verb(struct expansion *x, const char *s, size_t len)
 {
@@ -145,6 +154,9 @@ static int add_verb(struct expansion *x, const char *s, size_t len)
 		return add_eq(x, &o);
 	if (n == 2 && memcmp(s, "at", n) == 0)
 		return o.alias || o.other_len ? -EINVAL : add_at(x, &o);
+	if (n == 4 && memcmp(s, "live", n) == 0)
+		return o.other_len || !is_column(&o, "deleted_at") ?
+			-EINVAL : add_live(x, &o);
 	if (o.other_len || !is_column(&o, "file_key"))
 		return -EINVAL;
 	if (n == 4 && memcmp(s, "from", n) == 0)

@@ -11,6 +11,7 @@
  *   {by_scan}              after {file}: all of them, {below}
  *   {at n}                 n.space_key = ? AND n.dir_key = ? AND n.name = ? AND
  *                          n.live = 1
+ *   {live f.deleted_at}    f.deleted_at IS NULL OR f.deleted_at = 0, of {file}
  *   {eq f.space_key}       f.space_key = ?
  *   {eq f.file_key n.name} f.file_key = n.name; the other side has no ?
  *   {from f.file_key}      f.file_key >= ?
@@ -55,6 +56,7 @@ struct sql_dialect {
 	 * not look into all of them each time; NULL: nothing */
 	const char *by_key, *by_php, *by_scan;
 	bool raw, head, place;
+	bool dated;                     /* deleted_at of {file} is never NULL */
 };
 
 struct sql_text {

@@ -201,7 +201,7 @@ int sql_ensure_space(struct txn *t, const char *space)
 	return sql_later(t, "INSERT INTO {space} (space_key, created_at, name,"
 	                 " since_us) SELECT ?, ?, ?, ? FROM (SELECT 1 AS one) q"
 	                 " WHERE NOT EXISTS (SELECT 1 FROM {space} s WHERE"
-	                 " {eq s.space_key} AND " LIVE("s.") ")", "titit",
+	                 " {eq s.space_key} AND " SPACE_LIVE("s.") ")", "titit",
 	                 space, t->now_s, name ? name + 1 : path, t->now_us,
 	                 space);
 }

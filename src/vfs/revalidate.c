@@ -10,7 +10,6 @@
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
-#include "fsp_path.h"
 
 /* What open(2) asks of the store: the row that is live now. */
 static int fresh_entry(struct fsp_vfs *v, struct inode *i,
@@ -76,22 +75,15 @@ static int named_entry(struct fsp_vfs *v, struct inode *i,
                        const struct fsp_ctx *ctx, struct fsp_entry *e)
 {
 	FSP_FREE char *path = NULL;
+	struct fsp_ref ref = { .ino = i->ino };
 	uint64_t seen = names_seq(v);
 	int err = inode_path(v, i, &path);
 
 	if (err)
 		return err == -ESTALE ? fresh_entry(v, i, ctx, e) : err;
 	do {
-		FSP_FREE char *dir = NULL;
-		FSP_FREE char *name = NULL;
-
-		err = fsp_path_split(path, &dir, &name);
-		if (!err)
-			err = fsp_meta_lookup(v->store->meta, ctx, dir, name,
-			                      true, e);
-		if (err == -ENOENT || err == -ENOTDIR ||
-		    (!err && e->attr.ino != i->ino))
-			err = -ESTALE;
+		ref.path = path;
+		err = fsp_meta_getattr_at(v->store->meta, ctx, &ref, e);
 	} while (err == -ESTALE && path_moved(v, i, &path, &seen));
 	return err;
 }

@@ -525,6 +525,54 @@ static void test_setattr(void **state)
 	                 -ESTALE);
 }
 
+/* What an open asks: is this inode what is at the path? */
+static void test_getattr_at(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_ref ref = { 0, "a/t/r/f" };
+	struct fsp_entry e, want;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 10);
+	want = fx_get(f, "a/t/r/f");
+	ref.ino = want.attr.ino;
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e), 0);
+	assert_memory_equal(&e, &want, sizeof(e));
+	assert_int_equal(fx_ln(f, "a/t/r/f", "a/t/r/g"), 0);
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e), 0);
+	assert_int_equal(e.attr.nlink, 2);
+	ref.path = "a/t/r/g";
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e), 0);
+	/* It is somewhere, but not there. */
+	assert_int_equal(fx_rm(f, "a/t/r/g", false), 0);
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e),
+	                 -ESTALE);
+	fx_put(f, "a/t/r/g", '2', 10);
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e),
+	                 -ESTALE);
+	ref.path = "a/t/r/f/below";
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e),
+	                 -ESTALE);
+	/* PHP has written it, and PHP has closed it. */
+	ref.path = "a/t/r/f";
+	fx_php_upload(f, "a.t.r", "f", '3', 33, 3000000000);
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e), 0);
+	want = fx_get(f, "a/t/r/f");
+	assert_memory_equal(&e, &want, sizeof(e));
+	assert_int_equal(e.attr.size, 33);
+	fx_sql(f, "UPDATE filespace_file SET deleted_at = 3000000001"
+	       " WHERE file_key = 'f'");
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e),
+	                 -ESTALE);
+	/* A file of PHP's alone */
+	fx_php_upload(f, "a.t.r", "p", '3', 33, 2000);
+	ref.path = "a/t/r/p";
+	want = fx_get(f, ref.path);
+	ref.ino = want.attr.ino;
+	assert_int_equal(f->m->ops->getattr_at(f->m, &f->ctx, &ref, &e), 0);
+	assert_memory_equal(&e, &want, sizeof(e));
+}
+
 static void test_remove(void **state)
 {
 	struct fx *f = *state;
@@ -1322,7 +1370,7 @@ int main(void)
 		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
 		FX_TEST(test_thinning_links),
 		FX_TEST(test_setattr), FX_TEST(test_setattr_many),
-		FX_TEST(test_was_free), FX_TEST(test_remove),
+		FX_TEST(test_was_free), FX_TEST(test_getattr_at), FX_TEST(test_remove),
 		FX_TEST(test_list_errors), FX_TEST(test_list_most), FX_TEST(test_list_stops),
 		FX_TEST(test_links), FX_TEST(test_rename_file),
 		FX_TEST(test_rename_dirs), FX_TEST(test_rename_over_dirs),

@@ -36,6 +36,7 @@ static const struct sql_dialect head = {
 	.by_scan = " SCANNED",
 	.head = true,
 	.place = true,
+	.dated = true,
 };
 
 /* `map` says for each physical parameter which of the text's it is. */
@@ -91,6 +92,16 @@ static void test_at(void **state)
 	expect(&head, "b = ? AND {at n} AND c = ?", "b = ? AND n.place ="
 	       " UNHEX(SHA2(CONCAT(?, CHAR(0), ?, CHAR(0), ?), 256)) AND"
 	       " n.live = 1 AND c = ?", 5, "01234");
+}
+
+static void test_live(void **state)
+{
+	(void)state;
+	expect(&plain, "{live f.deleted_at} AND ({live deleted_at})",
+	       "(f.deleted_at IS NULL OR f.deleted_at = 0) AND"
+	       " ((deleted_at IS NULL OR deleted_at = 0))", 0, "");
+	expect(&head, "{live f.deleted_at} AND {live deleted_at}",
+	       "f.deleted_at = 0 AND deleted_at = 0", 0, "");
 }
 
 static void test_eq(void **state)
@@ -169,7 +180,7 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_at),
-		cmocka_unit_test(test_eq),
+		cmocka_unit_test(test_live), cmocka_unit_test(test_eq),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_literals),
 		cmocka_unit_test(test_refused),
