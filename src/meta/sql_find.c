@@ -270,9 +270,25 @@ static int lock_names(struct txn *t, uint64_t ino, struct ents *l)
 	return err ? err : read_locked(s, false, l);
 }
 
-#define AT_PATH \
+#define LOCKED_AT \
 	LOCKED_FROM "{eq f.space_key} AND {eq f.file_key} AND " LIVE("f.") \
-	" WHERE " AT_PLACE " AND n.ino = ?"
+	" WHERE " AT_PLACE
+#define AT_PATH LOCKED_AT " AND n.ino = ?"
+
+static int start_locked(struct txn *t, struct sqlstmt **st,
+                        const struct key *k)
+{
+	return sql_start(t, st, "SELECT " NAMES_COLS LOCKED_AT "{update}",
+	                 "ttttt", k->space, k->file, k->space, k->dir, k->name);
+}
+
+int sql_ahead_locked(struct txn *t, const char *dir, const char *name)
+{
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key(dir, name, &k);
+
+	return err ? err : start_locked(t, NULL, &k);
+}
 
 static int start_at_path(struct txn *t, struct sqlstmt **st,
                          const struct key *k, uint64_t ino)
@@ -391,11 +407,29 @@ static int some_name_of(struct txn *t, const struct fsp_ref *ref,
 }
 
 /* The first of them, out of the list. */
-static int take_first(struct ents *l, struct ent *e)
+static void take_first(struct ents *l, struct ent *e)
 {
 	*e = l->v[0];
 	l->v[0] = (struct ent){ .how = BY_NAME };
-	return 0;
+}
+
+int sql_find_locked(struct txn *t, const char *dir, const char *name,
+                    struct ent *e)
+{
+	struct sqlstmt *s SQL_STMT = NULL;
+	struct ents names ENTS = { .n = 0 };
+	struct key k KEY = { .depth = 0 };
+	int err = sql_key(dir, name, &k);
+
+	if (!err)
+		err = start_locked(t, &s, &k);
+	if (!err)
+		err = read_locked(s, false, &names);
+	if (err != 1 || names.n != 1 || !sql_is_file(&names.v[0]) ||
+	    sql_is_dead(&names.v[0]))
+		return err < 0 ? err : 0;
+	take_first(&names, e);
+	return 1;
 }
 
 int sql_resolve_at(struct txn *t, const struct fsp_ref *ref, struct ent *e)
@@ -406,8 +440,10 @@ int sql_resolve_at(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 	/* What PHP made has no name, most often. */
 	if (ref->ino < FSP_INO_ROW && t->claims->ask == ASK_FREE) {
 		err = read_name_at(t, ref, &names);
-		if (err == 1)
-			return take_first(&names, e);
+		if (err == 1) {
+			take_first(&names, e);
+			return 0;
+		}
 		/* What is asked next is another try. */
 		t->claims->ask = ASK_QUICK;
 		return err ? err : SQL_AGAIN;
@@ -439,8 +475,10 @@ int sql_resolve(struct txn *t, const struct fsp_ref *ref, struct ent *e)
 	err = some_name_of(t, ref, &names);
 	if (err)
 		return err;
-	if (names.n)
-		return take_first(&names, e);
+	if (names.n) {
+		take_first(&names, e);
+		return 0;
+	}
 	if (!ref->path || !*ref->path)
 		return -ESTALE;
 	err = sql_find_path(t, ref->path, e);

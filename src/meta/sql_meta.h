@@ -299,7 +299,12 @@ void sql_fill_row(const struct sql_meta *m, const struct row *r,
 
 /* -ENOENT leaves the key and dead_id in e. */
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e);
-/* The same, for a place that should be free. */
+/* A file with its row, which is locked as by sql_lock_rows(): 1, or 0 when that
+ * does not tell; and the question of it. */
+int sql_find_locked(struct txn *t, const char *dir, const char *name,
+                    struct ent *e);
+int sql_ahead_locked(struct txn *t, const char *dir, const char *name);
+/* The same as sql_find(), for a place that should be free. */
 int sql_find_new(struct txn *t, const char *dir, const char *name,
                  struct ent *e);
 int sql_find_path(struct txn *t, const char *path, struct ent *e);

@@ -160,10 +160,18 @@ static int claim_removal(struct txn *t, const struct removal *a)
 	return err ? err : sql_claim(t);
 }
 
-static int ask_ahead(struct txn *t, const struct removal *a)
+/* Mostly a file goes, with the row that its name says. */
+static bool is_plain(const struct txn *t, const struct removal *a)
+{
+	return !a->dir && !t->m->drv->legacy && !atomic_load(&t->m->unsure);
+}
+
+static int ask_ahead(struct txn *t, const struct removal *a, bool plain)
 {
 	int err = sql_ahead_dir(t, a->at->dir);
 
+	if (!err && plain)
+		return sql_ahead_locked(t, a->at->dir, a->at->name);
 	if (!err)
 		err = sql_ahead_place(t, a->at->dir, a->at->name, false);
 	if (!err)
@@ -172,19 +180,30 @@ static int ask_ahead(struct txn *t, const struct removal *a)
 	return err;
 }
 
+static int find_what_goes(struct txn *t, const struct removal *a, bool plain,
+                          struct ent *e)
+{
+	int found = plain ? sql_find_locked(t, a->at->dir, a->at->name, e) : 0;
+
+	if (found)
+		return found < 0 ? found : 0;
+	return sql_find(t, a->at->dir, a->at->name, e);
+}
+
 static int removal(struct txn *t, void *arg)
 {
 	struct removal *a = arg;
 	struct ent parent ENT = { .how = BY_NAME };
 	struct ent e ENT = { .how = BY_NAME };
+	bool plain = is_plain(t, a);
 	int err = claim_removal(t, a);
 
 	if (!err)
-		err = ask_ahead(t, a);
+		err = ask_ahead(t, a, plain);
 	if (!err)
 		err = sql_parent(t, a->at, &parent);
 	if (!err)
-		err = sql_find(t, a->at->dir, a->at->name, &e);
+		err = find_what_goes(t, a, plain, &e);
 	if (!err && a->at->stub_ino &&
 	    (e.ino != a->at->stub_ino || e.has_row))
 		err = -ESTALE;
