@@ -425,10 +425,12 @@ int sql_find_locked(struct txn *t, const char *dir, const char *name,
 		err = start_locked(t, &s, &k);
 	if (!err)
 		err = read_locked(s, false, &names);
-	if (err != 1 || names.n != 1 || !sql_is_file(&names.v[0]) ||
+	if (err != 1 || names.n != 1 || sql_is_dir(&names.v[0]) ||
 	    sql_is_dead(&names.v[0]))
 		return err < 0 ? err : 0;
 	take_first(&names, e);
+	/* Other names are stronger than rows. */
+	e->has_row = e->has_row && sql_is_file(e);
 	return 1;
 }
 

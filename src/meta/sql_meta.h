@@ -299,7 +299,7 @@ void sql_fill_row(const struct sql_meta *m, const struct row *r,
 
 /* -ENOENT leaves the key and dead_id in e. */
 int sql_find(struct txn *t, const char *dir, const char *name, struct ent *e);
-/* A file with its row, which is locked as by sql_lock_rows(): 1, or 0 when that
+/* What is no directory, with its row, which is locked as by sql_lock_rows(): 1, or 0 when that
  * does not tell; and the question of it. */
 int sql_find_locked(struct txn *t, const char *dir, const char *name,
                     struct ent *e);

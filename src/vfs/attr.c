@@ -28,6 +28,34 @@ void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to)
 		to->ctime_ns = from->ctime_ns;
 }
 
+void attr_news_locked(struct fsp_vfs *v, struct inode *i,
+                      const struct fsp_attr *a)
+{
+	fsp_assert_held(&v->lock);
+	if (is_file(i) && (i->attr.size != a->size ||
+	                   i->attr.mtime_ns != a->mtime_ns))
+		i->news = ++v->attr_news;
+}
+
+void attr_tell_news(struct fsp_vfs *v, struct inode *i)
+{
+	uint64_t news;
+	bool ended;
+
+	fsp_lock(&v->lock);
+	news = i->news;
+	ended = v->stales_worker.stop;  /* the kernel has no inodes any more */
+	fsp_unlock(&v->lock);
+	if (!news)
+		return;
+	if (v->options.stale && !ended)
+		v->options.stale(v->options.arg, i->ino, false);
+	fsp_lock(&v->lock);
+	if (i->news == news)
+		i->news = 0;
+	fsp_unlock(&v->lock);
+}
+
 bool attr_differs(const struct fsp_attr *a, const struct fsp_attr *b)
 {
 	return a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
@@ -106,6 +134,7 @@ static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!err && i->seq <= as_of) {
 		bool differs = attr_differs(&i->attr, &e.attr);
 
+		attr_news_locked(v, i, &e.attr);
 		if (!lazy_waits_locked(i))
 			i->attr = e.attr;
 		/* Lists of before must not take it back. */

@@ -9,9 +9,13 @@
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
+#include "fsp_ctx.h"
 #include "fsp_path.h"
 
+/* An open that walked by the old name has come by then. */
 #define RENAMED_NS FSP_NS_PER_SEC
+/* Where a second open cannot be told from the first. */
+#define RENAMED_UNKNOWN_NS (FSP_NS_PER_SEC / 10)
 
 static void past_free(struct past *p)
 {
@@ -227,8 +231,10 @@ static int enter_locked(struct fsp_vfs *v, struct inode *i,
 		drop_locked(v, i);
 		return err;
 	}
-	if (i->seq <= as_of && !lazy_waits_locked(i))
+	if (i->seq <= as_of && !lazy_waits_locked(i)) {
+		attr_news_locked(v, i, attr);
 		i->attr = *attr;
+	}
 	i->unlinked = false;
 	if (counted)
 		i->nlookup++;
@@ -504,15 +510,19 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 	drop_locked(v, i);
 }
 
-bool inode_renamed(struct fsp_vfs *v, struct inode *i)
+bool inode_renamed(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   struct inode *i)
 {
+	int64_t lasts = ctx->tid ? RENAMED_NS : RENAMED_UNKNOWN_NS, age;
 	uint64_t ticket;
 
 	fsp_lock(&v->lock);
 	ticket = i->forgets;
-	/* An open that walked by the old name must have come by then. */
-	if (ticket && fsp_mono_ns() - i->renamed_ns > RENAMED_NS)
-		i->forgets = ticket = 0;
+	age = fsp_mono_ns() - i->renamed_ns;
+	if (ticket && age > RENAMED_NS)
+		i->forgets = 0;
+	if (age > lasts)
+		ticket = 0;
 	fsp_unlock(&v->lock);
 	if (ticket)
 		(void)forget_wait(v, ticket, fsp_mono_ns() + FSP_NS_PER_SEC);

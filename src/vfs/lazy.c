@@ -16,7 +16,7 @@
 /* Who has waited for less may get more yet, and is not taken along. */
 #define ALONG_NS (WAIT_NS / 5)
 #define RETRY_NS FSP_NS_PER_SEC
-#define TRY_NS (10 * FSP_NS_PER_SEC)    /* for one of them */
+#define TRY_NS (10 * FSP_NS_PER_SEC)    /* for a batch of them */
 #define LAZY_MOST 1000                  /* directories that wait */
 #define LAZY_MASK (FSP_SET_ATIME | FSP_SET_MTIME | FSP_SET_CTIME)
 
@@ -75,15 +75,11 @@ bool lazy_waits_locked(const struct inode *i)
 	return i->lazy && i->lazy->mask;
 }
 
-bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
-                struct fsp_attr *a)
+static bool begin_locked(struct inode *i, uint32_t *mask, struct fsp_attr *a)
 {
 	uint32_t more;
 
-	FSP_GUARD(&v->lock);
-	while (lazy_waits_locked(i) && i->lazy->busy)
-		(void)fsp_worker_wait(&v->lazies.worker, 0);
-	if (!lazy_waits_locked(i))
+	if (!lazy_waits_locked(i) || i->lazy->busy)
 		return false;
 	i->lazy->busy = true;
 	i->lazy->sent = i->lazy->mask;
@@ -94,6 +90,15 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 	attr_copy(more, &i->lazy->attr, a);
 	*mask |= more;
 	return true;
+}
+
+bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
+                struct fsp_attr *a)
+{
+	FSP_GUARD(&v->lock);
+	while (lazy_waits_locked(i) && i->lazy->busy)
+		(void)fsp_worker_wait(&v->lazies.worker, 0);
+	return begin_locked(i, mask, a);
 }
 
 void lazy_overlay_locked(struct inode *i)
@@ -127,7 +132,7 @@ void lazy_end(struct fsp_vfs *v, struct inode *i, int err)
 /* What is set in one transaction. */
 struct batch {
 	struct inode *i[FSP_SETATTR_MANY];
-	char *path[FSP_SETATTR_MANY];   /* NULL: left for later */
+	char *path[FSP_SETATTR_MANY];
 	struct fsp_setattr v[FSP_SETATTR_MANY];
 	size_t n;
 };
@@ -163,6 +168,7 @@ static bool take_due(struct fsp_vfs *v, struct batch *b)
 	while (v->lazies.first && b->n < FSP_SETATTR_MANY &&
 	       (v->lazies.worker.stop ||
 	        v->lazies.first->lazy->due_ns <= latest));
+	v->lazies.taken = true;
 	return true;
 }
 
@@ -183,20 +189,27 @@ static void done_with(struct fsp_vfs *v, struct inode *i)
 	inode_unref_locked(v, i);
 }
 
-/* Those that still wait, from the front of b->v on, and whose they are. */
+/*
+ * Those that still wait, from the front of b->v on, and whose they are. Nobody
+ * waits for one while it holds others.
+ */
 static size_t begin_batch(struct fsp_vfs *v, struct batch *b, size_t *whose)
 {
 	size_t n = 0;
 
 	for (size_t k = 0; k < b->n; k++) {
 		struct fsp_setattr *s = &b->v[n];
+		bool begun;
 
 		*s = (struct fsp_setattr){ .ref.ino = b->i[k]->ino };
 		/* Without memory for its path it waits on. */
 		if (inode_path_hint(v, b->i[k], &b->path[n]))
 			continue;
 		s->ref.path = b->path[n];
-		if (lazy_begin(v, b->i[k], &s->mask, &s->attr))
+		fsp_lock(&v->lock);
+		begun = begin_locked(b->i[k], &s->mask, &s->attr);
+		fsp_unlock(&v->lock);
+		if (begun)
 			whose[n++] = k;
 		else
 			free(b->path[n]);
@@ -204,27 +217,43 @@ static size_t begin_batch(struct fsp_vfs *v, struct batch *b, size_t *whose)
 	return n;
 }
 
-static void set_batch(struct fsp_vfs *v, struct batch *b)
+/* What one of them is refused for is not the others': each by itself then. */
+static void store_batch(struct fsp_vfs *v, struct batch *b, size_t n)
 {
+	struct fsp_meta *m = v->store->meta;
 	struct fsp_ctx ctx = fsp_ctx_background();
-	size_t whose[FSP_SETATTR_MANY], n = begin_batch(v, b, whose);
-	int64_t began = fsp_mono_ns();
 	int err = 0;
+	bool single;
 
-	ctx.deadline_ns = began + TRY_NS;
+	ctx.deadline_ns = fsp_mono_ns() + TRY_NS;
 	/* The database says in the log what is wrong with it. */
 	if (n)
-		err = answered(v, fsp_meta_setattr_many(v->store->meta, &ctx,
-		                                        b->v, n));
+		err = answered(v, fsp_meta_setattr_many(m, &ctx, b->v, n));
+	single = err && n > 1 && err != -EHOSTDOWN && err != -ETIMEDOUT;
+	for (size_t k = 0; k < n; k++) {
+		if (single)
+			err = answered(v, fsp_meta_setattr_many(m, &ctx,
+			                                        &b->v[k], 1));
+		if (err)
+			b->v[k].err = err;
+	}
+}
+
+static void set_batch(struct fsp_vfs *v, struct batch *b)
+{
+	size_t whose[FSP_SETATTR_MANY], n = begin_batch(v, b, whose);
+	int64_t began = fsp_mono_ns();
+
+	store_batch(v, b, n);
 	for (size_t k = 0; k < n; k++) {
 		struct inode *i = b->i[whose[k]];
-		int own = err ? err : b->v[k].err;
+		int err = b->v[k].err;
 
-		if (own)
+		if (err)
 			inode_unsure(v, i);
 		else
 			inode_set_attr(v, i, &b->v[k].out.attr, began);
-		lazy_end(v, i, own);
+		lazy_end(v, i, err);
 		free(b->path[k]);
 	}
 }
@@ -238,6 +267,10 @@ static void *set_due(void *arg)
 		set_batch(v, &b);
 		for (size_t k = 0; k < b.n; k++)
 			done_with(v, b.i[k]);
+		fsp_lock(&v->lock);
+		v->lazies.taken = false;
+		fsp_worker_wake(&v->lazies.worker);
+		fsp_unlock(&v->lock);
 	}
 	return NULL;
 }
@@ -286,16 +319,28 @@ int lazy_flush(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode *i)
 	return waits ? attr_set_rows(v, ctx, i, 0, &none) : 0;
 }
 
-static struct inode *any(struct fsp_vfs *v)
+/* One that waits: NULL when none does, nor is on its way. */
+static int any(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode **out)
 {
+	int err = 0;
+
+	*out = NULL;
 	FSP_GUARD(&v->lock);
-	for (struct inode *i = v->lazies.first; i; i = i->lazy->next) {
-		if (i->lazy->mask) {
+	do {
+		struct inode *i = v->lazies.first;
+
+		while (i && !i->lazy->mask)
+			i = i->lazy->next;
+		if (i) {
 			i->refs++;
-			return i;
+			*out = i;
+			return 0;
 		}
-	}
-	return NULL;
+		if (v->lazies.taken)
+			err = fsp_worker_wait(&v->lazies.worker,
+			                      ctx->deadline_ns);
+	} while (!err && (v->lazies.taken || v->lazies.first));
+	return err;
 }
 
 int lazy_flush_all(struct fsp_vfs *v, const struct fsp_ctx *ctx)
@@ -303,7 +348,7 @@ int lazy_flush_all(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 	struct inode *i;
 	int err = 0;
 
-	while (!err && (i = any(v))) {
+	while (!err && !(err = any(v, ctx, &i)) && i) {
 		err = lazy_flush(v, ctx, i);
 		if (err == -ESTALE || err == -ENOENT)
 			err = 0;

@@ -176,15 +176,14 @@ static int catch_up(struct fsp_handle *h, const struct fsp_ctx *ctx,
 /* Whoever holds the lock sees what was committed before. */
 static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
 {
-	struct fsp_vfs *v = h->v;
 	struct fresh fresh;
 	int err;
 
 	if (h->inode->kind != INODE_LIVE)
 		return 0;
 	err = catch_up(h, ctx, &fresh);
-	if (!err && fresh.stale && v->options.stale)
-		v->options.stale(v->options.arg, h->inode->ino, false);
+	if (!err && fresh.stale)
+		attr_tell_news(h->v, h->inode);
 	/* An unlinked file has no rows to look at: nobody else can have it. */
 	return err == -ESTALE ? 0 : err;
 }

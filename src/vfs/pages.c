@@ -185,7 +185,7 @@ static void serve(struct fsp_vfs *v, struct file *f, struct stale s)
 	if (s.refresh)
 		refresh(v, s.inode, f, &fresh);
 	if (fresh.stale)
-		tell(v, s.inode, false);
+		attr_tell_news(v, s.inode);
 	done(s.waiters);
 	file_put(v, s.inode, f);
 	inode_unref(v, s.inode);

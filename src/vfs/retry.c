@@ -9,9 +9,11 @@
 #include "fsp_clock.h"
 #include "fsp_ctx.h"
 
-#define SLOTS 64
+#define SLOTS 256
 /* The kernel tries at once: what is older was given up. */
 #define LIFETIME_NS FSP_NS_PER_SEC
+/* And opens at once what it has found; later it is another call's. */
+#define FOUND_NS (FSP_NS_PER_SEC / 4)
 
 struct slot {
 	pid_t tid;                      /* 0: free */
@@ -19,6 +21,7 @@ struct slot {
 	uint64_t stale;                 /* the inode that was not it; 0: a name */
 	uint64_t missed;                /* the name that was not there, or 0 */
 	bool looked;
+	int64_t looked_ns;
 	uint64_t ino;                   /* what the look-up found */
 	struct fsp_content content;
 };
@@ -135,7 +138,9 @@ void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		miss_locked(r, s, at);
 	if (!s || !e)
 		return;
+	s->missed = 0;
 	s->looked = true;
+	s->looked_ns = fsp_mono_ns();
 	s->ino = e->attr.ino;
 	s->content = e->content;
 }
@@ -155,7 +160,8 @@ enum retry_state retry_take(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		return RETRY_NO;
 	if (!s->looked && s->stale == ino)
 		state = RETRY_SAME;
-	else if (s->looked && s->ino == ino)
+	else if (s->looked && s->ino == ino &&
+	         fsp_mono_ns() - s->looked_ns < FOUND_NS)
 		state = RETRY_FOUND;
 	*content = s->content;
 	free_slot(r, s);

@@ -52,8 +52,8 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 		old_size = i->attr.size;
 	if (drop)
 		pages_drop_locked(v, i, f, old_size < size ? old_size : size);
-	out->stale = !drop && (i->attr.size != e->attr.size ||
-	                       i->attr.mtime_ns != e->attr.mtime_ns);
+	attr_news_locked(v, i, &e->attr);
+	out->stale = !drop && i->news;
 	i->pages = tag;
 	if (i->seq <= b->as_of) {
 		differs = attr_differs(&i->attr, &e->attr);
@@ -210,10 +210,10 @@ static int look_by_name(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	int err;
 
-	if (!again && inode_renamed(v, i))
+	if (!again && inode_renamed(v, ctx, i))
 		return -ESTALE;
 	err = look_again(v, i, f, ctx, true, out);
-	return !err && !again && inode_renamed(v, i) ? -ESTALE : err;
+	return !err && !again && inode_renamed(v, ctx, i) ? -ESTALE : err;
 }
 
 int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
@@ -230,7 +230,7 @@ int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
 	/* By its number, or it was removed just now: the open came first. */
 	if (err == -ESTALE && (again == RETRY_SAME || !named ||
 	                       (!gone && inode_unlinked(v, i) &&
-	                        !inode_named(v, i) && !inode_renamed(v, i))))
+	                        !inode_named(v, i) && !inode_renamed(v, ctx, i))))
 		return open_unlinked(v, i, f, keep);
 	if (err == -ESTALE && again == RETRY_FOUND)
 		return open_found(v, i, f, &found, keep);
@@ -241,7 +241,7 @@ int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
 	*keep = fresh.keep;
 	if (offline(v, err) && !write)
 		return offline_open(v, i, f, keep);
-	if (!err && fresh.stale && v->options.stale)
-		v->options.stale(v->options.arg, i->ino, false);
+	if (!err && fresh.stale)
+		attr_tell_news(v, i);
 	return err;
 }

@@ -364,20 +364,27 @@ static int lookup_ended(struct fsp_vfs *v, const struct fsp_ctx *ctx,
  * stays in it, as long as the kernel knows it.
  */
 static int lookup_known(struct fsp_vfs *v, struct inode *i, const char *name,
-                        struct fsp_attr *out)
+                        const struct fsp_attr *dir_attr, struct fsp_attr *out)
 {
 	struct inode *past;
+	int err;
 
 	fsp_lock(&v->lock);
 	past = table_at_locked(v, i, name, NULL);
 	while (past && (past->kind != INODE_PAST || !past->past ||
 	                !past->past->path || !past->nlookup))
 		past = table_at_locked(v, i, name, past);
-	if (past)
+	if (past) {
+		past->refs++;
 		*out = past->attr;
+	}
 	fsp_unlock(&v->lock);
-	return past ? inode_enter_past(v, i, name, INODE_PAST, out, NULL)
-	            : -ENOENT;
+	if (!past)
+		return -ENOENT;
+	restrict_to(out, dir_attr);
+	err = inode_enter_past(v, i, name, INODE_PAST, out, NULL);
+	inode_unref(v, past);
+	return err;
 }
 
 /* .versions/@TIME: the directory as it was, under the name it had. */
@@ -437,11 +444,10 @@ static int lookup_name(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		err = lookup_ended(v, ctx, i, dir, name, &dir_attr, out);
 	else if (err > 0)
 		return enter_history(v, i, name, &dir_attr, out);
-	if (err == -ENOENT)
-		err = lookup_known(v, i, name, out);
 	/* A name that is in the way of a time has the first word. */
-	return err == -ENOENT && *name == '@'
-		? lookup_time(v, ctx, i, name, out) : err;
+	if (err == -ENOENT && *name == '@')
+		err = lookup_time(v, ctx, i, name, out);
+	return err == -ENOENT ? lookup_known(v, i, name, &dir_attr, out) : err;
 }
 
 struct find {

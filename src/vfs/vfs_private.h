@@ -40,6 +40,8 @@ struct inode {
 #define PAGES_NONE 0                    /* none at all */
 #define PAGES_MIXED 1                   /* of what is being written */
 	uint64_t seq;                   /* v->seq when attr was changed here */
+	uint64_t news;                  /* the kernel may not have attr yet;
+	                                   0: it has, or asks */
 	uint64_t inside_seq;            /* a directory's: when an entry was */
 	uint64_t gone_seq;              /* the greatest seq of what was in it
 	                                   and has left the table */
@@ -222,6 +224,7 @@ struct fsp_vfs {
 	uint64_t others_seq;            /* when others may have changed all, */
 	int64_t others_ns;              /* and at what time that was */
 	uint64_t news_seq;              /* seq when others' were heard of */
+	uint64_t attr_news;             /* counts what inode.news says */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
 	struct fsp_cond listing_done;   /* with lock: of an inode */
@@ -260,6 +263,7 @@ struct fsp_vfs {
 		struct fsp_worker worker;
 		struct inode *first, **last;    /* referenced */
 		unsigned n, lost;
+		bool taken;             /* some are on their way */
 	} lazies;
 
 	struct earlies *earlies;        /* files to be encoded; NULL: none */
@@ -316,6 +320,14 @@ struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
 void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to);
 /* But for the time of the last access. */
 bool attr_differs(const struct fsp_attr *a, const struct fsp_attr *b);
+/* The rows say this of it: is it news to the kernel? Before i->attr is set. */
+void attr_news_locked(struct fsp_vfs *v, struct inode *i,
+                      const struct fsp_attr *a);
+/*
+ * Before an open or a lock is answered: news that another thread has heard, and
+ * is just telling the kernel, or was asked for by, may not have come there yet.
+ */
+void attr_tell_news(struct fsp_vfs *v, struct inode *i);
 /*
  * Attributes that were read, or made, after began_ns (by the monotonic clock);
  * as_of as for inode_enter().
@@ -405,7 +417,8 @@ void inode_detach(struct fsp_vfs *v, uint64_t ino, struct inode *parent,
 int inode_make(struct fsp_vfs *v, uint64_t ino, struct inode **out);
 /* Another host has renamed it just now: whoever opens it may have come by the
  * old name. Waits until the kernel has forgotten that. */
-bool inode_renamed(struct fsp_vfs *v, struct inode *i);
+bool inode_renamed(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                   struct inode *i);
 bool inode_named(struct fsp_vfs *v, struct inode *i);
 /* The live one with that name, as far as this mount knows: counts a look-up and
  * is referenced. Looks through all inodes. NULL: none is known. */

@@ -34,8 +34,8 @@ equal "$(cat "$A/x/y/z/log")" "$(cat "$B/x/y/z/log")" "both mounts agree"
 
 step "read, change, write under a lock: a counter on two mounts"
 cat >"$WORK/count.php" <<'PHP'
-<?php [, $file] = $argv;
-for ($i = 0; $i < 40; $i++) {
+<?php [, $file, $times] = $argv;
+for ($i = 0; $i < $times; $i++) {
 	$f = fopen($file, 'c+');
 	flock($f, LOCK_EX) or exit(1);
 	$n = (int) stream_get_contents($f);
@@ -46,10 +46,17 @@ for ($i = 0; $i < 40; $i++) {
 	fclose($f);
 }
 PHP
-pids=()
-for m in "$A" "$B" "$A" "$B"; do php "$WORK/count.php" "$m/x/y/z/count" & pids+=($!); done
-for p in "${pids[@]}"; do wait "$p" || fail "a counter failed"; done
-equal 160 "$(cat "$A/x/y/z/count")" "the counter"
+count() { # count FILE TIMES
+	local p m pids=()
+	for m in "$A" "$B" "$A" "$B"; do
+		php "$WORK/count.php" "$m/x/y/z/$1" "$2" & pids+=($!)
+	done
+	for p in "${pids[@]}"; do wait "$p" || fail "a counter failed"; done
+	equal $((4 * $2)) "$(cat "$A/x/y/z/$1")" "the counter $1"
+}
+count count 40
+# The first ones meet while the file is being made.
+for i in $(seq 20); do count "count$i" 2; done
 
 step "a lock shows what others have committed, whatever the file was here before"
 cat >"$WORK/shows.py" <<'PY'
