@@ -25,8 +25,8 @@ static inline void taken_free(struct taken *l)
 int sql_taken_add(struct taken *l, uint64_t ino);
 /* Gives the set's directories that only rows make their numbers. */
 int sql_number_by(const char *dir, struct taken *l, struct set *set);
-/* As the callback of sql_each_name(). */
-int sql_merge_name(void *set, const struct ent *e);
+/* Puts what a name says over what rows do. */
+int sql_merge_name(struct set *set, const char *name, const struct ent *e);
 
 /* How many names a path has. */
 int sql_depth(const char *path);

@@ -3,62 +3,80 @@
  * one: what it costs a server is mostly to make up its mind, not the rows.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "fsp_cleanup.h"
+#include "fsp_log.h"
 #include "sql_list.h"
 
 #define ROWS_AT_ONCE 1000
 #define FAR_AT_ONCE 256         /* below spaces that are below */
 
-/* The columns of NAMES_SQL, which kind of row it is, and the one in `head`. */
 enum {
 	KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF, KIND_SPACE, KIND_FAR
 };
+/*
+ * Each column costs the server and us a little with every entry: so there are no
+ * more of them than a listing needs, and PHP's rows have theirs where names have
+ * the node's.
+ */
 enum {
-	COL_INO = 1, COL_MODE = 4, COL_ROW = 4 + NODE_N, COL_SPACE = 27,
-	COL_KEY, COL_KIND = 30
+	COL_INO,                /* KIND_ROW: of its oldest row */
+	COL_NODE,               /* its NODE_COLS */
+	COL_ROW = COL_NODE + NODE_N,
+	COL_CREATED = COL_ROW + 3, COL_FILE, COL_SPACE, COL_NAME, COL_KIND
 };
-_Static_assert(NAMES_N == COL_KIND, "the columns of a name");
+static const struct row_cols row_of_name = {
+	COL_ROW, COL_ROW + 1, COL_ROW + 2, COL_CREATED,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1
+};
+#define ROW_OF_PHP { \
+	COL_ROW, COL_ROW + 1, COL_ROW + 2, COL_CREATED, COL_NODE + 3, \
+	COL_NODE + 4, COL_NODE, COL_NODE + 1, COL_NODE + 2, COL_NODE + 7, \
+	COL_NODE + 8, COL_NODE + 6, -1, -1 }
 
-#define NULL5 "NULL, NULL, NULL, NULL, NULL, "
-#define NULL8 NULL5 "NULL, NULL, NULL, "
-#define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
+#define NODE_OF_PHP \
+	"f.mode, f.uid, f.gid, f.deleted_at, f.ino, NULL, f.since_us," \
+	" f.mtime_ns, f.stored_at, "
+#define CONTENT "f.id, f.data_hash, f.size_original, f.created_at, "
+#define NULL4 "NULL, NULL, NULL, NULL, "
+#define NULL8 NULL4 NULL4
 #define PHP_ROWS(oldest, where, order) \
-	"{part}SELECT NULL, " oldest ", NULL, NULL, NULL, " NULL8 ROW_COLS \
-	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE " where \
+	"{part}SELECT " oldest ", " NODE_OF_PHP CONTENT "NULL, f.space_key," \
+	" f.file_key, 1 FROM {file} f WHERE " where \
 	" ORDER BY " order "{head f.file_key} LIMIT ?)"
 /* A name's own row, by its number. Where PHP has written over it, its row comes
  * with the others: php_over(). */
-#define NAMED(where) \
-	" UNION ALL {part}SELECT " NAMES_COLS ", 2 FROM {name} n" \
+#define NAMED(space, where) \
+	" UNION ALL {part}SELECT n.ino, " NODE_COLS ", " CONTENT \
+	"n.file_id, " space ", n.name, 2 FROM {name} n" \
 	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
 	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
 	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
 	" WHERE " where " AND n.live = 1 LIMIT ?)"
 #define TAKEN_NUMBERS(where) \
-	"SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
-	"n.space_key, NULL, NULL, 3 FROM {name} n WHERE " where \
-	" AND " IS_DIR_NUMBER " AND n.live IS NULL"
+	"SELECT n.ino, " NULL8 NULL4 "NULL, NULL, n.space_key, NULL, 3" \
+	" FROM {name} n WHERE " where " AND " IS_DIR_NUMBER \
+	" AND n.live IS NULL"
 #define AT_ONCE(oldest, php) \
 	PHP_ROWS(oldest, "{eq f.space_key} AND {from f.file_key} AND" \
-	         " {below f.file_key}" php, "") NAMED(IN_DIR) " UNION ALL " \
-	TAKEN_NUMBERS(IN_DIR)
+	         " {below f.file_key}" php, "") NAMED("NULL", IN_DIR) \
+	" UNION ALL " TAKEN_NUMBERS(IN_DIR)
 #define SELF \
-	"SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
-	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
-	" WHERE " AT_PLACE " UNION ALL "
+	"SELECT NULL, d.mode, " NULL8 NULL4 "NULL, NULL, NULL, 4" \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE \
+	" UNION ALL "
 
 /* Above a record: the spaces below, and what PHP has in them. Without a table
  * of its own between, the server would sort all of them. */
 #define SPACES_AT_ONCE \
-	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
-	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
+	"SELECT s.created_at, " NULL8 NULL4 "NULL, NULL, s.space_key, NULL," \
+	" 5 FROM (SELECT s.space_key, s.created_at" \
 	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
 	LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
-	"SELECT NULL, NULL, NULL, NULL, NULL, " NULL8 ROW_COLS \
-	", f.space_key, f.file_key, NULL, 6 FROM (SELECT f.space_key," \
-	" f.file_key, " ROW_COLS " FROM {file} f WHERE f.space_key >= ? AND" \
+	"SELECT NULL, " NODE_OF_PHP CONTENT "NULL, f.space_key, f.file_key," \
+	" 6 FROM (SELECT " NODE_OF_PHP CONTENT "f.space_key, f.file_key FROM {file} f WHERE f.space_key >= ? AND" \
 	" f.space_key < ? AND " PHP_LIVE("f.") \
 	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
 
@@ -75,7 +93,7 @@ static void at_once_begin(struct at_once *a, struct txn *t,
 	*a = (struct at_once){
 		.c = {
 			.t = t, .tree = tree, .which = ROWS_PHP, .set = set,
-			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+			.cols = { COL_SPACE, COL_NAME, COL_INO, ROW_OF_PHP }
 		}
 	};
 }
@@ -114,21 +132,48 @@ static void php_over(const struct item *it, struct ent *e)
 	sql_written_over(e);
 }
 
+/* The name that a row gives, and its node; -EIO, logged, for what cannot be. */
+static int read_name(const struct at_once *a, struct sqlstmt *s,
+                     const char **name, struct ent *e)
+{
+	int64_t ino = sql_int_or(s, COL_INO, 0);
+	size_t len;
+	int err = sql_row_read_at(s, &row_of_name, &e->row);
+
+	e->has_row = !err;
+	if (err == -ENOENT)
+		err = 0;
+	if (!err)
+		err = sql_node_read(s, COL_NODE, ino, &e->node);
+	if (err)
+		return err;
+	e->ino = (uint64_t)ino;
+	e->file_id = sql_int_or(s, COL_FILE, 0);
+	*name = sql_str(s, COL_NAME);
+	len = *name ? strlen(*name) : 0;
+	if (fsp_name_valid(*name, len) &&
+	    strlen(a->c.tree->path) + 1 + len < FSP_PATH_MAX)
+		return 0;
+	fsp_warn("fsp_name of inode %" PRId64 ": no valid place", ino);
+	return -EIO;
+}
+
 static int on_name(struct at_once *a, struct sqlstmt *s)
 {
+	struct ent e = { .how = BY_NAME };
 	const struct item *php;
-	struct ent e ENT = { .how = BY_NAME };
+	const char *name;
 	int err = a->names ? 0 : sql_collect_end(&a->c);
 
 	a->names = true;
 	if (!err)
-		err = sql_read_ent(s, &e);
-	if (err == -EIO)
-		return 0;               /* logged */
-	php = err ? NULL : sql_set_find(a->c.set, e.key.name);
+		err = read_name(a, s, &name, &e);
+	if (err)
+		return err == -EIO ? 0 : err;
+	php = sql_set_find(a->c.set, name);
 	if (php && php->file && sql_is_file(&e))
 		php_over(php, &e);
-	return err ? err : sql_merge_name(a->c.set, &e);
+	return sql_merge_name(a->c.set, name, &e);
 }
 
 static int on_space(struct at_once *a, struct sqlstmt *s)
@@ -162,7 +207,7 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 		return sql_taken_add(&a->taken,
 		                     (uint64_t)sql_int_or(s, COL_INO, 0));
 	case KIND_SELF:
-		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_MODE, 0));
+		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_NODE, 0));
 		return 0;
 	default:
 		return -EIO;
@@ -263,7 +308,7 @@ static const char in_records[] =
 	TAKEN_NUMBERS(IN_SPACES) " UNION ALL "
 	PHP_ROWS(OLDEST_ID, "({eq f.space_key}" OR_SPACE OR_SPACE OR_SPACE
 	         OR_SPACE OR_SPACE OR_SPACE OR_SPACE ") AND " PHP_LIVE("f."),
-	         "f.space_key, ") NAMED(IN_SPACES);
+	         "f.space_key, ") NAMED("n.space_key", IN_SPACES);
 
 struct record {
 	struct tree tree;

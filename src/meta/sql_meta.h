@@ -150,6 +150,11 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 	a "pred_id"
 #define ROW_COLS ROW_COLS_OF("f.")
 #define ROW_N 14
+/* ... as a struct row_cols, from col on. */
+#define ROW_AT(col) \
+	{ (col), (col) + 1, (col) + 2, (col) + 3, (col) + 4, (col) + 5, \
+	  (col) + 6, (col) + 7, (col) + 8, (col) + 9, (col) + 10, (col) + 11, \
+	  (col) + 12, (col) + 13 }
 #define NODE_COLS \
 	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
 	" d.mtime_ns, d.ctime_ns"
@@ -205,9 +210,17 @@ struct node {
 	int64_t atime_ns, mtime_ns, ctime_ns;
 };
 
+/* Where a statement has the columns of a row; -1: it has not, as if NULL. */
+struct row_cols {
+	int8_t id, hash, size, created, deleted, ino, mode, uid, gid, mtime,
+		stored, since, closed, pred;
+};
 /* From ROW_COLS at col: 0, -ENOENT where the join found none, -EIO (logged)
  * for a row that cannot be. */
 int sql_row_read(struct sqlstmt *s, int col, struct row *r);
+/* The same, from wherever they are. */
+int sql_row_read_at(struct sqlstmt *s, const struct row_cols *at,
+                    struct row *r);
 int sql_node_read(struct sqlstmt *s, int col, int64_t ino, struct node *n);
 
 void sql_node_file(const struct sql_meta *m, const struct row *r,
@@ -463,7 +476,8 @@ struct collect {
 	const struct place *within;
 	struct set *set;
 	struct {
-		int space, key, oldest, row;
+		int space, key, oldest;
+		struct row_cols row;
 	} cols;                 /* where a statement has what a scan gives */
 	char *file;             /* the key whose rows are being read */
 	bool live;
