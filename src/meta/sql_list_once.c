@@ -3,11 +3,9 @@
  * one: what it costs a server is mostly to make up its mind, not the rows.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "fsp_cleanup.h"
-#include "fsp_log.h"
 #include "sql_list.h"
 
 #define ROWS_AT_ONCE 1000
@@ -16,47 +14,32 @@
 enum {
 	KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF, KIND_SPACE, KIND_FAR
 };
-/*
- * Each column costs the server and us a little with every entry: so there are no
- * more of them than a listing needs, and PHP's rows have theirs where names have
- * the node's.
- */
+/* PHP's rows have theirs where names have the node's. */
 enum {
-	COL_INO,                /* KIND_ROW: of its oldest row */
-	COL_NODE,               /* its NODE_COLS */
-	COL_ROW = COL_NODE + NODE_N,
-	COL_CREATED = COL_ROW + 3, COL_FILE, COL_SPACE, COL_NAME, COL_KIND
-};
-static const struct row_cols row_of_name = {
-	COL_ROW, COL_ROW + 1, COL_ROW + 2, COL_CREATED,
-	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1
+	COL_OLDEST = LIST_INO, COL_SPACE = LIST_MORE, COL_KIND
 };
 #define ROW_OF_PHP { \
-	COL_ROW, COL_ROW + 1, COL_ROW + 2, COL_CREATED, COL_NODE + 3, \
-	COL_NODE + 4, COL_NODE, COL_NODE + 1, COL_NODE + 2, COL_NODE + 7, \
-	COL_NODE + 8, COL_NODE + 6, -1, -1 }
+	LIST_ROW, LIST_ROW + 1, LIST_ROW + 2, LIST_CREATED, LIST_NODE + 3, \
+	LIST_NODE + 4, LIST_NODE, LIST_NODE + 1, LIST_NODE + 2, \
+	LIST_NODE + 7, LIST_NODE + 8, LIST_NODE + 6, -1, -1 }
 
 #define NODE_OF_PHP \
 	"f.mode, f.uid, f.gid, f.deleted_at, f.ino, NULL, f.since_us," \
 	" f.mtime_ns, f.stored_at, "
-#define CONTENT "f.id, f.data_hash, f.size_original, f.created_at, "
 #define NULL4 "NULL, NULL, NULL, NULL, "
 #define NULL8 NULL4 NULL4
 #define PHP_ROWS(oldest, where, order) \
-	"{part}SELECT " oldest ", " NODE_OF_PHP CONTENT "NULL, f.space_key," \
-	" f.file_key, 1 FROM {file} f WHERE " where \
+	"{part}SELECT " oldest ", " NODE_OF_PHP LIST_CONTENT "NULL," \
+	" f.file_key, f.space_key, 1 FROM {file} f WHERE " where \
 	" ORDER BY " order "{head f.file_key} LIMIT ?)"
-/* A name's own row, by its number. Where PHP has written over it, its row comes
- * with the others: php_over(). */
+/* Where PHP has written over a name's own row, its row comes with the others:
+ * php_over(). */
 #define NAMED(space, where) \
-	" UNION ALL {part}SELECT n.ino, " NODE_COLS ", " CONTENT \
-	"n.file_id, " space ", n.name, 2 FROM {name} n" \
-	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
-	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
-	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
+	" UNION ALL {part}SELECT " LIST_COLS ", " space ", 2 FROM {name} n" \
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN " LIST_OWN_ROW \
 	" WHERE " where " AND n.live = 1 LIMIT ?)"
 #define TAKEN_NUMBERS(where) \
-	"SELECT n.ino, " NULL8 NULL4 "NULL, NULL, n.space_key, NULL, 3" \
+	"SELECT n.ino, " NULL8 NULL4 "NULL, NULL, NULL, n.space_key, 3" \
 	" FROM {name} n WHERE " where " AND " IS_DIR_NUMBER \
 	" AND n.live IS NULL"
 #define AT_ONCE(oldest, php) \
@@ -71,12 +54,13 @@ static const struct row_cols row_of_name = {
 /* Above a record: the spaces below, and what PHP has in them. Without a table
  * of its own between, the server would sort all of them. */
 #define SPACES_AT_ONCE \
-	"SELECT s.created_at, " NULL8 NULL4 "NULL, NULL, s.space_key, NULL," \
+	"SELECT s.created_at, " NULL8 NULL4 "NULL, NULL, NULL, s.space_key," \
 	" 5 FROM (SELECT s.space_key, s.created_at" \
 	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
 	LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
-	"SELECT NULL, " NODE_OF_PHP CONTENT "NULL, f.space_key, f.file_key," \
-	" 6 FROM (SELECT " NODE_OF_PHP CONTENT "f.space_key, f.file_key FROM {file} f WHERE f.space_key >= ? AND" \
+	"SELECT NULL, " NODE_OF_PHP LIST_CONTENT "NULL, f.file_key," \
+	" f.space_key, 6 FROM (SELECT " NODE_OF_PHP LIST_CONTENT \
+	"f.file_key, f.space_key FROM {file} f WHERE f.space_key >= ? AND" \
 	" f.space_key < ? AND " PHP_LIVE("f.") \
 	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
 
@@ -93,7 +77,7 @@ static void at_once_begin(struct at_once *a, struct txn *t,
 	*a = (struct at_once){
 		.c = {
 			.t = t, .tree = tree, .which = ROWS_PHP, .set = set,
-			.cols = { COL_SPACE, COL_NAME, COL_INO, ROW_OF_PHP }
+			.cols = { COL_SPACE, LIST_NAME, COL_OLDEST, ROW_OF_PHP }
 		}
 	};
 }
@@ -132,32 +116,6 @@ static void php_over(const struct item *it, struct ent *e)
 	sql_written_over(e);
 }
 
-/* The name that a row gives, and its node; -EIO, logged, for what cannot be. */
-static int read_name(const struct at_once *a, struct sqlstmt *s,
-                     const char **name, struct ent *e)
-{
-	int64_t ino = sql_int_or(s, COL_INO, 0);
-	size_t len;
-	int err = sql_row_read_at(s, &row_of_name, &e->row);
-
-	e->has_row = !err;
-	if (err == -ENOENT)
-		err = 0;
-	if (!err)
-		err = sql_node_read(s, COL_NODE, ino, &e->node);
-	if (err)
-		return err;
-	e->ino = (uint64_t)ino;
-	e->file_id = sql_int_or(s, COL_FILE, 0);
-	*name = sql_str(s, COL_NAME);
-	len = *name ? strlen(*name) : 0;
-	if (fsp_name_valid(*name, len) &&
-	    strlen(a->c.tree->path) + 1 + len < FSP_PATH_MAX)
-		return 0;
-	fsp_warn("fsp_name of inode %" PRId64 ": no valid place", ino);
-	return -EIO;
-}
-
 static int on_name(struct at_once *a, struct sqlstmt *s)
 {
 	struct ent e = { .how = BY_NAME };
@@ -167,7 +125,7 @@ static int on_name(struct at_once *a, struct sqlstmt *s)
 
 	a->names = true;
 	if (!err)
-		err = read_name(a, s, &name, &e);
+		err = sql_list_name(s, a->c.tree, &name, &e);
 	if (err)
 		return err == -EIO ? 0 : err;
 	php = sql_set_find(a->c.set, name);
@@ -205,9 +163,9 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 		return on_name(a, s);
 	case KIND_TAKEN:
 		return sql_taken_add(&a->taken,
-		                     (uint64_t)sql_int_or(s, COL_INO, 0));
+		                     (uint64_t)sql_int_or(s, LIST_INO, 0));
 	case KIND_SELF:
-		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_NODE, 0));
+		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, LIST_NODE, 0));
 		return 0;
 	default:
 		return -EIO;
@@ -222,16 +180,12 @@ static const char above_record[] = SELF SPACES_AT_ONCE FULL_AT_ONCE;
 
 const char *const *sql_list_warm(bool legacy)
 {
-	static const char *const full[] = { in_record, above_record, NULL };
+	static const char *const full[] = {
+		sql_list_quick_text, in_record, above_record, NULL
+	};
 	static const char *const old[] = { in_legacy_record, NULL };
 
 	return legacy ? old : full;
-}
-
-/* Those of a directory, and one more, which tells. */
-static int64_t names_most(size_t most)
-{
-	return most ? (int64_t)most + 1 : INT64_MAX;
 }
 
 static int start_in_record(struct txn *t, const struct tree *tree,
@@ -278,24 +232,35 @@ static int read_at_once(struct txn *t, const struct tree *tree,
 	return err ? err : sql_collect_end(&a->c);
 }
 
-int sql_list_once(struct txn *t, const char *dir, struct set *set)
+static int list_in_full(struct txn *t, const char *dir, const struct tree *tree,
+                        const struct key *self, struct set *set)
 {
-	struct tree tree TREE = { .depth = 0 };
-	struct key self KEY = { .depth = 0 };
 	struct at_once a;
-	int err = sql_tree(dir, &tree);
+	int err;
 
-	at_once_begin(&a, t, &tree, set);
+	at_once_begin(&a, t, tree, set);
 	a.is_dir = !*dir;
-	if (!err && *dir)
-		err = sql_key_of_path(dir, &self);
-	if (!err)
-		err = read_at_once(t, &tree, &self, &a);
+	err = read_at_once(t, tree, self, &a);
 	if (!err)
 		err = sql_number_by(dir, &a.taken, set);
 	at_once_end(&a);
 	/* Without entries or a name of its own it may be there all the same. */
 	return err || set->n || a.is_dir ? err : SQL_AGAIN;
+}
+
+int sql_list_once(struct txn *t, const char *dir, struct set *set)
+{
+	struct tree tree TREE = { .depth = 0 };
+	struct key self KEY = { .depth = 0 };
+	int err = sql_tree(dir, &tree);
+
+	if (!err && *dir)
+		err = sql_key_of_path(dir, &self);
+	if (err)
+		return err;
+	if (!sql_tree_spaces(&tree) && sql_quick_is_worth(t, &t->m->mixed))
+		return sql_list_quick(t, &tree, &self, set);
+	return list_in_full(t, dir, &tree, &self, set);
 }
 
 /* ---- several records */

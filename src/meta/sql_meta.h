@@ -21,6 +21,7 @@ struct sql_meta {
 	atomic_uint_fast64_t reads, writes, retries;
 	atomic_uint unsure;             /* how many of the next places are
 	                                   asked about in full at once */
+	atomic_uint mixed;              /* and how many directories listed */
 	atomic_bool absent;             /* where the last one was looked up
 	                                   there was nothing */
 	/* how many transactions were committed, and are on disk for sure */
@@ -314,6 +315,13 @@ int sql_find_dir(struct txn *t, const char *path, struct ent *e);
 int sql_find_quick(struct txn *t, struct ent *e);
 /* Is there nothing? -ENOENT, or 1 when there may be something. */
 int sql_find_free(struct txn *t, struct ent *e);
+/*
+ * Is there a point in asking with less work first? *unsure: how often that is
+ * left out, after it did not tell. Then: 1, or SQL_AGAIN where it was the only
+ * statement of a call, which asks for all now.
+ */
+bool sql_quick_is_worth(const struct txn *t, atomic_uint *unsure);
+int sql_quick_failed(struct txn *t, atomic_uint *unsure);
 /* A directory that has a name: 1, 0 when it has none. Sets e->key. */
 int sql_named_dir(struct txn *t, const char *path, struct ent *e);
 /* sql_find_dir(), and sql_find() or sql_find_new(), will be asked. */
