@@ -53,16 +53,24 @@ int sql_list_name(struct sqlstmt *s, const struct tree *tree, const char **name,
 	return -EIO;
 }
 
+/* A place has one live name, so none of them comes twice. */
 static int on_row(struct sqlstmt *s, const struct tree *tree, struct set *set)
 {
 	struct ent e = { .how = BY_NAME };
 	const char *name;
+	struct item *it;
 	int err;
 
 	if (sql_null(s, LIST_INO))
 		return 0;
 	err = sql_list_name(s, tree, &name, &e);
-	return err ? err == -EIO ? 0 : err : sql_merge_name(set, name, &e);
+	if (err || sql_is_dead(&e))
+		return err == -EIO ? 0 : err;
+	it = sql_set_add(set, name);
+	if (!it)
+		return -ENOMEM;
+	sql_fill(&e, &it->e);
+	return 0;
 }
 
 int sql_list_quick(struct txn *t, const struct tree *tree,

@@ -473,6 +473,9 @@ struct item *sql_set_find(const struct set *s, const char *name);
 bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b);
 /* Finds or adds (*fresh says which); NULL without memory, or full. */
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
+/* One that cannot be there yet, in a set where nobody looks for any: all are
+ * added like this. NULL as above. */
+struct item *sql_set_add(struct set *s, const char *name);
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
 
 /* ---- sql_collect.c */
