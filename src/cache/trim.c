@@ -154,7 +154,8 @@ static uint64_t remove_oldest(int dirfd, struct items *l, uint64_t bytes,
 {
 	uint64_t removed = 0, freed = 0, n = l->n;
 
-	qsort(l->v, l->n, sizeof(*l->v), by_use);
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_use);
 	for (size_t i = 0; i < l->n; i++) {
 		if (l->bytes <= bytes && n <= files && freed >= free_bytes)
 			break;

@@ -42,6 +42,7 @@ struct maria_stmt {
 	struct sql_text x;
 	bool busy, kept, ran;
 	bool writes;
+	bool streams;                   /* its rows come one by one */
 	MYSQL_RES *rows;                /* it went with others, as text */
 	MYSQL_ROW row;
 	const unsigned long *lengths;
@@ -208,6 +209,8 @@ int maria_bind_text(struct sqlstmt *s, int i, const char *v);
 int maria_bind_bytes(struct sqlstmt *s, int i, const void *v, size_t len);
 int maria_bind_null(struct sqlstmt *s, int i);
 int maria_step(struct sqlstmt *s);
+/* What went wrong with it, logged where nobody else would. */
+int maria_stmt_errno(struct maria_stmt *s);
 void maria_rewind(struct sqlstmt *s);
 void maria_end(struct sqlstmt *s);
 /* Forgets the statements; the connection is closed already. */

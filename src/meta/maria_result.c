@@ -134,9 +134,23 @@ static int grow(struct maria_stmt *s)
 	return bound || !mysql_stmt_bind_result(s->st, s->res) ? 0 : -EIO;
 }
 
+static int ask_row(struct maria_stmt *s)
+{
+	struct maria_link *l = ((struct maria_conn *)s->base.conn)->l;
+	int rc = 0, status;
+
+	if (!s->streams)
+		return mysql_stmt_fetch(s->st);
+	status = mysql_stmt_fetch_start(&rc, s->st);
+	while (status)
+		status = mysql_stmt_fetch_cont(&rc, s->st,
+		                               maria_wait(l, status));
+	return rc;
+}
+
 int maria_fetch(struct maria_stmt *s)
 {
-	int rc = mysql_stmt_fetch(s->st);
+	int rc = ask_row(s);
 	int err = 0;
 
 	if (rc == MYSQL_NO_DATA)
@@ -144,7 +158,7 @@ int maria_fetch(struct maria_stmt *s)
 	if (rc == MYSQL_DATA_TRUNCATED)
 		err = grow(s);
 	else if (rc)
-		err = -EIO;
+		err = s->streams ? maria_stmt_errno(s) : -EIO;
 	for (unsigned i = 0; !err && i < s->cols; i++)
 		if (!s->col[i].integer && !s->col[i].null)
 			s->col[i].buf[s->col[i].len] = '\0';

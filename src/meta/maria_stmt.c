@@ -1,7 +1,8 @@
 /*
  * The MariaDB driver: prepared statements, kept by each connection. A result
  * is fetched whole, so that another statement can run while rows are read;
- * the layer above asks for bounded pages.
+ * the layer above asks for bounded pages. That of a statement which is alone
+ * in its transaction comes row by row, while the server makes the next ones.
  */
 #include <errno.h>
 #include <mysqld_error.h>
@@ -70,14 +71,20 @@ static void count_trip(struct maria_conn *c)
 	atomic_fetch_add(&c->base.drv->trips, 1);
 }
 
-static int stmt_errno(struct maria_stmt *s)
+int maria_stmt_errno(struct maria_stmt *s)
 {
 	struct maria_conn *c = conn_of(s);
 	unsigned e = mysql_stmt_errno(s->st);
-	int err = maria_failed(c->l, e);
+	int err;
+
+	/* Where a row was waited for, it is the connection that says it. */
+	if (!e)
+		e = mysql_errno(c->l->my);
+	err = maria_failed(c->l, e);
 
 	if (err == -EIO || err == -EACCES || err == -ENOSPC) {
-		maria_log(c->l->name, e, mysql_stmt_error(s->st));
+		maria_log(c->l->name, e, *mysql_stmt_error(s->st) ?
+		          mysql_stmt_error(s->st) : mysql_error(c->l->my));
 		if (err == -EIO)
 			fsp_error("database %s: in: %s", c->l->name, s->x.sql);
 	}
@@ -136,7 +143,7 @@ static int ask_prepare_twice(struct maria_stmt *s)
 		if (!ask_prepare(s))
 			return 0;
 	}
-	return stmt_errno(s);
+	return maria_stmt_errno(s);
 }
 
 static bool is_change(const char *text)
@@ -297,10 +304,10 @@ static int execute_alone(struct maria_stmt *s)
 	for (int i = 0; i < s->x.physical; i++)
 		set_param(&s->param[i], &s->value[s->x.param[i]]);
 	if (s->x.physical && mysql_stmt_bind_param(s->st, s->param))
-		return stmt_errno(s);
+		return maria_stmt_errno(s);
 	c->begun = c->sent = true;
 	if (ask_execute(s))
-		return stmt_errno(s);
+		return maria_stmt_errno(s);
 	if (!mysql_stmt_field_count(s->st)) {
 		int64_t id = (int64_t)mysql_stmt_insert_id(s->st);
 
@@ -308,8 +315,9 @@ static int execute_alone(struct maria_stmt *s)
 			c->last_id = id;
 		return 0;
 	}
-	if (ask_result(s))
-		return stmt_errno(s);
+	s->streams = c->kind == SQL_ONE;
+	if (!s->streams && ask_result(s))
+		return maria_stmt_errno(s);
 	return maria_result_bind(s);
 }
 
@@ -341,6 +349,21 @@ int maria_step(struct sqlstmt *base)
 	return s->st && s->cols ? maria_fetch(s) : 0;
 }
 
+/* What has not come yet is read and dropped; where that fails the connection
+ * is not used again. */
+static void drop_rest(struct maria_stmt *s)
+{
+	struct maria_link *l = conn_of(s)->l;
+	my_bool bad = 0;
+	int status = mysql_stmt_free_result_start(&bad, s->st);
+
+	while (status)
+		status = mysql_stmt_free_result_cont(&bad, s->st,
+		                                     maria_wait(l, status));
+	if (bad)
+		(void)maria_stmt_errno(s);
+}
+
 void maria_rewind(struct sqlstmt *base)
 {
 	struct maria_stmt *s = (struct maria_stmt *)base;
@@ -348,8 +371,11 @@ void maria_rewind(struct sqlstmt *base)
 	/* Frees the rows, which are all here; nothing is asked. */
 	if (s->rows)
 		mysql_free_result(s->rows);
+	else if (s->streams)
+		drop_rest(s);
 	else if (s->ran && s->st && s->cols)
 		(void)mysql_stmt_free_result(s->st);
+	s->streams = false;
 	s->rows = NULL;
 	s->row = NULL;
 	s->ran = false;

@@ -98,7 +98,7 @@ static int add_row(struct collect *c, const char *name, struct sqlstmt *s)
 		return -ENOMEM;
 	if (oldest < c->oldest)
 		c->oldest = oldest;
-	if (sql_row_read(s, c->cols.row, &r))
+	if (sql_row_read_at(s, &c->cols.row, &r))
 		return 0;               /* logged */
 	if ((c->which == ROWS_PHP && !r.live) ||
 	    !sql_place_had(c->within, r.since_us, r.closed_us))
@@ -140,7 +140,7 @@ int sql_collect_row(struct collect *c, struct sqlstmt *s, char **seek)
 			err = skip(key, strlen(key), "", '\001', seek);
 		return err;
 	}
-	err = sql_row_read(s, c->cols.row, &r);
+	err = sql_row_read_at(s, &c->cols.row, &r);
 	if (err || (c->which == ROWS_PHP && !r.live) ||
 	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
@@ -213,7 +213,7 @@ int sql_collect_far(struct collect *c, struct sqlstmt *s, char **seek)
 
 	if (!space || !key || fsp_path_of_row(space, key, &path))
 		return 0;
-	if (sql_row_read(s, c->cols.row, &r) ||
+	if (sql_row_read_at(s, &c->cols.row, &r) ||
 	    !sql_place_had(c->within, r.since_us, r.closed_us))
 		return 0;
 	return add_space(c, path, space, r.mtime_ns, seek);
@@ -255,7 +255,7 @@ int sql_collect(struct txn *t, const struct tree *tree, enum which which,
 {
 	struct collect c = {
 		.t = t, .tree = tree, .which = which, .within = within,
-		.set = set, .cols = { 0, 1, 2, SCAN_ROW }
+		.set = set, .cols = { 0, 1, 2, ROW_AT(SCAN_ROW) }
 	};
 	struct scan sc = {
 		.which = which,

@@ -11,14 +11,14 @@
 #include "sql_list.h"
 
 /* A name is stronger than what rows say, but for a file over a directory. */
-int sql_merge_name(void *set, const struct ent *e)
+int sql_merge_name(struct set *set, const char *name, const struct ent *e)
 {
 	struct item *it;
 	bool fresh;
 
-	if (!e || sql_is_dead(e))
+	if (sql_is_dead(e))
 		return 0;
-	it = sql_set_get(set, e->key.name, &fresh);
+	it = sql_set_get(set, name, &fresh);
 	if (!it)
 		return -ENOMEM;
 	if (it->implicit && sql_is_file(e) && e->has_row)
@@ -28,13 +28,18 @@ int sql_merge_name(void *set, const struct ent *e)
 	return 0;
 }
 
+static int add_name(void *set, const struct ent *e)
+{
+	return e ? sql_merge_name(set, e->key.name, e) : 0;
+}
+
 static int collect_names(struct txn *t, const struct tree *tree,
                          struct set *set)
 {
 	struct sqlstmt *s SQL_STMT = NULL;
 	int err = sql_start_names(t, &s, tree);
 
-	return err ? err : sql_each_name(s, sql_merge_name, set);
+	return err ? err : sql_each_name(s, add_name, set);
 }
 
 int sql_taken_add(struct taken *l, uint64_t ino)

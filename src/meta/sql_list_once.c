@@ -11,54 +11,56 @@
 #define ROWS_AT_ONCE 1000
 #define FAR_AT_ONCE 256         /* below spaces that are below */
 
-/* The columns of NAMES_SQL, which kind of row it is, and the one in `head`. */
 enum {
 	KIND_ROW = 1, KIND_NAME, KIND_TAKEN, KIND_SELF, KIND_SPACE, KIND_FAR
 };
+/* PHP's rows have theirs where names have the node's. */
 enum {
-	COL_INO = 1, COL_MODE = 4, COL_ROW = 4 + NODE_N, COL_SPACE = 27,
-	COL_KEY, COL_KIND = 30
+	COL_OLDEST = LIST_INO, COL_SPACE = LIST_MORE, COL_KIND
 };
-_Static_assert(NAMES_N == COL_KIND, "the columns of a name");
+#define ROW_OF_PHP { \
+	LIST_ROW, LIST_ROW + 1, LIST_ROW + 2, LIST_CREATED, LIST_NODE + 3, \
+	LIST_NODE + 4, LIST_NODE, LIST_NODE + 1, LIST_NODE + 2, \
+	LIST_NODE + 7, LIST_NODE + 8, LIST_NODE + 6, -1, -1 }
 
-#define NULL5 "NULL, NULL, NULL, NULL, NULL, "
-#define NULL8 NULL5 "NULL, NULL, NULL, "
-#define NO_ROW NULL5 NULL5 "NULL, NULL, NULL, NULL, "
+#define NODE_OF_PHP \
+	"f.mode, f.uid, f.gid, f.deleted_at, f.ino, NULL, f.since_us," \
+	" f.mtime_ns, f.stored_at, "
+#define NULL4 "NULL, NULL, NULL, NULL, "
+#define NULL8 NULL4 NULL4
 #define PHP_ROWS(oldest, where, order) \
-	"{part}SELECT NULL, " oldest ", NULL, NULL, NULL, " NULL8 ROW_COLS \
-	", f.space_key, f.file_key, NULL, 1 FROM {file} f WHERE " where \
+	"{part}SELECT " oldest ", " NODE_OF_PHP LIST_CONTENT "NULL," \
+	" f.file_key, f.space_key, 1 FROM {file} f WHERE " where \
 	" ORDER BY " order "{head f.file_key} LIMIT ?)"
-/* A name's own row, by its number. Where PHP has written over it, its row comes
- * with the others: php_over(). */
-#define NAMED(where) \
-	" UNION ALL {part}SELECT " NAMES_COLS ", 2 FROM {name} n" \
-	" JOIN {node} d ON d.ino = n.ino LEFT JOIN {file} f" \
-	" ON f.id = n.file_id AND {eq f.space_key n.space_key} AND" \
-	" f.file_key = " NAME_KEY("n.") " AND " LIVE("f.") \
+/* Where PHP has written over a name's own row, its row comes with the others:
+ * php_over(). */
+#define NAMED(space, where) \
+	" UNION ALL {part}SELECT " LIST_COLS ", " space ", 2 FROM {name} n" \
+	" JOIN {node} d ON d.ino = n.ino LEFT JOIN " LIST_OWN_ROW \
 	" WHERE " where " AND n.live = 1 LIMIT ?)"
 #define TAKEN_NUMBERS(where) \
-	"SELECT NULL, n.ino, NULL, NULL, NULL, " NULL8 NO_ROW \
-	"n.space_key, NULL, NULL, 3 FROM {name} n WHERE " where \
-	" AND " IS_DIR_NUMBER " AND n.live IS NULL"
+	"SELECT n.ino, " NULL8 NULL4 "NULL, NULL, NULL, n.space_key, 3" \
+	" FROM {name} n WHERE " where " AND " IS_DIR_NUMBER \
+	" AND n.live IS NULL"
 #define AT_ONCE(oldest, php) \
 	PHP_ROWS(oldest, "{eq f.space_key} AND {from f.file_key} AND" \
-	         " {below f.file_key}" php, "") NAMED(IN_DIR) " UNION ALL " \
-	TAKEN_NUMBERS(IN_DIR)
+	         " {below f.file_key}" php, "") NAMED("NULL", IN_DIR) \
+	" UNION ALL " TAKEN_NUMBERS(IN_DIR)
 #define SELF \
-	"SELECT NULL, NULL, NULL, NULL, d.mode, " NULL8 NO_ROW \
-	"NULL, NULL, NULL, 4 FROM {name} n JOIN {node} d ON d.ino = n.ino" \
-	" WHERE " AT_PLACE " UNION ALL "
+	"SELECT NULL, d.mode, " NULL8 NULL4 "NULL, NULL, NULL, 4" \
+	" FROM {name} n JOIN {node} d ON d.ino = n.ino WHERE " AT_PLACE \
+	" UNION ALL "
 
 /* Above a record: the spaces below, and what PHP has in them. Without a table
  * of its own between, the server would sort all of them. */
 #define SPACES_AT_ONCE \
-	"SELECT NULL, s.created_at, NULL, NULL, NULL, " NULL8 NO_ROW \
-	"s.space_key, NULL, NULL, 5 FROM (SELECT s.space_key, s.created_at" \
+	"SELECT s.created_at, " NULL8 NULL4 "NULL, NULL, NULL, s.space_key," \
+	" 5 FROM (SELECT s.space_key, s.created_at" \
 	" FROM {space} s WHERE s.space_key >= ? AND s.space_key < ? AND " \
 	SPACE_LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
-	"SELECT NULL, NULL, NULL, NULL, NULL, " NULL8 ROW_COLS \
-	", f.space_key, f.file_key, NULL, 6 FROM (SELECT f.space_key," \
-	" f.file_key, " ROW_COLS " FROM {file} f WHERE f.space_key >= ? AND" \
+	"SELECT NULL, " NODE_OF_PHP LIST_CONTENT "NULL, f.file_key," \
+	" f.space_key, 6 FROM (SELECT " NODE_OF_PHP LIST_CONTENT \
+	"f.file_key, f.space_key FROM {file} f WHERE f.space_key >= ? AND" \
 	" f.space_key < ? AND " PHP_LIVE("f.") \
 	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
 
@@ -75,7 +77,7 @@ static void at_once_begin(struct at_once *a, struct txn *t,
 	*a = (struct at_once){
 		.c = {
 			.t = t, .tree = tree, .which = ROWS_PHP, .set = set,
-			.cols = { COL_SPACE, COL_KEY, COL_INO, COL_ROW }
+			.cols = { COL_SPACE, LIST_NAME, COL_OLDEST, ROW_OF_PHP }
 		}
 	};
 }
@@ -116,19 +118,20 @@ static void php_over(const struct item *it, struct ent *e)
 
 static int on_name(struct at_once *a, struct sqlstmt *s)
 {
+	struct ent e = { .how = BY_NAME };
 	const struct item *php;
-	struct ent e ENT = { .how = BY_NAME };
+	const char *name;
 	int err = a->names ? 0 : sql_collect_end(&a->c);
 
 	a->names = true;
 	if (!err)
-		err = sql_read_ent(s, &e);
-	if (err == -EIO)
-		return 0;               /* logged */
-	php = err ? NULL : sql_set_find(a->c.set, e.key.name);
+		err = sql_list_name(s, a->c.tree, &name, &e);
+	if (err)
+		return err == -EIO ? 0 : err;
+	php = sql_set_find(a->c.set, name);
 	if (php && php->file && sql_is_file(&e))
 		php_over(php, &e);
-	return err ? err : sql_merge_name(a->c.set, &e);
+	return sql_merge_name(a->c.set, name, &e);
 }
 
 static int on_space(struct at_once *a, struct sqlstmt *s)
@@ -160,9 +163,9 @@ static int on_any(struct at_once *a, struct sqlstmt *s)
 		return on_name(a, s);
 	case KIND_TAKEN:
 		return sql_taken_add(&a->taken,
-		                     (uint64_t)sql_int_or(s, COL_INO, 0));
+		                     (uint64_t)sql_int_or(s, LIST_INO, 0));
 	case KIND_SELF:
-		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_MODE, 0));
+		a->is_dir = S_ISDIR((mode_t)sql_int_or(s, LIST_NODE, 0));
 		return 0;
 	default:
 		return -EIO;
@@ -177,16 +180,12 @@ static const char above_record[] = SELF SPACES_AT_ONCE FULL_AT_ONCE;
 
 const char *const *sql_list_warm(bool legacy)
 {
-	static const char *const full[] = { in_record, above_record, NULL };
+	static const char *const full[] = {
+		sql_list_quick_text, in_record, above_record, NULL
+	};
 	static const char *const old[] = { in_legacy_record, NULL };
 
 	return legacy ? old : full;
-}
-
-/* Those of a directory, and one more, which tells. */
-static int64_t names_most(size_t most)
-{
-	return most ? (int64_t)most + 1 : INT64_MAX;
 }
 
 static int start_in_record(struct txn *t, const struct tree *tree,
@@ -233,24 +232,35 @@ static int read_at_once(struct txn *t, const struct tree *tree,
 	return err ? err : sql_collect_end(&a->c);
 }
 
-int sql_list_once(struct txn *t, const char *dir, struct set *set)
+static int list_in_full(struct txn *t, const char *dir, const struct tree *tree,
+                        const struct key *self, struct set *set)
 {
-	struct tree tree TREE = { .depth = 0 };
-	struct key self KEY = { .depth = 0 };
 	struct at_once a;
-	int err = sql_tree(dir, &tree);
+	int err;
 
-	at_once_begin(&a, t, &tree, set);
+	at_once_begin(&a, t, tree, set);
 	a.is_dir = !*dir;
-	if (!err && *dir)
-		err = sql_key_of_path(dir, &self);
-	if (!err)
-		err = read_at_once(t, &tree, &self, &a);
+	err = read_at_once(t, tree, self, &a);
 	if (!err)
 		err = sql_number_by(dir, &a.taken, set);
 	at_once_end(&a);
 	/* Without entries or a name of its own it may be there all the same. */
 	return err || set->n || a.is_dir ? err : SQL_AGAIN;
+}
+
+int sql_list_once(struct txn *t, const char *dir, struct set *set)
+{
+	struct tree tree TREE = { .depth = 0 };
+	struct key self KEY = { .depth = 0 };
+	int err = sql_tree(dir, &tree);
+
+	if (!err && *dir)
+		err = sql_key_of_path(dir, &self);
+	if (err)
+		return err;
+	if (!sql_tree_spaces(&tree) && sql_quick_is_worth(t, &t->m->mixed))
+		return sql_list_quick(t, &tree, &self, set);
+	return list_in_full(t, dir, &tree, &self, set);
 }
 
 /* ---- several records */
@@ -263,7 +273,7 @@ static const char in_records[] =
 	TAKEN_NUMBERS(IN_SPACES) " UNION ALL "
 	PHP_ROWS(OLDEST_ID, "({eq f.space_key}" OR_SPACE OR_SPACE OR_SPACE
 	         OR_SPACE OR_SPACE OR_SPACE OR_SPACE ") AND " PHP_LIVE("f."),
-	         "f.space_key, ") NAMED(IN_SPACES);
+	         "f.space_key, ") NAMED("n.space_key", IN_SPACES);
 
 struct record {
 	struct tree tree;

@@ -29,6 +29,7 @@ struct sql_meta {
 	atomic_uint_fast64_t reads, writes, retries;
 	atomic_uint unsure;             /* how many of the next places are
 	                                   asked about in full at once */
+	atomic_uint mixed;              /* and how many directories listed */
 	atomic_bool absent;             /* where the last one was looked up
 	                                   there was nothing */
 	/* how many transactions were committed, and are on disk for sure */
@@ -162,6 +163,11 @@ int sql_claim_ref(struct txn *t, const struct fsp_ref *ref);
 	a "pred_id"
 #define ROW_COLS ROW_COLS_OF("f.")
 #define ROW_N 14
+/* ... as a struct row_cols, from col on. */
+#define ROW_AT(col) \
+	{ (col), (col) + 1, (col) + 2, (col) + 3, (col) + 4, (col) + 5, \
+	  (col) + 6, (col) + 7, (col) + 8, (col) + 9, (col) + 10, (col) + 11, \
+	  (col) + 12, (col) + 13 }
 #define NODE_COLS \
 	"d.mode, d.uid, d.gid, d.nlink, d.rdev, d.target, d.atime_ns," \
 	" d.mtime_ns, d.ctime_ns"
@@ -217,9 +223,17 @@ struct node {
 	int64_t atime_ns, mtime_ns, ctime_ns;
 };
 
+/* Where a statement has the columns of a row; -1: it has not, as if NULL. */
+struct row_cols {
+	int8_t id, hash, size, created, deleted, ino, mode, uid, gid, mtime,
+		stored, since, closed, pred;
+};
 /* From ROW_COLS at col: 0, -ENOENT where the join found none, -EIO (logged)
  * for a row that cannot be. */
 int sql_row_read(struct sqlstmt *s, int col, struct row *r);
+/* The same, from wherever they are. */
+int sql_row_read_at(struct sqlstmt *s, const struct row_cols *at,
+                    struct row *r);
 int sql_node_read(struct sqlstmt *s, int col, int64_t ino, struct node *n);
 
 void sql_node_file(const struct sql_meta *m, const struct row *r,
@@ -324,6 +338,13 @@ int sql_find_free(struct txn *t, struct ent *e);
  */
 bool sql_was_free(struct txn *t, const char *path);
 void sql_free_end(struct sql_meta *m);
+/*
+ * Is there a point in asking with less work first? *unsure: how often that is
+ * left out, after it did not tell. Then: 1, or SQL_AGAIN where it was the only
+ * statement of a call, which asks for all now.
+ */
+bool sql_quick_is_worth(const struct txn *t, atomic_uint *unsure);
+int sql_quick_failed(struct txn *t, atomic_uint *unsure);
 /* A directory that has a name: 1, 0 when it has none. Sets e->key. */
 int sql_named_dir(struct txn *t, const char *path, struct ent *e);
 /* sql_find_dir(), and sql_find() or sql_find_new(), will be asked. */
@@ -479,6 +500,9 @@ struct item *sql_set_find(const struct set *s, const char *name);
 bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b);
 /* Finds or adds (*fresh says which); NULL without memory, or full. */
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
+/* One that cannot be there yet, in a set where nobody looks for any: all are
+ * added like this. NULL as above. */
+struct item *sql_set_add(struct set *s, const char *name);
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg);
 
 /* ---- sql_collect.c */
@@ -490,7 +514,8 @@ struct collect {
 	const struct place *within;
 	struct set *set;
 	struct {
-		int space, key, oldest, row;
+		int space, key, oldest;
+		struct row_cols row;
 	} cols;                 /* where a statement has what a scan gives */
 	char *file;             /* the key whose rows are being read */
 	bool live;

@@ -201,17 +201,22 @@ static int find_quick(struct txn *t, struct ent *e)
  * Where PHP writes it seldom can, and would only be one trip more: then it is
  * left out for a while.
  */
-static bool quick_is_worth(const struct txn *t)
+bool sql_quick_is_worth(const struct txn *t, atomic_uint *unsure)
 {
-	atomic_uint *n = &t->m->unsure;
 	unsigned left;
 
 	if (t->m->drv->legacy || t->claims->ask > ASK_QUICK)
 		return false;
-	left = atomic_load(n);
-	while (left && !atomic_compare_exchange_weak(n, &left, left - 1))
+	left = atomic_load(unsure);
+	while (left && !atomic_compare_exchange_weak(unsure, &left, left - 1))
 		;
 	return !left;
+}
+
+int sql_quick_failed(struct txn *t, atomic_uint *unsure)
+{
+	atomic_store(unsure, UNSURE_NEXT);
+	return ask_further(t, ASK_ALL);
 }
 
 int sql_find_quick(struct txn *t, struct ent *e)
@@ -219,17 +224,16 @@ int sql_find_quick(struct txn *t, struct ent *e)
 	struct key k;
 	int err;
 
-	if (!quick_is_worth(t))
+	if (!sql_quick_is_worth(t, &t->m->unsure))
 		return 1;
 	err = find_quick(t, e);
 	if (err != 1)
 		return err;
-	atomic_store(&t->m->unsure, UNSURE_NEXT);
 	k = e->key;
 	e->key = (struct key){ .depth = 0 };
 	sql_ent_free(e);
 	*e = (struct ent){ .how = BY_ROW, .key = k };
-	return ask_further(t, ASK_ALL);
+	return sql_quick_failed(t, &t->m->unsure);
 }
 
 /* ---- a directory */

@@ -55,47 +55,57 @@ static int64_t small(struct sqlstmt *s, int col, int64_t max)
 	return v < 0 || v > max ? -1 : v;
 }
 
-static void read_times(struct sqlstmt *s, int col, struct row *r)
+static void read_times(struct sqlstmt *s, const struct row_cols *at,
+                       struct row *r)
 {
-	int64_t deleted = sql_int_or(s, col + 4, 0);
+	int64_t deleted = sql_int_or(s, at->deleted, 0);
 	int64_t created_us = sql_sec_to_us(r->created_at);
 
 	r->live = deleted == 0;
-	r->mtime_ns = sql_int_or(s, col + 9, sql_us_to_ns(created_us));
-	r->stored_us = sql_int_or(s, col + 10, created_us);
-	r->since_us = sql_int_or(s, col + 11, r->stored_us);
+	r->mtime_ns = sql_int_or(s, at->mtime, sql_us_to_ns(created_us));
+	r->stored_us = sql_int_or(s, at->stored, created_us);
+	r->since_us = sql_int_or(s, at->since, r->stored_us);
 	r->closed_us = 0;
 	if (!r->live)
-		r->closed_us = sql_int_or(s, col + 12,
+		r->closed_us = sql_int_or(s, at->closed,
 		                          sql_sec_to_us(deleted));
 }
 
-int sql_row_read(struct sqlstmt *s, int col, struct row *r)
+int sql_row_read_at(struct sqlstmt *s, const struct row_cols *at,
+                    struct row *r)
 {
 	const char *hash;
 	int64_t size;
 
 	memset(r, 0, sizeof(*r));
-	if (!sql_int(s, col, &r->id))
+	if (!sql_int(s, at->id, &r->id))
 		return -ENOENT;
-	hash = sql_str(s, col + 1);
+	hash = sql_str(s, at->hash);
 	if (!is_hash(hash))
 		return bad_row(r->id, "data_hash is no hash");
 	strcpy(r->hash, hash);
-	if (!sql_int(s, col + 2, &size) || size < 0)
+	if (!sql_int(s, at->size, &size) || size < 0)
 		return bad_row(r->id, "size_original is no size");
-	if (!sql_int(s, col + 3, &r->created_at))
+	if (!sql_int(s, at->created, &r->created_at))
 		return bad_row(r->id, "created_at is no time");
 	r->size = (uint64_t)size;
-	r->ino = (uint64_t)small(s, col + 5, INT64_MAX);
+	r->ino = (uint64_t)small(s, at->ino, INT64_MAX);
 	if (r->ino == (uint64_t)-1)
 		r->ino = 0;
-	r->mode = small(s, col + 6, 07777);
-	r->uid = small(s, col + 7, UINT32_MAX);
-	r->gid = small(s, col + 8, UINT32_MAX);
-	r->pred_id = sql_int_or(s, col + 13, 0);
-	read_times(s, col, r);
+	r->mode = small(s, at->mode, 07777);
+	r->uid = small(s, at->uid, UINT32_MAX);
+	r->gid = small(s, at->gid, UINT32_MAX);
+	r->pred_id = sql_int_or(s, at->pred, 0);
+	read_times(s, at, r);
 	return 0;
+}
+
+int sql_row_read(struct sqlstmt *s, int col, struct row *r)
+{
+	const int8_t c = (int8_t)col;
+	const struct row_cols at = ROW_AT(c);
+
+	return sql_row_read_at(s, &at, r);
 }
 
 static bool is_type(uint32_t mode)

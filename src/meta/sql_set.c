@@ -79,6 +79,25 @@ struct item *sql_set_get(struct set *s, const char *name, bool *fresh)
 	return it;
 }
 
+struct item *sql_set_add(struct set *s, const char *name)
+{
+	struct item *it;
+
+	s->full = s->most && s->n >= s->most;
+	if (s->full)
+		return NULL;
+	it = fsp_grow(s->v, s->n, &s->cap, sizeof(*it));
+	if (!it)
+		return NULL;
+	s->v = it;
+	it += s->n;
+	*it = (struct item){ .name = strdup(name) };
+	if (!it->name)
+		return NULL;
+	s->n++;
+	return it;
+}
+
 int sql_set_each(const struct set *s, fsp_meta_each each, void *arg)
 {
 	int err = 0;

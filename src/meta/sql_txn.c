@@ -320,7 +320,7 @@ int64_t sql_int_or(struct sqlstmt *s, int col, int64_t other)
 {
 	int64_t v;
 
-	return sql_int(s, col, &v) ? v : other;
+	return col >= 0 && sql_int(s, col, &v) ? v : other;
 }
 
 bool sql_null(struct sqlstmt *s, int col)

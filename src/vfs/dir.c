@@ -13,6 +13,7 @@ struct fsp_dirlist {
 	size_t at;              /* behind the last one */
 	uint64_t after;         /* its position */
 	bool found, again;
+	bool expected;          /* there is room for what may be looked up */
 };
 
 int fsp_vfs_list(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino,
@@ -69,7 +70,17 @@ static void seek(struct fsp_dirlist *d, uint64_t after)
 static bool names_ended(struct fsp_vfs *v, const struct dirlist *l)
 {
 	FSP_GUARD(&v->lock);
-	return v->names_seq != l->names_seq && l->dir->inside_seq > l->as_of;
+	return names_ended_locked(v, l->dir, &l->when);
+}
+
+/* Who looks one up in passing will do so with all that are behind it. */
+static void expect(struct fsp_dirlist *d)
+{
+	if (d->expected)
+		return;
+	d->expected = true;
+	FSP_GUARD(&d->v->lock);
+	table_expect_locked(d->v, d->list->n - d->at);
 }
 
 static int count_lookup(struct fsp_dirlist *d, const struct fsp_ctx *ctx,
@@ -84,14 +95,17 @@ static int count_lookup(struct fsp_dirlist *d, const struct fsp_ctx *ctx,
 		return versions_lookup(v, ctx, d->dir, name, attr);
 	if (d->dir->kind != INODE_LIVE)
 		return versions_enter(v, d->dir, name, e, attr);
+	expect(d);
+	if (inode_enter_first(v, d->dir, name, e, &d->list->when))
+		return 0;               /* *attr is what the list says */
 	/* The list may be of before a removal: ask again. */
 	if (names_ended(v, d->list))
 		return fsp_vfs_lookup(v, ctx, d->dir->ino, name, attr);
-	err = inode_enter_listed(v, d->dir, name, e, d->list->as_of, true, &i,
+	err = inode_enter_listed(v, d->dir, name, e, d->list->when.as_of, true, &i,
 	                         attr);
 	if (err)
 		return err;
-	attr_vouch(v, i, d->list->read_ns, d->list->as_of);
+	attr_vouch(v, i, d->list->when.read_ns, d->list->when.as_of);
 	inode_unref(v, i);
 	return 0;
 }

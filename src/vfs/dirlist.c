@@ -89,8 +89,9 @@ static void keep_locked(struct fsp_vfs *v, struct dirlist *l)
 static bool others_locked(struct fsp_vfs *v, const struct dirlist *l)
 {
 	fsp_assert_held(&v->lock);
-	return l->as_of < l->dir->others_seq || l->as_of < v->others_seq ||
-		(l->links && l->as_of < v->news_seq);
+	return l->when.as_of < l->dir->others_seq ||
+		l->when.as_of < v->others_seq ||
+		(l->links && l->when.as_of < v->news_seq);
 }
 
 struct dirlist *dirlist_kept(struct fsp_vfs *v, const struct inode *dir)
@@ -115,9 +116,9 @@ static struct dirlist *vouched_locked(struct fsp_vfs *v,
 {
 	struct dirlist *l = dir->kind == INODE_LIVE ? dir->list : NULL;
 
-	if (!l || others_locked(v, l) || l->as_of < v->links_seq ||
-	    l->as_of < dir->inside_seq ||
-	    fsp_mono_ns() - l->read_ns > UNUSED_NS)
+	if (!l || others_locked(v, l) || l->when.as_of < v->links_seq ||
+	    l->when.as_of < dir->inside_seq ||
+	    fsp_mono_ns() - l->when.read_ns > UNUSED_NS)
 		return NULL;
 	return l;
 }
@@ -186,8 +187,8 @@ bool dirlist_entry(struct fsp_vfs *v, const struct inode *dir,
 	if (!l || k == l->n)
 		return false;
 	*e = l->slots[k].entry;
-	*as_of = l->as_of;
-	*read_ns = l->read_ns;
+	*as_of = l->when.as_of;
+	*read_ns = l->when.read_ns;
 	l->used_ns = fsp_mono_ns();
 	return true;
 }
@@ -346,11 +347,11 @@ static struct dirlist *dirlist_new(struct fsp_vfs *v, struct inode *dir)
 		return NULL;
 	l->refs = 1;
 	l->dir = dir;
-	l->read_ns = fsp_mono_ns();
+	l->when.read_ns = fsp_mono_ns();
 	FSP_GUARD(&v->lock);
 	dir->refs++;
-	l->as_of = v->seq;
-	l->names_seq = v->names_seq;
+	l->when.as_of = v->seq;
+	l->when.names_seq = v->names_seq;
 	return l;
 }
 

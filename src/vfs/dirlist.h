@@ -28,8 +28,7 @@ struct dirlist {
 	size_t n, cap;
 	struct fsp_buf names;
 	bool links;             /* one of them has names elsewhere */
-	uint64_t as_of, names_seq;      /* v's when the rows were read, */
-	int64_t read_ns;                /* and when that was */
+	struct listed when;
 };
 
 static inline const char *dirlist_name(const struct dirlist *l, size_t k)

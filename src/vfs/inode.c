@@ -308,6 +308,13 @@ static int still_listed_locked(const struct fsp_vfs *v,
 	return !i && as_of < parent->gone_seq ? -ESTALE : 0;
 }
 
+bool names_ended_locked(struct fsp_vfs *v, const struct inode *dir,
+                        const struct listed *l)
+{
+	fsp_assert_held(&v->lock);
+	return v->names_seq != l->names_seq && dir->inside_seq > l->as_of;
+}
+
 /* The rows say something new: lists of before must not take it back. */
 static void news_of_row_locked(struct fsp_vfs *v, struct inode *i,
                                const struct fsp_attr *attr, uint64_t as_of)
@@ -355,6 +362,24 @@ int inode_enter_listed(struct fsp_vfs *v, struct inode *parent,
                        struct fsp_attr *out_attr)
 {
 	return enter(v, parent, name, e, as_of, true, counted, out, out_attr);
+}
+
+bool inode_enter_first(struct fsp_vfs *v, struct inode *parent,
+                       const char *name, const struct fsp_entry *e,
+                       const struct listed *l)
+{
+	struct inode *i;
+
+	FSP_GUARD(&v->lock);
+	if (names_ended_locked(v, parent, l) ||
+	    table_find_locked(v, e->attr.ino) ||
+	    still_listed_locked(v, parent, NULL, l->as_of) ||
+	    enter_locked(v, NULL, parent, name, INODE_LIVE, &e->attr, l->as_of,
+	                 true, &i))
+		return false;
+	attr_vouch_locked(v, i, l->read_ns);
+	i->refs--;                      /* it is counted: it stays */
+	return true;
 }
 
 int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,

@@ -149,7 +149,7 @@ static bool take_list(struct fsp_vfs *v, struct scan *s,
 		l = NULL;
 	}
 	if (l == s->list ||
-	    (!l && s->list && fsp_mono_ns() - s->list->read_ns < ORDER_NS)) {
+	    (!l && s->list && fsp_mono_ns() - s->list->when.read_ns < ORDER_NS)) {
 		dirlist_put(v, l);
 		return s->list != NULL;
 	}

@@ -149,7 +149,7 @@ static void add_dir(struct fsp_vfs *v, struct next *x, struct dirlist *l,
 	struct inode *i;
 
 	if (inode_enter_listed(v, l->dir, dirlist_name(l, slot),
-	                       &l->slots[slot].entry, l->as_of, false, &i,
+	                       &l->slots[slot].entry, l->when.as_of, false, &i,
 	                       NULL))
 		return;
 	known = dirlist_vouched(v, i);

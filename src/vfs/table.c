@@ -111,6 +111,17 @@ void table_insert_locked(struct fsp_vfs *v, struct inode *i)
 	v->n_inodes++;
 }
 
+void table_expect_locked(struct fsp_vfs *v, uint64_t n)
+{
+	uint64_t want = v->n_buckets;
+
+	fsp_assert_held(&v->lock);
+	while (want < v->n_inodes + n)
+		want *= 2;
+	if (want > v->n_buckets)
+		resize_locked(v, want);
+}
+
 void table_remove_locked(struct fsp_vfs *v, struct inode *i)
 {
 	struct inode **p = &v->buckets[bucket_of(v, i->ino)];

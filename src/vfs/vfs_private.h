@@ -223,7 +223,8 @@ struct fsp_vfs {
 	uint64_t links_seq;             /* of those in directories unknown */
 	uint64_t others_seq;            /* when others may have changed all, */
 	int64_t others_ns;              /* and at what time that was */
-	uint64_t news_seq;              /* seq when others' were heard of */
+	_Atomic uint64_t news_seq;      /* seq when others' were heard of;
+	                                   set with lock */
 	uint64_t attr_news;             /* counts what inode.news says */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
@@ -305,6 +306,8 @@ int inode_table_init(struct fsp_vfs *v);
 void inode_table_free(struct fsp_vfs *v);
 struct inode *table_find_locked(struct fsp_vfs *v, uint64_t ino);
 void table_insert_locked(struct fsp_vfs *v, struct inode *i);
+/* So many may come: room for all at once is had for less than piece by piece. */
+void table_expect_locked(struct fsp_vfs *v, uint64_t n);
 void table_remove_locked(struct fsp_vfs *v, struct inode *i);
 /* i->parent and i->name are set; and before they are changed. */
 void table_name_locked(struct fsp_vfs *v, struct inode *i);
@@ -390,7 +393,22 @@ int inode_enter_listed(struct fsp_vfs *v, struct inode *parent,
                        const char *name, const struct fsp_entry *e,
                        uint64_t as_of, bool counted, struct inode **out,
                        struct fsp_attr *out_attr);
-/* The same for what lives in .versions. past (taken over) may be NULL. */
+/* When a list was read: v's seq and names_seq before, and the time. */
+struct listed {
+	uint64_t as_of, names_seq;
+	int64_t read_ns;
+};
+/* Has this mount ended a name in the directory since? */
+bool names_ended_locked(struct fsp_vfs *v, const struct inode *dir,
+                        const struct listed *l);
+/*
+ * What a list says of an inode that nobody has looked up yet: entered, counted
+ * and vouched for in one go, and not referenced. False: it takes more.
+ */
+bool inode_enter_first(struct fsp_vfs *v, struct inode *parent,
+                       const char *name, const struct fsp_entry *e,
+                       const struct listed *l);
+/* inode_enter() for what lives in .versions. past (taken over) may be NULL. */
 int inode_enter_past(struct fsp_vfs *v, struct inode *parent, const char *name,
                      enum inode_kind kind, const struct fsp_attr *attr,
                      struct past *past);

@@ -19,6 +19,10 @@ enum proxy_fault {
 	PROXY_CUT_BEFORE,       /* the packet does not arrive, both sides end */
 	PROXY_CUT_AFTER,        /* it does, and its answer does not */
 	PROXY_HALF_OPEN,        /* it does not, and the server does not notice */
+	PROXY_CUT_ROWS,         /* behind `after` bytes from servers both sides
+	                           end, in the middle of whatever comes then */
+	PROXY_HOLD_ROWS,        /* nothing goes through from there on */
+	PROXY_ERROR_ROWS,       /* and the rest of the rows is this error */
 	PROXY_STRIP_TLS         /* the server's greeting offers no TLS */
 };
 
@@ -29,6 +33,10 @@ struct proxy_pair {
 	int client, server;     /* -1: closed */
 	bool cut_next;          /* the answer is the one to drop */
 	bool greeted;
+	/* The packet that the server is sending. */
+	unsigned char head[4], first;
+	size_t have, left;
+	bool swallow;           /* up to the end of the rows */
 };
 
 struct proxy {
@@ -36,6 +44,7 @@ struct proxy {
 	int listener, port, target, wake[2];
 	const char *address;
 	atomic_int fault, packet, skip;         /* so many before it */
+	atomic_int after, error;
 	atomic_int fired, accepted, sent;       /* sent: bytes of clients */
 	atomic_bool down;       /* ends and refuses all connections */
 	atomic_bool down_when_fired;
@@ -131,9 +140,91 @@ static inline void proxy_strip(struct proxy *x, struct proxy_pair *p,
 	atomic_fetch_add(&x->fired, 1);
 }
 
+/* In the place of the packet that begins with this head. */
+static inline size_t proxy_error(struct proxy *x, const unsigned char *head,
+                                 unsigned char *out)
+{
+	int error = atomic_load(&x->error);
+	unsigned char b[] = { 9, 0, 0, head[3], 0xff, (unsigned char)error,
+	                      (unsigned char)(error >> 8), '#', 'H', 'Y', '0',
+	                      '0', '0' };
+
+	memcpy(out, b, sizeof(b));
+	return sizeof(b);
+}
+
+/* What becomes of a byte from the server; how many there are instead. */
+static inline size_t proxy_byte(struct proxy *x, struct proxy_pair *p,
+                                unsigned char c, unsigned char *out)
+{
+	int after = atomic_load(&x->fault) == PROXY_ERROR_ROWS ?
+		atomic_fetch_sub(&x->after, 1) : 1;
+
+	if (p->have < 4) {
+		size_t n = 0;
+
+		p->head[p->have++] = c;
+		if (p->have < 4)
+			return 0;
+		p->left = p->head[0] + ((size_t)p->head[1] << 8) +
+			((size_t)p->head[2] << 16);
+		p->first = 0;
+		if (after <= 0) {
+			atomic_store(&x->fault, PROXY_PASS);
+			atomic_fetch_add(&x->fired, 1);
+			p->swallow = true;
+			n = proxy_error(x, p->head, out);
+		} else if (!p->swallow) {
+			memcpy(out, p->head, 4);
+			n = 4;
+		}
+		if (!p->left)
+			p->have = 0;
+		return n;
+	}
+	out[0] = c;
+	if (p->have == 4) {
+		p->first = c;
+		p->have = 5;
+	}
+	if (--p->left)
+		return !p->swallow;
+	p->have = 0;
+	/* The packet that ends the rows. */
+	if (p->swallow && p->first == 0xfe && p->head[0] < 9 && !p->head[1]) {
+		p->swallow = false;
+		return 0;
+	}
+	return !p->swallow;
+}
+
+/* From the server, on its way to the client; -1: no more of it. */
+static inline ssize_t proxy_rows(struct proxy *x, struct proxy_pair *p,
+                                 const unsigned char *b, ssize_t n,
+                                 unsigned char *out)
+{
+	int fault = atomic_load(&x->fault);
+	size_t len = 0;
+
+	if ((fault == PROXY_CUT_ROWS || fault == PROXY_HOLD_ROWS) &&
+	    atomic_fetch_sub(&x->after, (int)n) <= n) {
+		atomic_store(&x->fault, PROXY_PASS);
+		atomic_fetch_add(&x->fired, 1);
+		if (fault == PROXY_HOLD_ROWS)
+			atomic_store(&x->hold, true);
+		else
+			return -1;
+	}
+	for (ssize_t i = 0; i < n; i++)
+		len += proxy_byte(x, p, b[i], out + len);
+	return (ssize_t)len;
+}
+
 static inline void proxy_move(struct proxy *x, struct proxy_pair *p, bool up)
 {
 	static _Thread_local unsigned char b[PROXY_CHUNK];
+	static _Thread_local unsigned char rows[PROXY_CHUNK + 64];
+	unsigned char *out = b;
 	int from = up ? p->client : p->server, to = up ? p->server : p->client;
 	ssize_t n = recv(from, b, sizeof(b), 0);
 
@@ -148,10 +239,12 @@ static inline void proxy_move(struct proxy *x, struct proxy_pair *p, bool up)
 		atomic_fetch_add(&x->fired, 1);
 		return;
 	}
-	if (!up)
+	if (!up) {
 		proxy_strip(x, p, b, n);
+		n = proxy_rows(x, p, b, n, out = rows);
+	}
 	p->greeted = true;
-	if (send(to, b, (size_t)n, MSG_NOSIGNAL) != n)
+	if (n < 0 || send(to, out, (size_t)n, MSG_NOSIGNAL) != n)
 		proxy_end(p);
 }
 

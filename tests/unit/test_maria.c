@@ -5,6 +5,8 @@
 #include "meta_fixture.h"
 #include "tcp_proxy.h"
 
+#include <mysqld_error.h>
+
 static struct proxy px;
 static char at_proxy[64];
 
@@ -609,6 +611,144 @@ static void test_deadlock(void **state)
 	mysql_close(root);
 }
 
+/* ---- rows that come while they are read */
+
+#define ROWS 5000
+#define PHP_ROWS 3000
+
+static int count(void *arg, const char *name, const struct fsp_entry *e)
+{
+	assert_non_null(name);
+	assert_true(S_ISFIFO(e->attr.mode) || S_ISREG(e->attr.mode));
+	++*(int *)arg;
+	return 0;
+}
+
+/* What a listing says and how many entries it has given out. */
+static int list(struct fx *f, const char *dir, size_t most, int *n)
+{
+	*n = 0;
+	return f->m->ops->list(f->m, &f->ctx, dir, most, count, n);
+}
+
+static void fill(struct fx *f)
+{
+	int n;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_mkdirs(f, "a/t/php");
+	fx_sql(f, "INSERT INTO fsp_name (space_key, dir_key, name, live, ino,"
+	       " since_us) SELECT 'a.t.r', '', CONCAT('fifo', seq), 1,"
+	       " 500000 + seq, 1 FROM seq_1_to_%d", ROWS);
+	fx_sql(f, "INSERT INTO fsp_node (ino, mode, uid, gid, nlink, rdev,"
+	       " atime_ns, mtime_ns, ctime_ns) SELECT 500000 + seq, %d, 0, 0,"
+	       " 1, 0, 1, 1, 1 FROM seq_1_to_%d", S_IFIFO | 0644, ROWS);
+	fx_sql(f, "INSERT INTO filespace_file (file_key, space_key, data_hash,"
+	       " created_at, size_original, size_storage) SELECT"
+	       " CONCAT('doc', seq), 'a.t.php', SHA1(seq), 1431080000, 5, 5"
+	       " FROM seq_1_to_%d", PHP_ROWS);
+	fx_sql(f, "UPDATE fsp_info SET value = '1000000' WHERE"
+	       " name = 'next_ino'");
+	assert_int_equal(list(f, "a/t/r", 0, &n), 0);
+	assert_int_equal(n, ROWS);
+}
+
+static void arm_rows(enum proxy_fault fault, int after, int error)
+{
+	atomic_store(&px.fired, 0);
+	atomic_store(&px.after, after);
+	atomic_store(&px.error, error);
+	atomic_store(&px.fault, fault);
+}
+
+/* Wherever it ends, all of it is asked for again: no listing is short. */
+static void test_rows_cut(void **state)
+{
+	static const int after[] = { 1, 100, 2000, 60000, 200000 };
+	struct fx *f = *state;
+	int n;
+
+	fill(f);
+	for (size_t i = 0; i < sizeof(after) / sizeof(*after); i++) {
+		uint64_t before = retries(f);
+
+		arm_rows(PROXY_CUT_ROWS, after[i], 0);
+		assert_int_equal(list(f, "a/t/r", 0, &n), 0);
+		assert_int_equal(n, ROWS);
+		assert_int_equal(atomic_load(&px.fired), 1);
+		assert_int_equal(retries(f), before + 1);
+	}
+}
+
+/* An error in the place of a row: of those that pass, and one that stays. The
+ * connection is as good as before. */
+static void test_rows_error(void **state)
+{
+	struct fx *f = *state;
+	uint64_t before;
+	int accepted, n;
+
+	fill(f);
+	accepted = atomic_load(&px.accepted);
+	before = retries(f);
+	arm_rows(PROXY_ERROR_ROWS, 60000, ER_LOCK_DEADLOCK);
+	assert_int_equal(list(f, "a/t/r", 0, &n), 0);
+	assert_int_equal(n, ROWS);
+	assert_int_equal(atomic_load(&px.fired), 1);
+	assert_int_equal(retries(f), before + 1);
+	arm_rows(PROXY_ERROR_ROWS, 60000, ER_GET_ERRNO);
+	assert_int_equal(list(f, "a/t/r", 0, &n), -EIO);
+	assert_int_equal(n, 0);
+	assert_int_equal(atomic_load(&px.fired), 1);
+	assert_int_equal(list(f, "a/t/r", 0, &n), 0);
+	assert_int_equal(n, ROWS);
+	assert_int_equal(atomic_load(&px.accepted), accepted);
+}
+
+/* They stop coming: that costs the deadline, and nothing is given out. */
+static void test_rows_held(void **state)
+{
+	struct fx *f = *state;
+	int64_t began;
+	int n;
+
+	fill(f);
+	arm_rows(PROXY_HOLD_ROWS, 60000, 0);
+	began = fsp_mono_ns();
+	f->ctx.deadline_ns = began + 300000000;
+	assert_int_equal(list(f, "a/t/r", 0, &n), -ETIMEDOUT);
+	assert_int_equal(n, 0);
+	assert_int_equal(atomic_load(&px.fired), 1);
+	assert_true(fsp_mono_ns() - began < 2 * FSP_NS_PER_SEC);
+	atomic_store(&px.hold, false);
+	proxy_wake(&px);
+	f->ctx.deadline_ns = fsp_mono_ns() + 60 * FSP_NS_PER_SEC;
+	while (list(f, "a/t/r", 0, &n) == -EHOSTDOWN)
+		;
+	assert_int_equal(n, ROWS);
+}
+
+/* Who does not want the rest leaves the connection as it was. */
+static void test_rows_left(void **state)
+{
+	struct fx *f = *state;
+	int accepted, n;
+
+	fill(f);
+	accepted = atomic_load(&px.accepted);
+	assert_int_equal(list(f, "a/t/r", 7, &n), -E2BIG);
+	assert_int_equal(n, 0);
+	/* more than come in one statement */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(list(f, "a/t/php", 0, &n), 0);
+		assert_int_equal(n, PHP_ROWS);
+		assert_int_equal(list(f, "a/t/r", 0, &n), 0);
+		assert_int_equal(n, ROWS);
+	}
+	assert_int_equal(atomic_load(&px.accepted), accepted);
+	assert_int_equal(retries(f), 0);
+}
+
 /* ---- PHP's tables as they are, for a user who may only read them */
 
 static void load_dump(struct fx *f)
@@ -710,6 +850,8 @@ int main(void)
 		PX_TEST(test_tls), PX_TEST(test_no_downgrade),
 		PX_TEST(test_crowded), PX_TEST(test_shared),
 		PX_TEST(test_no_names), PX_TEST(test_deadlock),
+		PX_TEST(test_rows_cut), PX_TEST(test_rows_error),
+		PX_TEST(test_rows_held), PX_TEST(test_rows_left),
 		FX_DIR_TEST(test_untouched),
 	};
 

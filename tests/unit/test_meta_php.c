@@ -910,7 +910,8 @@ static void test_one_trip(void **state)
 	ONE_TRIP(f, fx_ls(f, "a/t/r"));
 	fx_mkdir(f, "a/t/r/empty");
 	ONE_TRIP(f, assert_string_equal(fx_ls(f, "a/t/r/empty"), ""));
-	ONE_TRIP(f, f->m->ops->readlink(f->m, &f->ctx, e.attr.ino, &target));
+	ONE_TRIP(f, (free(target), f->m->ops->readlink(f->m, &f->ctx,
+	                                               e.attr.ino, &target)));
 	free(target);
 	ref.ino = fx_get(f, ref.path).attr.ino;
 	assert_int_equal(f->m->ops->xattr_set(f->m, &f->ctx, &ref, "user.x",
@@ -919,6 +920,56 @@ static void test_one_trip(void **state)
 	                                 &b));
 	ONE_TRIP(f, f->m->ops->info_get(f->m, &f->ctx, "store", &b));
 	ONE_TRIP(f, f->m->ops->lock_get(f->m, &f->ctx, &l, &got));
+}
+
+static uint64_t trips_of_ls(struct fx *f, const char *dir, const char *names)
+{
+	uint64_t before = trips(f);
+
+	assert_string_equal(fx_ls(f, dir), names);
+	return trips(f) - before;
+}
+
+/* Names are asked for alone until there is something of PHP's; and after that it
+ * is asked for at once, for a while. */
+static void test_list_quick(void **state)
+{
+	static const char own[] = "d/ f g h l pending";
+	struct fx *f = *state;
+	struct fsp_entry e;
+
+	fx_mkdirs(f, "a/t/r/d");
+	fx_put(f, "a/t/r/f", '1', 10);
+	fx_put(f, "a/t/r/g", '1', 10);
+	fx_put(f, "a/t/r/gone", '2', 10);
+	fx_put(f, "a/t/r/d/f", '2', 10);
+	assert_int_equal(fx_ln(f, "a/t/r/g", "a/t/r/h"), 0);
+	assert_int_equal(fx_new(f, "a/t/r/l", S_IFLNK | 0777, &e), 0);
+	assert_int_equal(fx_new(f, "a/t/r/pending", S_IFREG | 0644, &e), 0);
+	fx_php_delete(f, "a.t.r", "gone");
+	fx_ls(f, "a/t/r");
+	assert_int_equal(trips_of_ls(f, "a/t/r", own), 1);
+	assert_int_equal(trips_of_ls(f, "a/t/r/d", "f"), 1);
+	fx_php_upload(f, "a.t.r", "f", '3', 7, 4000000000);
+	fx_php_upload(f, "a.t.r", "gone", '4', 8, 4000000000);
+	fx_php_upload(f, "a.t.r", "p/g", '5', 9, 4000000000);
+	assert_string_equal(fx_ls(f, "a/t/r"), "d/ f g gone h l p/ pending");
+	assert_int_equal(fx_walk(f, "a/t/r"), 10);
+	for (int i = 0; i < 90; i++)
+		assert_int_equal(trips_of_ls(f, "a/t/r",
+			"d/ f g gone h l p/ pending"), 1);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(trips_of_ls(f, "a/t/r/d", "f"), 1);
+	assert_int_equal(trips_of_ls(f, "a/t/r", "d/ f g gone h l p/ pending"),
+	                 2);
+	assert_int_equal(trips_of_ls(f, "a/t/r", "d/ f g gone h l p/ pending"),
+	                 1);
+	fx_php_delete(f, "a.t.r", "f");
+	fx_php_delete(f, "a.t.r", "gone");
+	fx_php_delete(f, "a.t.r", "p/g");
+	for (int i = 0; i < 110; i++)
+		assert_int_equal(trips_of_ls(f, "a/t/r", "d/ g h l pending"), 1);
+	assert_int_equal(fx_walk(f, "a/t/r"), 6);
 }
 
 #ifdef FX_MARIA
@@ -1121,7 +1172,8 @@ int main(void)
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
 		FX_TEST(test_many), FX_TEST(test_pages),
-		FX_TEST(test_one_trip), FX_TEST(test_list_many),
+		FX_TEST(test_one_trip), FX_TEST(test_list_quick),
+		FX_TEST(test_list_many),
 		FX_TEST(test_readonly_full),
 #ifdef FX_MARIA
 		FX_TEST(test_two_trips),
