@@ -5,10 +5,12 @@
 #include "fsp_blocks.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 
+#include "fsp_spare.h"
 #include "piece.h"
 
 /* The bytes that all pieces of one call come from. */
@@ -109,12 +111,45 @@ static int take_oldest(struct ring *r, fsp_sink sink, void *arg)
 	return err;
 }
 
+static void ring_drop(void *ring)
+{
+	ring_free(ring);
+	free(ring);
+}
+
+/* Rings whose pieces have what the last range needed; none of bzip2's. */
+static struct fsp_spares rings = FSP_SPARES_INIT(ring_drop);
+
+static int take_ring(struct ring **out)
+{
+	struct ring *r = fsp_spare_begin(&rings);
+	int err = 0;
+
+	if (!r) {
+		r = calloc(1, sizeof(*r));
+		err = r ? ring_init(r) : -ENOMEM;
+	}
+	*out = r;
+	return err;
+}
+
+static void give_ring(struct ring *r, enum algo a)
+{
+	if (r && r->piece)
+		ring_cancel(r);
+	if (r && (a == ALGO_BZIP2 || !r->piece)) {
+		ring_drop(r);
+		r = NULL;
+	}
+	fsp_spare_end(&rings, r);
+}
+
 int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
                       const struct fsp_keys *keys, size_t first, size_t n,
                       const void *bytes, size_t len, fsp_sink sink, void *arg)
 {
 	struct sealed s = { b, f, keys, bytes, 0, 0 };
-	struct ring r = { 0 };
+	struct ring *r;
 	int err;
 
 	if (!fsp_format_usable(f, keys) || first > b->n || n > b->n - first)
@@ -122,15 +157,15 @@ int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
 	fsp_blocks_range(b, f, first, n, &s.off, &s.len);
 	if (len != s.len)
 		return -EIO;
-	err = ring_init(&r);
+	err = take_ring(&r);
 	for (size_t i = 0; !err && i < n; i++) {
-		if (ring_full(&r))
-			err = take_oldest(&r, sink, arg);
+		if (ring_full(r))
+			err = take_oldest(r, sink, arg);
 		if (!err)
-			begin(&r, &s, first + i, n == 1);
+			begin(r, &s, first + i, n == 1);
 	}
-	while (!err && r.n)
-		err = take_oldest(&r, sink, arg);
-	ring_free(&r);
+	while (!err && r->n)
+		err = take_oldest(r, sink, arg);
+	give_ring(r, format_algo(f));
 	return err;
 }
