@@ -64,7 +64,10 @@ typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);
  * thread at a time.
  */
 struct fsp_early;
-/* fd is empty and stays the caller's; sample is how the content begins. */
+/*
+ * fd is empty and stays the caller's; sample is how the content begins.
+ * -ENOTSUP: it would be stored as it is, and nothing is gained.
+ */
 int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
                   struct fsp_early **out);
 int fsp_early_write(struct fsp_early *e, const void *buf, size_t len);
