@@ -125,6 +125,9 @@ int fsp_store_fetch_blocks(struct fsp_store *s, const struct fsp_ctx *ctx,
                            const struct fsp_blocks *b, size_t first, size_t n,
                            fsp_sink sink, void *arg);
 
+/* What one range needed is kept for the next, until as often switched off. */
+void fsp_store_hold(bool on);
+
 /* A cache of this store's content. */
 void fsp_store_cache_source(struct fsp_store *s, struct fsp_cache_source *out);
 

@@ -14,6 +14,13 @@ void *fsp_spare_begin(struct fsp_spares *s)
 	return item;
 }
 
+void fsp_spare_hold(struct fsp_spares *s)
+{
+	fsp_lock(&s->lock);
+	s->users++;
+	fsp_unlock(&s->lock);
+}
+
 /* What is too many; NULL: nothing. */
 static void *excess(struct fsp_spares *s)
 {

@@ -27,6 +27,15 @@ static void drop_buffer(void *b)
 
 static struct fsp_spares buffers = FSP_SPARES_INIT(drop_buffer);
 
+void fsp_store_hold(bool on)
+{
+	fsp_blocks_hold(on);
+	if (on)
+		fsp_spare_hold(&buffers);
+	else
+		fsp_spare_end(&buffers, NULL);
+}
+
 static struct fsp_buf *take_buffer(void)
 {
 	struct fsp_buf *b = fsp_spare_begin(&buffers);
