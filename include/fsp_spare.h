@@ -21,11 +21,11 @@ struct fsp_spares {
 #define FSP_SPARES_INIT(f) { .lock = { PTHREAD_MUTEX_INITIALIZER, 0 },         \
 	                     .free = (f) }
 
-/* One more user; the item that he may use, as its last user left it, or NULL. */
+/* One more user; the item that he may use, as somebody left it, or NULL. */
 void *fsp_spare_begin(struct fsp_spares *s);
 /* One more, who leaves no item: he wants what others leave to stay a while. */
 void fsp_spare_hold(struct fsp_spares *s);
-/* One user less; what he had is kept or freed. NULL: he has nothing to leave. */
+/* One user less; what he had is kept or freed. NULL: he leaves nothing. */
 void fsp_spare_end(struct fsp_spares *s, void *item);
 
 #endif

@@ -44,6 +44,7 @@ struct piece {
 	int (*work)(struct piece *p);
 	int err;                /* of the work */
 	bool submitted;
+	bool full;              /* encoding: nothing more belongs to it */
 	int level;              /* of bzip2 or zstd */
 	bool is_end;            /* decoding bzip2: it begins with an end mark */
 	const struct sealed *sealed;    /* fsp_blocks_decode: in comes of it, */

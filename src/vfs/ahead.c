@@ -70,8 +70,8 @@ void ahead_end(struct fsp_vfs *v)
 }
 
 /*
- * One thread never fetches content: who waits for a listing must not wait for an
- * object store that does not answer.
+ * One thread never fetches content: who waits for a listing must not wait for
+ * an object store that does not answer.
  */
 static struct ahead_job *take_locked(struct fsp_vfs *v)
 {
