@@ -63,6 +63,8 @@ void fsp_blocks_range(const struct fsp_blocks *b, enum fsp_format f,
 int fsp_blocks_decode(const struct fsp_blocks *b, enum fsp_format f,
                       const struct fsp_keys *keys, size_t first, size_t n,
                       const void *bytes, size_t len, fsp_sink sink, void *arg);
+/* The memory for that is kept for the next, until as often switched off. */
+void fsp_blocks_hold(bool on);
 
 /*
  * After finish: the index of what was encoded, or decoded as a whole. The

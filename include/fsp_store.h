@@ -64,7 +64,10 @@ typedef ssize_t (*fsp_source)(void *arg, void *buf, size_t len, uint64_t off);
  * thread at a time.
  */
 struct fsp_early;
-/* fd is empty and stays the caller's; sample is how the content begins. */
+/*
+ * fd is empty and stays the caller's; sample is how the content begins.
+ * -ENOTSUP: it would be stored as it is, and nothing is gained.
+ */
 int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
                   struct fsp_early **out);
 int fsp_early_write(struct fsp_early *e, const void *buf, size_t len);
@@ -121,6 +124,9 @@ int fsp_store_fetch_blocks(struct fsp_store *s, const struct fsp_ctx *ctx,
                            const char *hash, enum fsp_format f,
                            const struct fsp_blocks *b, size_t first, size_t n,
                            fsp_sink sink, void *arg);
+
+/* What one range needed is kept for the next, until as often switched off. */
+void fsp_store_hold(bool on);
 
 /* A cache of this store's content. */
 void fsp_store_cache_source(struct fsp_store *s, struct fsp_cache_source *out);

@@ -5,23 +5,27 @@
  * encrypts it; the pool packs the pieces. A content of one piece is packed by
  * its owner. Always a single bzip2 stream, because PHP's bzdecompress stops at
  * the end of the first; its blocks are cut where libbz2 cuts them, so the
- * stream is the one that bzip2 writes. The key lives in the EVP context alone,
+ * stream is the one that bzip2 writes. Of stored blocks there is nothing to do
+ * but their digests, sixteen at once. The key lives in the EVP context alone,
  * which OpenSSL wipes.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/evp.h>
 
 #include "bits.h"
 #include "piece.h"
 #include "rle.h"
+#include "sha256_lanes.h"
 
 #define ZSTD_LEVEL_MAX 19
 
 struct fsp_encoder {
 	struct ring ring;               /* the newest may be filling */
 	enum algo algo;
+	bool by_lanes;                  /* groups of LANES, in the ring's order */
 	int level;
 	struct rle rle;                 /* of the piece that is filling */
 	struct bits joined;             /* what is not encrypted yet */
@@ -75,11 +79,13 @@ int fsp_encoder_new(enum fsp_format f, const struct fsp_keys *keys, int level,
 	if (!e)
 		return -ENOMEM;
 	e->algo = format_algo(f);
+	e->by_lanes = e->algo == ALGO_STORED && sha256_lanes_usable();
 	e->level = level;
 	e->rle = (struct rle)RLE_INIT;
 	e->sink = sink;
 	e->arg = arg;
-	rc = ring_init(&e->ring);
+	rc = e->by_lanes ? ring_init_of(&e->ring, 2 * LANES) :
+		ring_init(&e->ring);
 	if (!rc && format_sealing(f) != SEAL_NONE)
 		rc = init_cipher(e, format_sealing(f), keys);
 	if (!rc && e->algo == ALGO_BZIP2) {
@@ -152,11 +158,65 @@ static int join(struct fsp_encoder *e, const struct piece *p)
 	return rc ? rc : seal_joined(e);
 }
 
+/* The last piece of a group, for all of it. */
+static int digest_group(struct piece *last)
+{
+	struct piece *p = last - (LANES - 1);
+	const uint8_t *in[LANES];
+	uint8_t digest[LANES][32];
+
+	for (int i = 0; i < LANES; i++)
+		in[i] = (const uint8_t *)p[i].in.data;
+	sha256_lanes(in, STORED_BLOCK, digest);
+	for (int i = 0; i < LANES; i++) {
+		p[i].size = STORED_BLOCK;
+		p[i].bits = STORED_BLOCK * 8;
+		memcpy(p[i].digest, digest[i], FSP_BLOCK_DIGEST);
+	}
+	return 0;
+}
+
+/* Its place in its group; groups begin at places 0 and LANES of the ring. */
+static unsigned place_of(const struct fsp_encoder *e, const struct piece *p)
+{
+	return (unsigned)(p - e->ring.piece) % LANES;
+}
+
+/* Whose work gives the oldest piece's result: its group's last's, or its own. */
+static struct piece *worker_of_oldest(const struct fsp_encoder *e)
+{
+	struct piece *p = ring_at(&e->ring, 0), *last;
+	unsigned ahead = LANES - 1 - place_of(e, p);
+
+	if (!e->by_lanes || ahead >= e->ring.n)
+		return p;
+	last = ring_at(&e->ring, ahead);
+	return last->full ? last : p;
+}
+
+/* To the pool, where it is for its work. */
+static void submit_full(struct fsp_encoder *e, struct piece *p)
+{
+	p->full = true;
+	if (e->by_lanes && place_of(e, p) != LANES - 1)
+		return;
+	if (e->by_lanes)
+		p->work = digest_group;
+	ring_submit(p);
+}
+
+static bool oldest_ready(const struct fsp_encoder *e)
+{
+	struct piece *p = e->ring.n ? worker_of_oldest(e) : NULL;
+
+	return p && p->submitted && fsp_pool_done(&p->job);
+}
+
 /* Takes the result of the oldest piece. */
 static int take_oldest(struct fsp_encoder *e)
 {
 	struct piece *p = ring_at(&e->ring, 0);
-	int rc = ring_wait(p);
+	int rc = ring_wait(worker_of_oldest(e));
 
 	if (!rc && p->size)
 		rc = index_add(&e->index, e->size, e->bit, p->digest);
@@ -197,7 +257,7 @@ static int filling(struct fsp_encoder *e, struct piece **out)
 	struct piece *p = ring_last(&e->ring);
 	int rc = 0;
 
-	if (!p || p->submitted) {
+	if (!p || p->full) {
 		if (ring_full(&e->ring))
 			rc = take_oldest(e);
 		p = ring_push(&e->ring, e->algo, piece_pack);
@@ -222,14 +282,25 @@ int fsp_encoder_write(struct fsp_encoder *e, const void *buf, size_t len)
 			break;
 		if (e->err > 0) {
 			e->err = 0;
-			ring_submit(p);
+			submit_full(e, p);
 		}
 		in += n;
 		len -= n;
-		while (!e->err && ring_ready(&e->ring))
+		while (!e->err && oldest_ready(e))
 			e->err = take_oldest(e);
 	}
 	return e->err;
+}
+
+/* The newest, and of a group that has no last one all. */
+static void submit_rest(struct fsp_encoder *e)
+{
+	unsigned i = e->ring.n - 1;
+
+	for (; i && e->by_lanes && !ring_at(&e->ring, i)->submitted &&
+	       place_of(e, ring_at(&e->ring, i)); i--)
+		ring_submit(ring_at(&e->ring, i));
+	ring_submit(ring_at(&e->ring, i));
 }
 
 /* The piece that was filling, and all others. A stream of no frame is none. */
@@ -242,13 +313,13 @@ static int take_all(struct fsp_encoder *e)
 		p = ring_push(&e->ring, e->algo, piece_pack);
 		p->level = e->level;
 	}
-	if (p && !p->submitted && e->algo == ALGO_BZIP2) {
+	if (p && !p->full && e->algo == ALGO_BZIP2) {
 		rc = fsp_buf_reserve(&p->in, RLE_ROOM(1));
 		if (!rc)
 			rle_end(&e->rle, &p->in);
 	}
-	if (p && e->ring.n > 1)
-		ring_submit(p);
+	if (e->ring.n > 1)
+		submit_rest(e);
 	while (!rc && e->ring.n)
 		rc = take_oldest(e);
 	return rc;

@@ -44,6 +44,7 @@ struct piece {
 	int (*work)(struct piece *p);
 	int err;                /* of the work */
 	bool submitted;
+	bool full;              /* encoding: nothing more belongs to it */
 	int level;              /* of bzip2 or zstd */
 	bool is_end;            /* decoding bzip2: it begins with an end mark */
 	const struct sealed *sealed;    /* fsp_blocks_decode: in comes of it, */
@@ -57,6 +58,7 @@ struct piece {
 	uint64_t limit;         /* decoding: of the content */
 	uint32_t crc;           /* bzip2's */
 	uint8_t digest[FSP_BLOCK_DIGEST];
+	bool undigested;        /* nobody takes it: it is for somebody else */
 	struct fsp_buf out;
 	bool coded;             /* decoding bzip2: out is run-length coded */
 
@@ -68,7 +70,12 @@ struct piece {
 int piece_pack(struct piece *p);
 /* work: in, start, bits, limit -> out, size, crc, digest. -EIO: damaged. */
 int piece_unpack(struct piece *p);
-/* What was unpacked, to a sink. */
+/* What was unpacked, where it is not coded. */
+static inline const struct fsp_buf *piece_buf(const struct piece *p)
+{
+	return p->algo == ALGO_STORED ? &p->in : &p->out;
+}
+/* The same, coded or not, to a sink. */
 int piece_content(const struct piece *p, fsp_sink sink, void *arg);
 
 int pack_bzip2(struct piece *p);
@@ -84,6 +91,7 @@ struct ring {
 };
 
 int ring_init(struct ring *r);
+int ring_init_of(struct ring *r, unsigned pieces);
 void ring_free(struct ring *r);         /* ends what is under way */
 static inline bool ring_full(const struct ring *r)
 {

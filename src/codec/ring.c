@@ -8,14 +8,19 @@
 
 #include "piece.h"
 
+int ring_init_of(struct ring *r, unsigned pieces)
+{
+	r->cap = pieces;
+	r->piece = calloc(r->cap, sizeof(*r->piece));
+	return r->piece ? 0 : -ENOMEM;
+}
+
 /*
  * One for each thread, one that is being filled and one that is being taken.
  */
 int ring_init(struct ring *r)
 {
-	r->cap = fsp_pool_workers() + 2;
-	r->piece = calloc(r->cap, sizeof(*r->piece));
-	return r->piece ? 0 : -ENOMEM;
+	return ring_init_of(r, fsp_pool_workers() + 2);
 }
 
 void ring_cancel(struct ring *r)

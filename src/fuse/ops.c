@@ -8,7 +8,10 @@
 
 #include "fsp_clock.h"
 
-#define IO_SIZE 131072  /* st_blksize: what cp reads and writes at once */
+/*
+ * st_blksize: what cp reads and writes at once, in one request then (max_write).
+ */
+#define IO_SIZE 1048576
 
 struct fsp_ctx fuse_ctx(fuse_req_t req)
 {

@@ -2,6 +2,7 @@
 #include "fsp_store.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "damage.h"
@@ -9,17 +10,57 @@
 #include "fsp_buf.h"
 #include "fsp_cache.h"
 #include "fsp_log.h"
+#include "fsp_spare.h"
+
+#define SPARE_MAX (5UL << 20)   /* what a run of the cache takes, and more */
 
 struct got {
-	struct fsp_buf b;
+	struct fsp_buf *b;
 	uint64_t max;
 };
+
+static void drop_buffer(void *b)
+{
+	fsp_buf_free(b);
+	free(b);
+}
+
+static struct fsp_spares buffers = FSP_SPARES_INIT(drop_buffer);
+
+void fsp_store_hold(bool on)
+{
+	fsp_blocks_hold(on);
+	if (on)
+		fsp_spare_hold(&buffers);
+	else
+		fsp_spare_end(&buffers, NULL);
+}
+
+static struct fsp_buf *take_buffer(void)
+{
+	struct fsp_buf *b = fsp_spare_begin(&buffers);
+
+	if (b)
+		fsp_buf_reset(b);
+	else
+		b = calloc(1, sizeof(*b));
+	return b;
+}
+
+static void give_buffer(struct fsp_buf *b)
+{
+	if (b && b->cap > SPARE_MAX) {
+		drop_buffer(b);
+		b = NULL;
+	}
+	fsp_spare_end(&buffers, b);
+}
 
 static int take(void *arg, const void *buf, size_t len)
 {
 	struct got *g = arg;
 
-	return len > g->max - g->b.len ? -EIO : fsp_buf_add(&g->b, buf, len);
+	return len > g->max - g->b->len ? -EIO : fsp_buf_add(g->b, buf, len);
 }
 
 /* When it is all read again, what was handed over is not handed over twice. */
@@ -52,22 +93,22 @@ struct range {
 
 static int range_once(const struct range *r, struct passing *p)
 {
-	struct got g = { .b = FSP_BUF_INIT };
+	struct got g = { .b = take_buffer() };
 	uint64_t off;
 	int err;
 
 	p->skip = p->done;
 	fsp_blocks_range(r->b, r->f, r->first, r->n, &off, &g.max);
-	err = fsp_buf_reserve(&g.b, g.max);
+	err = g.b ? fsp_buf_reserve(g.b, g.max) : -ENOMEM;
 	if (!err)
 		err = fsp_obj_get_range(r->s->objects, r->ctx, r->hash, off,
 		                        g.max, take, &g);
-	if (!err && g.b.len != g.max)
+	if (!err && g.b->len != g.max)
 		err = -EIO;
 	if (!err)
 		err = fsp_blocks_decode(r->b, r->f, &r->s->keys, r->first,
-		                        r->n, g.b.data, g.b.len, pass, p);
-	fsp_buf_free(&g.b);
+		                        r->n, g.b->data, g.b->len, pass, p);
+	give_buffer(g.b);
 	return err;
 }
 

@@ -101,8 +101,9 @@ int fsp_early_new(struct fsp_store *s, int fd, const void *sample, size_t len,
 	e->fd = fd;
 	if (s->sampling)
 		err = fsp_compress_sample(sample, len, &packed);
-	if (!err && s->sampling && is_incompressible(len, packed))
-		f = fsp_format_stored(f);
+	if (!err && (f == fsp_format_stored(f) ||
+	             (s->sampling && is_incompressible(len, packed))))
+		err = -ENOTSUP;
 	if (!err)
 		err = begin(s, e, f);
 	if (err) {

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "fsp_clock.h"
 #include "fsp_config.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
@@ -21,6 +22,7 @@
 #define WINDOW_MIN (2UL << 20)
 #define JOB (4UL << 20)                 /* of the content, for one thread */
 #define QUEUE_MAX 64
+#define IDLE_NS (FSP_NS_PER_SEC / 2)     /* then the memory for ranges goes */
 
 struct piece {
 	struct ahead_job job;
@@ -68,8 +70,8 @@ void ahead_end(struct fsp_vfs *v)
 }
 
 /*
- * One thread never fetches content: who waits for a listing must not wait for an
- * object store that does not answer.
+ * One thread never fetches content: who waits for a listing must not wait for
+ * an object store that does not answer.
  */
 static struct ahead_job *take_locked(struct fsp_vfs *v)
 {
@@ -90,15 +92,26 @@ static struct ahead_job *take_locked(struct fsp_vfs *v)
 	return j;
 }
 
+/* Of the store: whoever reads on soon finds it as he left it. */
+static void hold_memory(bool *held, bool on)
+{
+	if (*held != on)
+		fsp_store_hold(on);
+	*held = on;
+}
+
 /* NULL: it is the end. */
-static struct ahead_job *next_job(struct fsp_vfs *v)
+static struct ahead_job *next_job(struct fsp_vfs *v, bool *held)
 {
 	struct ahead_job *j = NULL;
+	int64_t until = fsp_mono_ns() + IDLE_NS;
 
 	FSP_GUARD(&v->ahead.lock);
 	while (!atomic_load(&v->ahead.stop) && !(j = take_locked(v))) {
 		v->ahead.idle++;
-		(void)fsp_cond_wait(&v->ahead.wake, &v->ahead.lock, 0);
+		if (fsp_cond_wait(&v->ahead.wake, &v->ahead.lock,
+		                  *held ? until : 0))
+			hold_memory(held, false);
 		v->ahead.idle--;
 	}
 	return j;
@@ -118,12 +131,15 @@ static void *fetch_ahead(void *arg)
 	struct fsp_vfs *v = arg;
 	struct fsp_ctx ctx = fsp_ctx_background();
 	struct ahead_job *j;
+	bool held = false;
 
 	ctx.cancelled = &v->ahead.stop;
-	while ((j = next_job(v))) {
+	while ((j = next_job(v, &held))) {
+		hold_memory(&held, held || j->content);
 		j->run(v, &ctx, j);
 		done_with(v, j);
 	}
+	hold_memory(&held, false);
 	return NULL;
 }
 

@@ -9,6 +9,7 @@
 
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
+#include "fsp_ctx.h"
 #include "fsp_log.h"
 
 struct snap *snap_new(void)
@@ -99,7 +100,9 @@ int back_rebased(struct fsp_vfs *v, struct inode *i, struct file *f)
 	return snap_journal(v, i, s, s->key);
 }
 
-static struct snap *take_snapshot(struct file *f, const char *path)
+/* d: the digests, or NULL. */
+static struct snap *take_snapshot(struct file *f, const char *path,
+                                  const struct fsp_digests *d)
 {
 	struct snap *s = snap_new();
 	struct file *q;
@@ -133,8 +136,9 @@ static struct snap *take_snapshot(struct file *f, const char *path)
 		snap_free(s);
 		return NULL;
 	}
-	s->has_digests = f->digest && fsp_digest_size(f->digest) == f->size &&
-		!fsp_digest_get(f->digest, &s->digests);
+	s->has_digests = d != NULL;
+	if (d)
+		s->digests = *d;
 	return s;
 }
 
@@ -236,12 +240,17 @@ static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
 int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
 	FSP_FREE char *path = NULL;
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_digests d;
 	struct snap *s;
-	int err = inode_path_hint(v, i, &path);
+	int known, err = inode_path_hint(v, i, &path);
 
 	if (err)
 		return err;
-	s = take_snapshot(f, path);
+	known = file_digests(v, f, &ctx, &d);
+	if (known && known != -ENOENT)
+		return known;
+	s = take_snapshot(f, path, known ? NULL : &d);
 	if (!s)
 		return -ENOMEM;
 	err = put_snapshot(v, i, f, s);

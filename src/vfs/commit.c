@@ -55,15 +55,16 @@ static ssize_t source_read(void *arg, void *buf, size_t len, uint64_t off)
 	return file_read(s->v, s->f, s->ctx, buf, len, off);
 }
 
-static bool known_digests(struct file *f, struct fsp_digests *out)
+/* -ENOENT: they are not. */
+static int known_digests(struct fsp_vfs *v, struct file *f,
+                         const struct fsp_ctx *ctx, struct fsp_digests *out)
 {
-	FSP_GUARD(&f->lock);
-	if (f->snap && f->snap->has_digests)
-		*out = f->snap->digests;
-	if (f->snap)
-		return f->snap->has_digests;
-	return f->digest && fsp_digest_size(f->digest) == f->size &&
-	       fsp_digest_get(f->digest, out) == 0;
+	if (!f->snap)
+		return file_digests(v, f, ctx, out);
+	if (!f->snap->has_digests)
+		return -ENOENT;
+	*out = f->snap->digests;
+	return 0;
 }
 
 /* The whole base, unchanged: its row's object serves, and nothing is moved. */
@@ -103,12 +104,14 @@ static int store_content(struct fsp_vfs *v, struct file *f,
 		early_free(early);
 		return object_of_base(v, &moving, &base, o);
 	}
+	err = known_digests(v, f, &moving, &known);
 	/* Without digests nobody knows whether it is still this content. */
-	if (known_digests(f, &known)) {
+	if (!err) {
 		put.known = &known;
 		put.early = early_work(early, put.size);
 	}
-	err = fsp_store_put(v->store, &moving, &put, o, index, &reused);
+	if (!err || err == -ENOENT)
+		err = fsp_store_put(v->store, &moving, &put, o, index, &reused);
 	early_free(early);
 	return err;
 }
@@ -174,6 +177,7 @@ void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                       const struct fsp_entry *e, int64_t began_ns)
 {
 	struct fsp_digest *digest;
+	struct fsp_sum *sum;
 
 	fsp_assert_held(&f->lock);
 	/* While it is dirty its own size covers these. */
@@ -184,8 +188,10 @@ void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
 
 	f->writes++;
 	/* It is the digest of this very content and goes on with appends. */
-	digest = f->digest && fsp_digest_size(f->digest) == f->size ?
-		fsp_steal(f->digest) : NULL;
+	if (f->hashed != f->size || f->hashing)
+		file_drop_digest_locked(f);
+	digest = fsp_steal(f->digest);
+	sum = fsp_steal(f->sum);
 	f->dirty = f->untouched = false;
 	f->fence = 0;
 	f->mask = 0;
@@ -193,6 +199,8 @@ void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
 	file_set_base_locked(f, &e->content);
 	f->session_row = e->content.row;
 	f->digest = digest;
+	f->sum = sum;
+	f->hashed = digest ? f->size : 0;
 	merge_reset_locked(f);
 }
 

@@ -1,10 +1,11 @@
 /*
- * Encoding the content of large files while they are being written, so that
- * close() has only the rest to do. DESIGN.md, "Encoding early".
+ * Hashing and encoding the content of large files while they are being written,
+ * so that close() has only the rest to do. DESIGN.md, "Hashing behind the
+ * writer" and "Encoding early".
  *
  * One thread takes the files in turn, a piece at a time: the pool compresses
  * several pieces at once anyway. It keeps behind the writer and never holds him
- * up: what it has not come to is encoded by the commit.
+ * up: what it has not come to is done by the commit.
  */
 #include "vfs_private.h"
 
@@ -15,9 +16,17 @@
 #include "fsp_cleanup.h"
 #include "fsp_log.h"
 
-/* A smaller file is done at once; and what many have is mostly small. */
-#define EARLY_MIN (8U << 20)
 #define PIECE (1U << 20)
+/* Hashed and not encoded yet: so far the hashing waits for the encoder. */
+#define LAG (32U << 20)
+
+/* What a piece at off, which lies in the spool, is to be used for. */
+struct todo {
+	uint64_t off;
+	bool hash, encode;
+	struct fsp_digest *digest;      /* taken */
+	struct early *early;            /* busy */
+};
 
 struct early {
 	struct fsp_early *work;
@@ -81,18 +90,36 @@ struct fsp_early *early_work(struct early *e, uint64_t size)
 	return e->work;
 }
 
-/* Written and hashed, and not encoded yet; all of it lies in the spool. */
-static uint64_t ready_locked(const struct file *f)
+static bool in_spool_locked(const struct file *f, uint64_t off)
 {
-	uint64_t start, end, done = f->early ? fsp_early_size(f->early->work) : 0;
-	uint64_t hashed = f->digest ? fsp_digest_size(f->digest) : 0;
+	uint64_t start, end;
 
-	if (f->no_early || f->busy || !f->spool || hashed < EARLY_MIN ||
-	    hashed - done < PIECE)
-		return 0;
-	if (!fsp_spool_extent(f->spool, 0, &start, &end) || start || end < hashed)
-		return 0;
-	return hashed - done;
+	return f->spool && fsp_spool_extent(f->spool, off, &start, &end) &&
+	       start <= off && end - off >= PIECE;
+}
+
+/*
+ * One reading serves both, where the encoder keeps up. Where he does not, he
+ * must not leave the hashing to the commit.
+ */
+static bool todo_locked(struct file *f, struct todo *t)
+{
+	uint64_t done = f->early ? fsp_early_size(f->early->work) : 0;
+	uint64_t behind = digest_behind_locked(f);
+	bool encode = f->digest && !f->no_early &&
+		f->hashed + behind >= EARLY_MIN;
+
+	*t = (struct todo){ .off = f->hashed };
+	if (f->busy)
+		return false;
+	t->hash = behind >= PIECE && f->hashed + behind >= EARLY_MIN &&
+		in_spool_locked(f, f->hashed);
+	t->encode = encode && t->hash && done == f->hashed;
+	if (!encode || done + PIECE > f->hashed || (t->hash && behind > LAG) ||
+	    !in_spool_locked(f, done))
+		return t->hash;
+	*t = (struct todo){ .off = done, .encode = true };
+	return true;
 }
 
 static int make_locked(struct fsp_vfs *v, struct file *f, const void *buf,
@@ -111,54 +138,71 @@ static int make_locked(struct fsp_vfs *v, struct file *f, const void *buf,
 	return err;
 }
 
-/* The next piece into buf: the file's work, busy from now on; NULL: none. */
-static struct early *begin_piece(struct fsp_vfs *v, struct file *f, void *buf)
+/* What is stored as it is is encoded in no time, when it is sent. */
+static void give_up_locked(struct file *f, int err)
 {
-	uint64_t off;
+	f->no_early = true;
+	early_drop_locked(f);
+	if (err != -ENOTSUP)
+		fsp_debug("not encoded early: %s", strerror(-err));
+}
+
+/* The next piece into buf, and who needs it: theirs it is now. */
+static bool begin_piece(struct fsp_vfs *v, struct file *f, void *buf,
+                        struct todo *t)
+{
 	ssize_t n;
 	int err = 0;
 
 	FSP_GUARD(&f->lock);
-	if (!ready_locked(f))
-		return NULL;
-	off = f->early ? fsp_early_size(f->early->work) : 0;
-	n = fsp_spool_read(f->spool, buf, PIECE, off);
-	if (n != PIECE)
-		err = n < 0 ? (int)n : -EIO;
-	if (!err && !f->early)
+	if (!todo_locked(f, t))
+		return false;
+	n = fsp_spool_read(f->spool, buf, PIECE, t->off);
+	if (n != PIECE) {
+		file_drop_digest_locked(f);     /* the commit will say why */
+		return false;
+	}
+	if (t->encode && !f->early)
 		err = make_locked(v, f, buf, PIECE);
 	if (err) {
-		f->no_early = true;
-		early_drop_locked(f);
-		fsp_debug("not encoded early: %s", strerror(-err));
-		return NULL;
+		give_up_locked(f, err);
+		t->encode = false;
 	}
-	f->early->busy = true;
-	return f->early;
+	t->early = t->encode ? f->early : NULL;
+	if (t->early)
+		t->early->busy = true;
+	t->digest = t->hash ? digest_take_locked(f) : NULL;
+	return true;
 }
 
-static void end_piece(struct file *f, struct early *e, int err)
+static void end_encoding_locked(struct file *f, struct early *e, int err)
 {
-	FSP_GUARD(&f->lock);
+	fsp_assert_held(&f->lock);
 	e->busy = false;
-	if (e->dead) {
+	if (e->dead)
 		early_free(e);
-	} else if (err) {
-		f->no_early = true;
-		early_drop_locked(f);
-		fsp_debug("not encoded early: %s", strerror(-err));
-	}
-	fsp_cond_broadcast(&f->changed);
+	else if (err)
+		give_up_locked(f, err);
 }
 
 /* One piece of one file; whether there may be another. */
-static bool encode_piece(struct fsp_vfs *v, struct file *f, void *buf)
+static bool work_at_piece(struct fsp_vfs *v, struct file *f, void *buf)
 {
-	struct early *e = begin_piece(v, f, buf);
+	struct todo t;
+	int err = 0, bad = 0;
 
-	if (!e)
+	if (!begin_piece(v, f, buf, &t))
 		return false;
-	end_piece(f, e, fsp_early_write(e->work, buf, PIECE));
+	if (t.digest)
+		bad = fsp_digest_update(t.digest, buf, PIECE);
+	if (t.early)
+		err = fsp_early_write(t.early->work, buf, PIECE);
+	FSP_GUARD(&f->lock);
+	if (t.early)
+		end_encoding_locked(f, t.early, err);
+	if (t.digest)
+		digest_give_locked(f, t.digest, PIECE, bad);
+	fsp_cond_broadcast(&f->changed);
 	return true;
 }
 
@@ -194,8 +238,10 @@ static void done_with(struct fsp_vfs *v, struct turn *t)
 /* It leaves the queue, unless more was written since it was looked at. */
 static bool leaves(struct file *f)
 {
+	struct todo t;
+
 	FSP_GUARD(&f->lock);
-	f->early_queued = ready_locked(f) != 0;
+	f->early_queued = todo_locked(f, &t);
 	return !f->early_queued;
 }
 
@@ -215,7 +261,7 @@ static void *early_thread(void *arg)
 			continue;
 		}
 		fsp_unlock(&q->lock);
-		more = buf && encode_piece(v, t->file, buf);
+		more = buf && work_at_piece(v, t->file, buf);
 		if (!more && (!buf || leaves(t->file))) {
 			done_with(v, t);
 			t = NULL;
@@ -242,10 +288,11 @@ static int queue(struct fsp_vfs *v, struct turn *t)
 
 void early_note_locked(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
+	struct todo todo;
 	struct turn *t;
 
 	fsp_assert_held(&f->lock);
-	if (!v->earlies || f->early_queued || !ready_locked(f))
+	if (!v->earlies || f->early_queued || !todo_locked(f, &todo))
 		return;
 	t = calloc(1, sizeof(*t));
 	if (!t)

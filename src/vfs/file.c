@@ -59,6 +59,7 @@ void file_free(struct file *f)
 	early_free(f->early);
 	fsp_spool_drop(f->spool);
 	fsp_digest_free(f->digest);
+	fsp_sum_free(f->sum);
 	base_put(f->ref);
 	fsp_cond_destroy(&f->changed);
 	fsp_mutex_destroy(&f->lock);
@@ -90,13 +91,6 @@ void file_drop_spool_locked(struct file *f)
 {
 	fsp_spool_drop(f->spool);
 	f->spool = NULL;
-}
-
-void file_drop_digest_locked(struct file *f)
-{
-	fsp_digest_free(f->digest);
-	f->digest = NULL;
-	early_drop_locked(f);
 }
 
 /* Where the bytes come from now on; the caller sees to spool and dirty. */
@@ -299,20 +293,6 @@ ssize_t file_read(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
 	return n < 0 && !done ? n : (ssize_t)done;
 }
 
-/* A digest follows writes from the first byte on, as long as they are in order. */
-static void digest_write_locked(struct file *f, const void *buf, size_t len,
-                                uint64_t off)
-{
-	if (!f->digest && off == 0 && f->size == 0 &&
-	    fsp_digest_new(&f->digest))
-		f->digest = NULL;       /* no memory: hashed at the commit */
-	if (!f->digest || off > fsp_digest_size(f->digest))
-		return;                 /* beyond what is hashed: still good */
-	if (off < fsp_digest_size(f->digest) ||
-	    fsp_digest_update(f->digest, buf, len))
-		file_drop_digest_locked(f);
-}
-
 static void touched_locked(struct file *f)
 {
 	f->dirty = true;
@@ -399,8 +379,7 @@ int file_truncate_locked(struct file *f, uint64_t size)
 		f->base_limit = size;
 	if (f->append_off > size)
 		f->append_off = UINT64_MAX;
-	if (f->digest && fsp_digest_size(f->digest) > size)
-		file_drop_digest_locked(f);
+	digest_cut_locked(f, size);
 	f->size = size;
 	touched_locked(f);
 	return 0;
@@ -425,8 +404,7 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 		err = fsp_spool_zero(f->spool, off, len);
 	if (err)
 		return err;
-	if (f->digest && fsp_digest_size(f->digest) > off)
-		file_drop_digest_locked(f);
+	digest_cut_locked(f, off);
 	if (off + len > f->append_off)
 		f->append_off = UINT64_MAX;
 	touched_locked(f);

@@ -140,10 +140,14 @@ struct file {
 	uint64_t size;
 	struct fsp_spool_file *spool;
 	struct base_ref *ref;           /* of base, once read */
-	struct fsp_digest *digest;      /* of [0, its size), while writes are
-	                                   sequential */
+	struct fsp_sum *sum;            /* of [0, its size) as it was written,
+	                                   while writes are sequential */
+	struct fsp_digest *digest;      /* of [0, hashed), no more than sum is
+	                                   of; there where that is */
+	uint64_t hashed;
+	struct fsp_digest *hashing;     /* a thread is at it without the lock */
 	struct early *early;            /* encoded already, or NULL */
-	bool no_early;                  /* that failed */
+	bool no_early;                  /* that failed, or is of no use */
 	bool early_queued;
 	uint32_t mask;                  /* attributes that go with the commit */
 	struct fsp_attr attr;
@@ -478,8 +482,6 @@ void inode_attr(struct fsp_vfs *v, struct inode *i, struct fsp_attr *out);
 int file_get(struct fsp_vfs *v, struct inode *i, bool make, struct file **out);
 void file_put(struct fsp_vfs *v, struct inode *i, struct file *f);
 void file_set_base_locked(struct file *f, const struct fsp_content *c);
-/* What was hashed, and encoded early, is not how the content begins. */
-void file_drop_digest_locked(struct file *f);
 bool file_has_extents_locked(struct file *f);
 bool file_is_base_locked(struct file *f);
 void file_wait_locked(struct file *f);
@@ -723,6 +725,31 @@ void news_listed(struct fsp_vfs *v, struct inode *dir);
 /* dirlist.c */
 void lists_free(struct fsp_vfs *v);
 void lists_age(struct fsp_vfs *v);      /* now and then */
+
+/* digest.c: f->lock is held where the name says so */
+/* From here on a writer does not wait for what is made of his content. */
+#define EARLY_MIN (8U << 20)
+void digest_write_locked(struct file *f, const void *buf, size_t len,
+                         uint64_t off);
+/* What is at off and above is not what it was. */
+void digest_cut_locked(struct file *f, uint64_t off);
+/* What was hashed, and encoded early, is not how the content begins. */
+void file_drop_digest_locked(struct file *f);
+/* How much of what was written is not hashed, and nobody is at it. */
+uint64_t digest_behind_locked(struct file *f);
+/*
+ * The digest, or NULL, for the caller alone until he gives it back; waits for
+ * whoever is at it. added: by so much he has updated it.
+ */
+struct fsp_digest *digest_take_locked(struct file *f);
+void digest_give_locked(struct file *f, struct fsp_digest *d, uint64_t added,
+                        int err);
+/*
+ * Of a busy file's content; what was not hashed behind the writer is now.
+ * -ENOENT: it was not written in order. -EIO: it is not what was written.
+ */
+int file_digests(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+                 struct fsp_digests *out);
 
 /* early.c: f->lock is held where the name says so */
 void early_init(struct fsp_vfs *v);

@@ -43,6 +43,11 @@ elif how == "anew":
     os.ftruncate(fd, 0)
     data = data[::-1][:10 << 20]
     os.pwrite(fd, data, 0)
+elif how == "damaged":      # what was not hashed yet: less than a megabyte
+    w = max(glob.glob(spool + "/*/w-*"), key=os.path.getsize)
+    with open(w, "r+b") as f:
+        f.seek(len(data) - 1)
+        f.write(bytes([data[-1] ^ 1]))
 elif how == "twice":
     os.fsync(fd)
     os.pwrite(fd, b"and on", len(data))
@@ -74,10 +79,29 @@ for how in whole more twice changed cut anew; do
 	whole | more | twice) [ "$(used)" -gt "$before" ] || fail "$how: it was of no use" ;;
 	esac
 done
+step "what the spool's disk has damaged is not committed"
+timeout 60 python3 "$WORK/writer.py" damaged "$A/x/y/z/damaged" "$S/spool" \
+	2>"$WORK/damaged.err" && fail "a damaged content was committed"
+grep -q 'Errno 5' "$WORK/damaged.err" || fail "$(tail -1 "$WORK/damaged.err")"
+[ ! -s "$A/x/y/z/damaged" ] || fail "it is there"
+rm -f "$A/x/y/z/damaged"
 step "content that is there is not stored again"
 objects=$(object_count "$S")
 timeout 60 python3 "$WORK/writer.py" whole "$A/x/y/z/again" "$S/spool"
 equal "$objects" "$(object_count "$S")" "objects"
 equal "$(hash_of "$S" whole)" "$(hash_of "$S" again)" "hashes"
 fs_stop one
+
+step "what does not compress is hashed behind the writer, and encoded when it is sent"
+fs_start one "$S" "$A" -o log.level=debug -o general.compression=auto
+before=$(used)
+head -c 12345678 /dev/urandom >"$WORK/want"
+cp "$WORK/want" "$A/x/y/z/noise"
+equal "$(sha256sum <"$WORK/want" | cut -d' ' -f1)" "$(hash_of "$S" noise)" "hashes"
+openssl enc -d -aes-256-cbc -K "$(conf_value "$S" encryption key)" \
+	-iv "$(conf_value "$S" encryption iv)" -in "$S/objects/$(hash_of "$S" noise)" |
+	cmp - "$WORK/want" || fail "the object has another content"
+equal "$before" "$(used)" "contents that were encoded early"
+fs_stop one
+rm -rf "$S/spool/kept"
 equal 0 "$(find "$S/spool" -name 'w-*' | wc -l)" "spool files that are left"

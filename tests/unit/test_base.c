@@ -26,6 +26,7 @@
 #include "fsp_lock.h"
 #include "fsp_log.h"
 #include "fsp_secret.h"
+#include "fsp_spare.h"
 
 /*
  * These stand in for the C library's in this program, so that short writes,
@@ -807,11 +808,47 @@ static void test_secret(void **state)
 	fsp_secret_free(NULL);
 }
 
+static unsigned spares_freed;
+
+static void free_spare(void *item)
+{
+	(void)item;
+	spares_freed++;
+}
+
+/* What one leaves is the next one's while others are there, and no longer. */
+static void test_spare(void **state)
+{
+	static struct fsp_spares s = FSP_SPARES_INIT(free_spare);
+	int item[FSP_SPARES + 2];
+
+	(void)state;
+	assert_null(fsp_spare_begin(&s));
+	assert_null(fsp_spare_begin(&s));
+	fsp_spare_end(&s, &item[0]);
+	assert_int_equal(spares_freed, 0);
+	assert_ptr_equal(fsp_spare_begin(&s), &item[0]);
+	fsp_spare_end(&s, NULL);
+	fsp_spare_end(&s, &item[0]);
+	assert_int_equal(spares_freed, 1);
+
+	for (int i = 0; i < FSP_SPARES + 2; i++)
+		assert_null(fsp_spare_begin(&s));
+	for (int i = 0; i < FSP_SPARES + 1; i++)
+		fsp_spare_end(&s, &item[i]);
+	assert_int_equal(spares_freed, 2);      /* one was too many */
+	fsp_spare_end(&s, NULL);
+	assert_int_equal(spares_freed, 2 + FSP_SPARES);
+	assert_null(fsp_spare_begin(&s));
+	fsp_spare_end(&s, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_spare),
 		TEST(test_clock),         TEST(test_ctx),
 		TEST(test_lock_owner),    TEST(test_cond_timeout),
 		TEST(test_cond_signal),   TEST(test_log),

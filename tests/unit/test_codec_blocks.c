@@ -18,6 +18,8 @@
 #include "fsp_file.h"
 #include "fsp_pool.h"
 
+#include "../../src/codec/sha256_lanes.h"
+
 #define ALL_FORMATS FSP_FORMATS
 #define LEVEL1_MAX (100000 - 19)        /* coded bytes of a block */
 
@@ -882,6 +884,69 @@ static int no_workers(void **state)
 	return 0;
 }
 
+/* Sixteen at once give what each gives alone. */
+static void test_lanes(void **state)
+{
+	const size_t max = 64 * 40;
+	FSP_FREE uint8_t *p = malloc(max * LANES);
+	const uint8_t *in[LANES];
+	uint8_t all[LANES][32], one[32];
+
+	(void)state;
+	if (!sha256_lanes_usable())
+		skip();
+	rng_state = SEED + 31;
+	for (size_t i = 0; i < max * LANES; i++)
+		p[i] = (uint8_t)rng();
+	for (size_t len = 0; len <= max; len += 64) {
+		for (int i = 0; i < LANES; i++)
+			in[i] = p + rng() % (max * LANES - len + 1);
+		in[3] = in[9];
+		sha256_lanes(in, len, all);
+		for (int i = 0; i < LANES; i++) {
+			assert_int_equal(fsp_sha256(in[i], len, one), 0);
+			assert_memory_equal(all[i], one, sizeof(one));
+		}
+	}
+}
+
+/* Whatever number of blocks, and whichever of them is not what it must be. */
+static void test_many_at_once(void **state)
+{
+	static const enum fsp_format formats[] = {
+		FSP_FMT_STORED, FSP_FMT_ZSTD_IV, FSP_FMT_STORED_PLAIN
+	};
+	size_t size = 38 * 131072 + 1000;
+	FSP_FREE char *p = NULL;
+	FSP_BUF struct fsp_buf out = FSP_BUF_INIT;
+
+	(void)state;
+	rng_state = SEED + 32;
+	p = make_content(size);
+	for (int f = 0; f < 3; f++) {
+		FSP_BUF struct fsp_buf obj = FSP_BUF_INIT;
+		struct fsp_blocks b;
+
+		encode_at(formats[f], 1, p, size, &obj, &b);
+		assert_true(b.n > LANES);
+		fsp_pool_set_workers(2);
+		check_ranges(&b, formats[f], &obj, p);
+		fsp_blocks_hold(true);
+		for (size_t i = 0; i < b.n; i++) {
+			b.block[i].digest[i % FSP_BLOCK_DIGEST] ^= 4;
+			assert_int_equal(decode_blocks(&b, formats[f], &obj, 0,
+			                               b.n, &out), -EIO);
+			/* Nothing of it, nor of what follows. */
+			assert_true(out.len <= b.block[i].off);
+			assert_memory_equal(out.data ? out.data : p, p,
+			                    out.len);
+			b.block[i].digest[i % FSP_BLOCK_DIGEST] ^= 4;
+		}
+		fsp_blocks_hold(false);
+		fsp_blocks_free(&b);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, no_workers, no_workers)
@@ -901,6 +966,8 @@ int main(void)
 		TEST(test_stock_tools),
 		TEST(test_sink_of_blocks_fails),
 		TEST(test_given_up),
+		TEST(test_lanes),
+		TEST(test_many_at_once),
 	};
 
 	return cmocka_run_group_tests_name("codec_blocks", tests, NULL, NULL);
