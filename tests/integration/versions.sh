@@ -100,13 +100,16 @@ cp -a "$P" "$D/folder"
 equal b "$(cat "$D/folder/sub/b")" "the directory copied back"
 # Longer than the kernel believes a name, with one that lives by now.
 rm -r "$D/folder"
-cd "$P"
+(cd "$P" && exec sleep 60) &
+inside=$!
+wait_for 5 eval 'case $(readlink /proc/$inside/cwd) in */.versions/folder) ;; *) false ;; esac' ||
+	fail "nobody is in the deleted directory"
 mkdir "$D/folder"
 printf c >"$D/folder/c"
 sleep 1.2
 equal "a l sub" "$(ls "$P" | xargs)" "the deleted directory, for who is in it"
 equal b "$(cat "$P/sub/b")" "a file deeper in it, then"
-cd - >/dev/null
+kill "$inside"
 
 step "a renamed directory keeps what it had lost before"
 mkdir -p "$D/then/sub"
