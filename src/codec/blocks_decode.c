@@ -238,8 +238,10 @@ static int take_ring(struct ring **out)
 
 static void give_ring(struct ring *r, enum algo a)
 {
-	if (r && r->piece)
+	if (r && r->piece) {
 		ring_cancel(r);
+		r->first = 0;           /* the next one takes the same places */
+	}
 	if (r && (a == ALGO_BZIP2 || !r->piece)) {
 		ring_drop(r);
 		r = NULL;

@@ -4,6 +4,7 @@
  * the layer above asks for bounded pages. That of a statement which is alone
  * in its transaction comes row by row, while the server makes the next ones.
  */
+#include <errmsg.h>
 #include <errno.h>
 #include <mysqld_error.h>
 #include <stdlib.h>
@@ -362,6 +363,9 @@ static void drop_rest(struct maria_stmt *s)
 		                                     maria_wait(l, status));
 	if (bad)
 		(void)maria_stmt_errno(s);
+	/* The library says nothing of a connection that was cut meanwhile. */
+	else if (!l->failed && !l->my->net.pvio)
+		(void)maria_failed(l, CR_SERVER_LOST);
 }
 
 void maria_rewind(struct sqlstmt *base)

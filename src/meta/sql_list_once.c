@@ -68,6 +68,7 @@ struct at_once {
 	struct collect c;
 	struct taken taken;
 	int64_t rows, far, spaces;
+	size_t n_names;                 /* those that are not shown, too */
 	bool names, is_dir;
 };
 
@@ -124,6 +125,8 @@ static int on_name(struct at_once *a, struct sqlstmt *s)
 	int err = a->names ? 0 : sql_collect_end(&a->c);
 
 	a->names = true;
+	if (!err && !sql_set_room(a->c.set, a->n_names++))
+		err = -ENOMEM;
 	if (!err)
 		err = sql_list_name(s, a->c.tree, &name, &e);
 	if (err)

@@ -78,6 +78,7 @@ int sql_list_quick(struct txn *t, const struct tree *tree,
 {
 	const char *space = tree->k.space, *dir = tree->k.dir;
 	struct sqlstmt *s SQL_STMT = NULL;
+	size_t names = 0;
 	bool is_dir = false;
 	int err = sql_start(t, &s, sql_list_quick_text, "tttttttti",
 	                    self->space, self->dir, self->name, space,
@@ -88,7 +89,9 @@ int sql_list_quick(struct txn *t, const struct tree *tree,
 		if (sql_int_or(s, COL_PHP, 1))
 			return sql_quick_failed(t, &t->m->mixed);
 		is_dir = S_ISDIR((mode_t)sql_int_or(s, COL_SELF, 0));
-		err = on_row(s, tree, set);
+		/* Also one that is not shown: the limit has counted it. */
+		err = sql_set_room(set, names++) ? on_row(s, tree, set)
+		                                 : -ENOMEM;
 	}
 	/* Without entries or a name of its own it may be there all the same. */
 	return err || set->n || is_dir ? err : SQL_AGAIN;

@@ -498,6 +498,8 @@ void sql_set_free(struct set *s);
 struct item *sql_set_find(const struct set *s, const char *name);
 /* By what the greatest of several rows is the file: rank, then number. */
 bool sql_beats(int64_t rank_a, int64_t a, int64_t rank_b, int64_t b);
+/* For one more than these n? Else it is full. */
+bool sql_set_room(struct set *s, size_t n);
 /* Finds or adds (*fresh says which); NULL without memory, or full. */
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh);
 /* One that cannot be there yet, in a set where nobody looks for any: all are

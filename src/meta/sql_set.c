@@ -61,6 +61,12 @@ static int grow(struct set *s)
 	return 0;
 }
 
+bool sql_set_room(struct set *s, size_t n)
+{
+	s->full = s->most && n >= s->most;
+	return !s->full;
+}
+
 struct item *sql_set_get(struct set *s, const char *name, bool *fresh)
 {
 	struct item *it = sql_set_find(s, name);
@@ -68,8 +74,7 @@ struct item *sql_set_get(struct set *s, const char *name, bool *fresh)
 	*fresh = !it;
 	if (it)
 		return it;
-	s->full = s->most && s->n >= s->most;
-	if (s->full || grow(s))
+	if (!sql_set_room(s, s->n) || grow(s))
 		return NULL;
 	it = &s->v[s->n];
 	*it = (struct item){ .name = strdup(name) };
@@ -83,8 +88,7 @@ struct item *sql_set_add(struct set *s, const char *name)
 {
 	struct item *it;
 
-	s->full = s->most && s->n >= s->most;
-	if (s->full)
+	if (!sql_set_room(s, s->n))
 		return NULL;
 	it = fsp_grow(s->v, s->n, &s->cap, sizeof(*it));
 	if (!it)

@@ -38,7 +38,7 @@ void file_drop_digest_locked(struct file *f)
 /* Without memory for it the commit reads and hashes it all. */
 static void begin_locked(struct file *f)
 {
-	f->no_early = false;
+	f->no_early = f->no_follow = false;
 	if (fsp_sum_new(&f->sum))
 		f->sum = NULL;
 	else if (fsp_digest_new(&f->digest))
@@ -97,26 +97,35 @@ void digest_give_locked(struct file *f, struct fsp_digest *d, uint64_t added,
 	fsp_cond_broadcast(&f->changed);
 }
 
+/*
+ * *off: how far it came. What cannot be read may be readable later, and then it
+ * is compared with what was written all the same.
+ */
 static int hash_rest(struct fsp_vfs *v, struct file *f,
                      const struct fsp_ctx *ctx, struct fsp_digest *d,
-                     uint64_t off, uint64_t end)
+                     uint64_t *off, uint64_t end)
 {
-	FSP_FREE char *buf = off < end ? malloc(PIECE) : NULL;
+	FSP_FREE char *buf = *off < end ? malloc(PIECE) : NULL;
 
-	if (off < end && !buf)
+	if (*off < end && !buf)
 		return -ENOMEM;
-	while (off < end) {
-		size_t want = end - off < PIECE ? (size_t)(end - off) : PIECE;
-		ssize_t n = file_read(v, f, ctx, buf, want, off);
-		int err = n < 0 ? (int)n : 0;
+	while (*off < end) {
+		uint64_t left = end - *off;
+		size_t want = left < PIECE ? (size_t)left : PIECE;
+		ssize_t n = file_read(v, f, ctx, buf, want, *off);
+		int err;
 
-		if (!err && n == 0)
-			err = -EIO;
-		if (!err)
-			err = fsp_digest_update(d, buf, (size_t)n);
-		if (err)
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		err = fsp_digest_update(d, buf, (size_t)n);
+		if (err) {
+			/* What it has now nobody knows. */
+			FSP_GUARD(&f->lock);
+			if (f->digest == d)
+				file_drop_digest_locked(f);
 			return err;
-		off += (uint64_t)n;
+		}
+		*off += (uint64_t)n;
 	}
 	return 0;
 }
@@ -137,12 +146,12 @@ int file_digests(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
                  struct fsp_digests *out)
 {
 	struct fsp_digest *d;
-	uint64_t off, end;
+	uint64_t from, off, end;
 	int err;
 
 	fsp_lock(&f->lock);
 	d = digest_take_locked(f);
-	off = f->hashed;
+	from = off = f->hashed;
 	end = f->size;
 	if (!d || summed(f) != end) {
 		f->hashing = NULL;
@@ -150,9 +159,9 @@ int file_digests(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
 		return -ENOENT;
 	}
 	fsp_unlock(&f->lock);
-	err = hash_rest(v, f, ctx, d, off, end);
+	err = hash_rest(v, f, ctx, d, &off, end);
 	FSP_GUARD(&f->lock);
-	digest_give_locked(f, d, end - off, err);
+	digest_give_locked(f, d, off - from, 0);
 	if (!err && (f->digest != d || f->size != end))
 		err = -ENOENT;
 	return err ? err : get_locked(f, out);

@@ -110,7 +110,7 @@ static bool todo_locked(struct file *f, struct todo *t)
 		f->hashed + behind >= EARLY_MIN;
 
 	*t = (struct todo){ .off = f->hashed };
-	if (f->busy)
+	if (f->busy || f->no_follow)
 		return false;
 	t->hash = behind >= PIECE && f->hashed + behind >= EARLY_MIN &&
 		in_spool_locked(f, f->hashed);
@@ -159,7 +159,7 @@ static bool begin_piece(struct fsp_vfs *v, struct file *f, void *buf,
 		return false;
 	n = fsp_spool_read(f->spool, buf, PIECE, t->off);
 	if (n != PIECE) {
-		file_drop_digest_locked(f);     /* the commit will say why */
+		f->no_follow = true;    /* the commit will say why */
 		return false;
 	}
 	if (t->encode && !f->early)

@@ -226,13 +226,21 @@ struct known {
 	char *name;
 };
 
-static size_t copy_known(struct fsp_vfs *v, uint64_t *bucket, struct known *k)
+struct walk {
+	uint64_t bucket, of;            /* the next of how many */
+};
+
+static size_t copy_known(struct fsp_vfs *v, struct walk *w, struct known *k)
 {
 	size_t n = 0;
 
 	FSP_GUARD(&v->lock);
-	for (; *bucket < v->n_buckets && n < DROP_AT_ONCE; ++*bucket) {
-		struct inode *i = v->buckets[*bucket];
+	/* What was to come is among what was passed by. */
+	if (v->n_buckets < w->of)
+		w->bucket = 0;
+	w->of = v->n_buckets;
+	for (; w->bucket < w->of && n < DROP_AT_ONCE; w->bucket++) {
+		struct inode *i = v->buckets[w->bucket];
 
 		for (; i && n < 2 * DROP_AT_ONCE; i = i->next) {
 			k[n] = (struct known){ .ino = i->ino,
@@ -253,14 +261,14 @@ static size_t copy_known(struct fsp_vfs *v, uint64_t *bucket, struct known *k)
 void invalidate_all(struct fsp_vfs *v)
 {
 	struct known *k = calloc(2 * DROP_AT_ONCE, sizeof(*k));
-	uint64_t bucket = 0;
+	struct walk w = { .bucket = 0 };
 	size_t n;
 
 	fsp_lock(&v->lock);
 	others_changed_locked(v);
 	v->news_seq = v->seq;
 	fsp_unlock(&v->lock);
-	while (k && (n = copy_known(v, &bucket, k))) {
+	while (k && (n = copy_known(v, &w, k))) {
 		for (size_t i = 0; i < n; i++) {
 			if (k[i].name)
 				forget_now(v, FORGET_AGE, k[i].parent,

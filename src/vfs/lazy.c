@@ -326,20 +326,18 @@ static int any(struct fsp_vfs *v, const struct fsp_ctx *ctx, struct inode **out)
 
 	*out = NULL;
 	FSP_GUARD(&v->lock);
-	do {
+	while (!err) {
 		struct inode *i = v->lazies.first;
 
 		while (i && !i->lazy->mask)
 			i = i->lazy->next;
-		if (i) {
+		if (i)
 			i->refs++;
-			*out = i;
+		*out = i;
+		if (i || !v->lazies.taken)
 			return 0;
-		}
-		if (v->lazies.taken)
-			err = fsp_worker_wait(&v->lazies.worker,
-			                      ctx->deadline_ns);
-	} while (!err && (v->lazies.taken || v->lazies.first));
+		err = fsp_worker_wait(&v->lazies.worker, ctx->deadline_ns);
+	}
 	return err;
 }
 

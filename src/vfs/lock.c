@@ -182,7 +182,7 @@ static int look_again(struct fsp_handle *h, const struct fsp_ctx *ctx)
 	if (h->inode->kind != INODE_LIVE)
 		return 0;
 	err = catch_up(h, ctx, &fresh);
-	if (!err && fresh.stale)
+	if (!err && fresh.news)
 		attr_tell_news(h->v, h->inode);
 	/* An unlinked file has no rows to look at: nobody else can have it. */
 	return err == -ESTALE ? 0 : err;

@@ -43,9 +43,11 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
                      uint64_t old_size, struct fresh *out)
 {
 	uint64_t tag = content_tag(&e->content), size = e->content.size;
+	uint64_t known;
 	bool drop, differs;
 
 	FSP_GUARD(&v->lock);
+	known = i->news;
 	out->keep = i->pages == tag;
 	drop = !out->keep && i->pages != PAGES_NONE;
 	if (!f->handles)
@@ -53,7 +55,11 @@ static void switched(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (drop)
 		pages_drop_locked(v, i, f, old_size < size ? old_size : size);
 	attr_news_locked(v, i, &e->attr);
-	out->stale = !drop && i->news;
+	out->stale = !drop && i->news != known;
+	out->news = !drop && i->news;
+	/* Dropping pages says that of the attributes as well. */
+	if (drop)
+		i->news = 0;
 	i->pages = tag;
 	if (i->seq <= b->as_of) {
 		differs = attr_differs(&i->attr, &e->attr);
@@ -241,7 +247,7 @@ int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
 	*keep = fresh.keep;
 	if (offline(v, err) && !write)
 		return offline_open(v, i, f, keep);
-	if (!err && fresh.stale)
+	if (!err && fresh.news)
 		attr_tell_news(v, i);
 	return err;
 }

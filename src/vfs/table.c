@@ -6,6 +6,10 @@
 #include <string.h>
 
 #include "fsp_buf.h"
+#include "fsp_clock.h"
+
+/* Who goes through a large directory comes back for the rest of it by then. */
+#define EXPECT_NS (5 * FSP_NS_PER_SEC)
 
 static uint64_t bucket_of(const struct fsp_vfs *v, uint64_t ino)
 {
@@ -118,6 +122,7 @@ void table_expect_locked(struct fsp_vfs *v, uint64_t n)
 	fsp_assert_held(&v->lock);
 	while (want < v->n_inodes + n)
 		want *= 2;
+	v->expect_until_ns = fsp_mono_ns() + EXPECT_NS;
 	if (want > v->n_buckets)
 		resize_locked(v, want);
 }
@@ -131,7 +136,8 @@ void table_remove_locked(struct fsp_vfs *v, struct inode *i)
 	*p = i->next;
 	v->n_inodes--;
 	if (v->n_buckets > INODE_BUCKETS_MIN &&
-	    v->n_inodes < v->n_buckets / 4) {
+	    v->n_inodes < v->n_buckets / 4 &&
+	    fsp_mono_ns() > v->expect_until_ns) {
 		resize_locked(v, v->n_buckets / 2);
 		v->trim = true;
 	}

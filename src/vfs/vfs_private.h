@@ -148,6 +148,8 @@ struct file {
 	struct fsp_digest *hashing;     /* a thread is at it without the lock */
 	struct early *early;            /* encoded already, or NULL */
 	bool no_early;                  /* that failed, or is of no use */
+	bool no_follow;                 /* nobody hashes behind the writer: the
+	                                   spool could not be read */
 	bool early_queued;
 	uint32_t mask;                  /* attributes that go with the commit */
 	struct fsp_attr attr;
@@ -230,6 +232,7 @@ struct fsp_vfs {
 	_Atomic uint64_t news_seq;      /* seq when others' were heard of;
 	                                   set with lock */
 	uint64_t attr_news;             /* counts what inode.news says */
+	int64_t expect_until_ns;        /* the table does not shrink before */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
 	struct fsp_cond listing_done;   /* with lock: of an inode */
@@ -514,6 +517,7 @@ uint64_t content_tag(const struct fsp_content *c);
 struct fresh {
 	bool keep;              /* the kernel's pages still hold */
 	bool stale;             /* its attributes do not, and it is to be told */
+	bool news;              /* ... or another thread is about to tell it */
 	bool behind;            /* another version is live than the one that
 	                           was written over here */
 };

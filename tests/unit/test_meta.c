@@ -660,6 +660,22 @@ static void test_list_most(void **state)
 	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/r", 1, fx_each,
 	                                 &l), -E2BIG);
 	assert_int_equal(l.n, 0);
+	/* What is not shown counts as well, or the end would be missing. */
+	fx_mkdirs(f, "a/t/s");
+	for (char c = 'a'; c <= 'e'; c++) {
+		char path[] = "a/t/s/?";
+
+		path[6] = c;
+		fx_put(f, path, '1', 10);
+	}
+	fx_sql(f, "UPDATE filespace_file SET deleted_at = 1500000000"
+	       " WHERE space_key = 'a.t.s' AND file_key = 'a'");
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/s", 3, fx_each,
+	                                 &l), -E2BIG);
+	assert_int_equal(l.n, 0);
+	assert_int_equal(f->m->ops->list(f->m, &f->ctx, "a/t/s", 5, fx_each,
+	                                 &l), 0);
+	assert_string_equal(fx_join(&l), "b c d e");
 }
 
 static void test_list_stops(void **state)
