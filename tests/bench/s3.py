@@ -40,12 +40,23 @@ class S3:
         h.update(extra)
         return h
 
+    def answer(self, method, path, body, headers):
+        """On a fresh connection where the gateway has closed the one that
+        was idle for longer than it waits: every request here may be sent
+        twice."""
+        try:
+            self.connection.request(method, path, body, headers)
+            return self.connection.getresponse()
+        except (ConnectionError, http.client.HTTPException):
+            self.connection.close()
+            self.connection.request(method, path, body, headers)
+            return self.connection.getresponse()
+
     def request(self, method, path, body=None, **extra):
         path = "/" + urllib.parse.quote(path)
         headers = self.headers(method, path, {k.replace("_", "-"): v
                                               for k, v in extra.items()})
-        self.connection.request(method, path, body, headers)
-        answer = self.connection.getresponse()
+        answer = self.answer(method, path, body, headers)
         data = answer.read()
         if answer.status >= 300:
             raise RuntimeError("%s %s: %d %s" % (method, path, answer.status, data[:200]))
