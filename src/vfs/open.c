@@ -336,7 +336,12 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	if (!err)
 		err = inode_enter(v, d, name, &e, UINT64_MAX, true, &i, attr);
 	if (err == -EEXIST && !(flags & O_EXCL)) {
-		err = open_existing(v, ctx, d, name, flags, attr, out);
+		/*
+		 * The kernel takes what a creation says of the file for newer
+		 * than all it was told meanwhile: it is to look and to open.
+		 */
+		err = ctx->tid && !retry_waits(v, ctx) ? -ESTALE :
+			open_existing(v, ctx, d, name, flags, attr, out);
 		if (err == -ESTALE)
 			retry_begin(v, ctx, 0);
 		inode_unref(v, d);
