@@ -124,7 +124,7 @@ static int one_by_one(struct ring *r, const struct sealed *s, size_t first,
 	for (size_t i = 0; !err && i < n; i++) {
 		struct piece *p;
 
-		if (r->n == r->cap || r->n == fsp_pool_workers() + 2)
+		if (r->n == fsp_pool_workers() + 2)
 			err = take_oldest(r, sink, arg);
 		if (err)
 			break;

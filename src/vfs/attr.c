@@ -40,16 +40,13 @@ void attr_news_locked(struct fsp_vfs *v, struct inode *i,
 void attr_tell_news(struct fsp_vfs *v, struct inode *i)
 {
 	uint64_t news;
-	bool ended;
 
 	fsp_lock(&v->lock);
 	news = i->news;
-	ended = v->stales_worker.stop;  /* the kernel has no inodes any more */
 	fsp_unlock(&v->lock);
 	if (!news)
 		return;
-	if (v->options.stale && !ended)
-		v->options.stale(v->options.arg, i->ino, false);
+	pages_tell(v, i, false);
 	fsp_lock(&v->lock);
 	if (i->news == news)
 		i->news = 0;

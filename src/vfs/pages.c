@@ -45,7 +45,7 @@ void pages_resized(struct fsp_vfs *v, struct file *f, uint64_t size)
 	f->stale.pin.size = f->served.size = size;
 }
 
-static void tell(struct fsp_vfs *v, struct inode *i, bool pages)
+void pages_tell(struct fsp_vfs *v, struct inode *i, bool pages)
 {
 	bool ended;
 
@@ -58,7 +58,7 @@ static void tell(struct fsp_vfs *v, struct inode *i, bool pages)
 
 void pages_no_size(struct fsp_vfs *v, struct inode *i)
 {
-	tell(v, i, false);
+	pages_tell(v, i, false);
 }
 
 void pages_settle(struct fsp_vfs *v, struct file *f)
@@ -177,7 +177,7 @@ static void serve(struct fsp_vfs *v, struct file *f, struct stale s)
 	struct fresh fresh = { .keep = true };
 
 	if (s.pin.set)
-		tell(v, s.inode, true);
+		pages_tell(v, s.inode, true);
 	fsp_lock(&v->lock);
 	f->served.set = false;
 	fsp_cond_broadcast(&v->stales_done);

@@ -581,6 +581,9 @@ void pages_drop(struct fsp_vfs *v, struct inode *i, struct file *f,
                 uint64_t size);
 void pages_drop_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                        uint64_t size);
+/* The kernel's attributes of it are stale, and its pages: not at the end, when
+ * it has no inodes any more. */
+void pages_tell(struct fsp_vfs *v, struct inode *i, bool pages);
 /*
  * The attributes that are about to be told, with a pinned size, must not cut or
  * grow the file in the kernel: what was asked before this, it only passes on.
