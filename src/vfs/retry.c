@@ -20,6 +20,7 @@ struct slot {
 	int64_t until_ns;
 	uint64_t stale;                 /* the inode that was not it; 0: a name */
 	uint64_t missed;                /* the name that was not there, or 0 */
+	bool absent;                    /* nor was it when looked up anew */
 	bool looked;
 	int64_t looked_ns;
 	uint64_t ino;                   /* what the look-up found */
@@ -103,15 +104,18 @@ bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 
 /*
  * Where the name that the kernel knew is not there, it looks up once more, as
- * for a new name: it may wait for a rename in that directory in between.
+ * for a new name: it may wait for a rename in that directory in between. Where
+ * it is not there again, the open fails or makes the file, and that creation
+ * may meet another's: it is not to be answered with -ESTALE a second time.
  */
 static void miss_locked(struct retry *r, struct slot *s, uint64_t at)
 {
 	fsp_assert_held(&r->lock);
-	if (s->missed) {
-		free_slot(r, s);        /* the open fails, or makes a file */
+	if (s->absent) {
+		free_slot(r, s);        /* that was another call */
 		return;
 	}
+	s->absent = s->missed != 0;
 	s->missed = at;
 	s->stale = 0;
 	s->looked = false;
@@ -139,6 +143,7 @@ void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 	if (!s || !e)
 		return;
 	s->missed = 0;
+	s->absent = false;
 	s->looked = true;
 	s->looked_ns = fsp_mono_ns();
 	s->ino = e->attr.ino;

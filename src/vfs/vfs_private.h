@@ -677,8 +677,8 @@ void retry_end(struct fsp_vfs *v);
 /* The open of this thread is answered with -ESTALE: it was not this inode (0: it
  * was met by its name). */
 void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino);
-/* A look-up of this thread found this, or (NULL) nothing: the second time that
- * ends it. */
+/* A look-up of this thread found this, or (NULL) nothing: the third time that
+ * ends it, after the second it is a creation that may come. */
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct inode *dir, const char *name,
                  const struct fsp_entry *e);

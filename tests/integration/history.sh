@@ -54,12 +54,15 @@ run() { # run BELIEVED MOUNTS [OPTION...]
 step "opens by a name that has gone elsewhere"
 host m0
 host m1 -o mount.cache_time=0
+host m2 -o mount.cache_time=0
 mkdir -p "$WORK/m0/a/t/moved"
-ls "$WORK/m1/a/t" >/dev/null
+ls "$WORK/m1/a/t" "$WORK/m2/a/t" >/dev/null
 python3 "$TOP/tests/tools/moved.py" 100 "$WORK/m0/a/t/moved" \
-	"$WORK/m1/a/t/moved" >"$WORK/out" || fail "$(cat "$WORK/out")"
+	"$WORK/m1/a/t/moved" "$WORK/m2/a/t/moved" >"$WORK/out" ||
+	fail "$(cat "$WORK/out")"
 fs_stop m0
 fs_stop m1
+fs_stop m2
 
 run 0 2 -o mount.entry_timeout=0,mount.attr_timeout=0
 run 1.5 2 -o mount.cache_time=0

@@ -290,9 +290,12 @@ class Beliefs:
 
     def cut(self, worker, p, content, data):
         """A kernel that takes the name away meanwhile does not take a new size
-        for the file, and ends the read where the file had ended before."""
-        return (self.who[worker][0], p) in self.taking and \
-            content.startswith(data)
+        for the file, and ends the read where the file had ended before. And one
+        that empties the file meanwhile ends it where it has come to."""
+        mount = self.who[worker][0]
+        return ((mount, p) in self.taking or
+                any(self.who[w][0] == mount and q == p
+                    for w, q in self.opening)) and content.startswith(data)
 
     def lost(self, worker, p):
         """Another host takes the name away while it is opened."""
