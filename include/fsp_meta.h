@@ -289,7 +289,8 @@ struct fsp_meta_ops {
 	/*
 	 * A new version of a regular file under every name it has. Durable
 	 * when it returns 0. Same content as the live row: no new row.
-	 * -ESTALE: the file has no name any more.
+	 * -ESTALE: the file has no name any more. -EINPROGRESS: it has none
+	 * since a few seconds, by PHP, which may be about to overwrite it.
 	 */
 	int (*commit)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	              const struct fsp_commit *c, struct fsp_entry *out);

@@ -677,13 +677,16 @@ void retry_end(struct fsp_vfs *v);
 /* The open of this thread is answered with -ESTALE: it was not this inode (0: it
  * was met by its name). */
 void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino);
-/* A look-up of this thread found this, or (NULL) nothing: the third time that
- * ends it, after the second it is a creation that may come. */
+/* A look-up of this thread found this, or (NULL) nothing: the second time only
+ * a creation may follow. */
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct inode *dir, const char *name,
                  const struct fsp_entry *e);
 /* Has it been answered so, and not been tried again yet? */
 bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+/* The same for a creation of this name, which met a file. */
+bool retry_makes(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct inode *dir, const char *name);
 enum retry_state {
 	RETRY_NO,               /* the first try */
 	RETRY_SAME,             /* the second; nothing was looked up, so it was
@@ -800,6 +803,11 @@ int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, struct fsp_object *o,
                    struct fsp_buf *index, struct fsp_entry *e);
+/* commit_row.c: how long a row may take, and the row, o NULL: only its name. */
+struct fsp_ctx row_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
+               const struct fsp_ctx *ctx, const struct fsp_object *o,
+               struct fsp_entry *e);
 /* The file is clean and has what *e says. f->lock is held; began_ns as above. */
 void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                       const struct fsp_entry *e, int64_t began_ns);
