@@ -49,16 +49,20 @@ git -C repo push -q "$WORK/origin" HEAD:pushed
 step "sqlite3: every journal mode with 3 writers"
 modes=$(on_servers && echo "delete wal" || echo delete truncate persist memory wal off)
 for mode in $modes; do
-	rm -f t.db*
-	sqlite3 t.db "pragma journal_mode=$mode; create table t(a);" >/dev/null
+	rm -f t.db* "$WORK"/mode.*
+	# Only WAL stays with the file; all others each connection has to ask for.
+	journal="pragma journal_mode=$mode"
+	equal "$mode" "$(sqlite3 t.db "$journal; create table t(a)")" "the first one's mode"
 	pids=()
 	for w in 1 2 3; do
 		for i in $(seq 1 "$writes"); do
-			sqlite3 -cmd ".timeout 60000" t.db "insert into t values('$w $i')"
-		done &
+			sqlite3 -cmd ".timeout 60000" -cmd "$journal" t.db \
+				"insert into t values('$w $i')"
+		done >"$WORK/mode.$w" &
 		pids+=($!)
 	done
 	for p in "${pids[@]}"; do wait "$p" || fail "$mode: a writer failed"; done
+	equal "$((3 * writes)) $mode" "$(sort "$WORK"/mode.* | uniq -c | xargs)" "the writers' modes"
 	equal "$((3 * writes)) ok" "$(sqlite3 -separator ' ' t.db 'select count(*) from t; pragma integrity_check' | xargs)" "$mode"
 done
 
