@@ -195,6 +195,9 @@ for seed in 1 2 3; do
 	diff "$WORK/want" "$WORK/have" || fail "seed $seed differs from the local disk"
 done
 
+step "fcntl ranges between two mounts: conflicts, waiting, what a lock shows"
+python3 "$TOP/tests/tools/regions.py" "$A/x/y/z" "$B/x/y/z" || fail "ranges of two mounts"
+
 step "a mount that dies holds nothing"
 flock "$A/$F" -c "echo locked >$WORK/held2; sleep 1000" &
 wait_for 10 test -s "$WORK/held2" || fail "no lock"
