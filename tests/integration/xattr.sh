@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need setfattr attr
+need setfacl acl
 need rsync rsync
 need python3 python3
 A=$WORK/a
@@ -53,6 +54,32 @@ must_say "not permitted" setfattr -n user.filespace.hash -v x "$A/$R/g"
 mkdir "$WORK/src"
 cp -a "$A/$R/." "$WORK/src/" 2>/dev/null || true
 equal "" "$(rsync -aX --checksum --dry-run --itemize-changes "$A/$R/" "$WORK/src/")" "rsync -X has nothing to do"
+
+step "ACLs are refused, and their absence is told"
+mkdir -p "$WORK/acl/d"
+echo disk >"$WORK/acl/f"
+setfacl -m u:1001:rw "$WORK/acl/f" && setfacl -d -m u:1001:rwx "$WORK/acl/d" ||
+	fail "no ACLs on the disk below $WORK"
+chmod 640 "$A/$R/g"
+must_say "not supported" setfacl -m u:1001:rw "$A/$R/g"
+must_say "not supported" setfacl -d -m u:1001:rw "$A/$R"
+setfacl -b "$A/$R/g"
+setfacl -k "$A/$R"
+equal "user::rw- group::r-- other::---" "$(getfacl -cEp "$A/$R/g" | xargs)" "the mode as an ACL"
+equal -rw-r----- "$(ls -l "$A/$R/g" | cut -d ' ' -f 1)" "no + behind the mode"
+must_say "not supported" cp -a "$WORK/acl" "$A/$R/by-cp"
+must_say "not supported" rsync -aA "$WORK/acl/" "$A/$R/by-rsync"
+for by in cp rsync; do
+	equal disk "$(cat "$A/$R/by-$by/f")" "what $by copies all the same"
+	equal "$(stat -c %a "$WORK/acl/f")" "$(stat -c %a "$A/$R/by-$by/f")" "the mode by $by"
+done
+# What has none to lose goes without a word.
+rm -r "$WORK/acl"
+for copy in "cp -a" "rsync -aA"; do
+	$copy "$A/$R/by-cp" "$WORK/acl" >"$WORK/copy.out" 2>&1 || fail "$copy: $(cat "$WORK/copy.out")"
+	equal "" "$(cat "$WORK/copy.out")" "$copy"
+done
+same_tree "$A/$R/by-cp" "$WORK/acl/by-cp"
 
 step "two mounts write one file: ranges and appends of both are kept"
 cat >"$WORK/merge.py" <<'PY'
