@@ -81,20 +81,25 @@ holder late "$A/$D/late" flock
 holder append "$A/$D/append" append
 holder range "$A/$D/range" range
 holder again "$A/$D/again" flock
+# Takes the range for a moment; what is written is its content.
+take_range() { # take_range FLAG TEXT
+	python3 - "$B/$D/range" "$@" <<'PY'
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.lockf(fd, fcntl.LOCK_EX | getattr(fcntl, sys.argv[2], 0), 10)
+os.ftruncate(fd, 0)
+os.write(fd, sys.argv[3].encode() + b"\n")
+os.close(fd)
+PY
+}
+must_say "temporarily unavailable" take_range LOCK_NB "too early"
 kill -STOP "${FS_PID[frozen]}"
 flock -w 30 "$B/$D/early" sh -c "echo after >$B/$D/early" ||
 	fail "the lock of a frozen mount is not freed"
 for name in late append again; do
 	flock -w 30 "$B/$D/$name" sh -c "echo after >$B/$D/$name" || fail "$name is locked"
 done
-python3 - "$B/$D/range" <<'PY' || fail "the range is locked"
-import fcntl, os, sys
-fd = os.open(sys.argv[1], os.O_RDWR)
-fcntl.lockf(fd, fcntl.LOCK_EX, 10)
-os.ftruncate(fd, 0)
-os.write(fd, b"after\n")
-os.close(fd)
-PY
+take_range "" after || fail "the range is locked"
 kill -CONT "${FS_PID[frozen]}"
 
 step "and cannot commit under them"

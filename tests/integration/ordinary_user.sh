@@ -8,14 +8,17 @@ need fusermount3 fuse3
 need sqlite3 sqlite3
 [ -u "$(command -v fusermount3)" ] || skip "fusermount3 is not setuid here"
 
-# Where root keeps /dev/fuse to itself, the user gets a device node of its own
-# in a mount namespace that ends with this test.
-if [ "$(id -u)" = 0 ] && [ -z "${OWN_NAMESPACE:-}" ] &&
-	! setpriv --reuid nobody --regid nogroup --clear-groups sh -c ': <>/dev/fuse' 2>/dev/null; then
+# In a mount namespace that ends with this test root may put another fuse.conf in
+# its place and, where root keeps /dev/fuse to itself, a device node.
+if [ "$(id -u)" = 0 ] && [ -z "${OWN_NAMESPACE:-}" ]; then
 	trap - EXIT
-	mknod -m 666 "$WORK/fuse" c 10 229 2>/dev/null || skip "cannot make a device node here"
+	setpriv --reuid nobody --regid nogroup --clear-groups sh -c ': <>/dev/fuse' 2>/dev/null ||
+		mknod -m 666 "$WORK/fuse" c 10 229 2>/dev/null || skip "cannot make a device node here"
+	: >"$WORK/fuse.conf"
+	chmod 644 "$WORK/fuse.conf"
 	# shellcheck disable=SC2016 # expanded by that shell
-	OWN_NAMESPACE=1 exec unshare -m sh -c 'mount --bind "$1/fuse" /dev/fuse && exec "$0"' "$0" "$WORK"
+	OWN_NAMESPACE=1 exec unshare -m sh -c '{ [ ! -e "$1/fuse" ] || mount --bind "$1/fuse" /dev/fuse; } &&
+		mount --bind "$1/fuse.conf" /etc/fuse.conf && exec "$0"' "$0" "$WORK"
 fi
 
 if [ "$(id -u)" = 0 ]; then
@@ -77,6 +80,33 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 step "fusermount3 -u ends it"
+as_user fusermount3 -u "$M"
+wait_for 20 gone "$pid" || fail "the daemon lives on"
+as_user "$WORK/bin/filespacectl" -s "$S" check
+
+[ "$(id -u)" = 0 ] || skip "not root: allow_other with user_allow_other was not tried"
+step "allow_other: refused, then allowed by fuse.conf"
+must_say "user_allow_other" as_user "$WORK/bin/filespacefs" -o allow_other "$M"
+mounted "$M" && fail "it is mounted all the same"
+echo user_allow_other >"$WORK/fuse.conf"
+as_user "$WORK/bin/filespacefs" -o allow_other "$M"
+as_user "$WORK/bin/filespacectl" -s "$S" --json status >"$WORK/status"
+pid=$(grep -o '"pid": *[0-9]*' "$WORK/status" | grep -o '[0-9]*' | head -n 1)
+echo "$pid" >>"$WORK/pids"
+
+step "others may what modes let them"
+R=$M/acct/table/record
+as_user sh -c 'umask 022; echo shown >"$1/shown"; mkdir -m 777 "$1/shared"' sh "$R"
+as_other() { setpriv --reuid daemon --regid daemon --clear-groups "$@"; }
+equal hello "$(cat "$R/f")" "root reads"
+equal shown "$(as_other cat "$R/shown")" "another user reads"
+must_say "denied" as_other cat "$R/f"
+must_say "denied" as_other sh -c 'echo no >>"$1"' sh "$R/shown"
+must_say "denied" as_other touch "$R/new"
+must_say "not permitted" as_other chmod 666 "$R/shown"
+as_other sh -c 'echo theirs >"$1/theirs"' sh "$R/shared"
+equal "daemon 644" "$(as_user stat -c '%U %a' "$R/shared/theirs")" "another user's own file"
+must_say "denied" as_user sh -c 'echo no >>"$1"' sh "$R/shared/theirs"
 as_user fusermount3 -u "$M"
 wait_for 20 gone "$pid" || fail "the daemon lives on"
 as_user "$WORK/bin/filespacectl" -s "$S" check

@@ -147,6 +147,35 @@ samba=@GMT-$(date -u -d "$then" +%Y.%m.%d-%H.%M.%S)
 equal one "$(cat "$D/past/.versions/$samba/a")" "in Samba's words"
 must_say "Read-only" touch "$A/x"
 
+step "what changes places keeps its past, and each place its own"
+texts() { sort "$1"/* | xargs; }        # of all versions
+X=$D/exchange
+mkdir -p "$X/one/in" "$X/two"
+for i in 1 2; do
+	for f in left right one/x two/y; do echo "${f#*/}$i" >"$X/$f"; done
+done
+then=$(date +%s.%6N)
+nap 0.01
+"$TOOLS/fsop" rename2 "$X/left" "$X/right" x rename2 "$X/one" "$X/two" x >/dev/null
+nap 0.01
+after=$(date +%s.%6N)
+nap 0.01
+echo left3 >"$X/left"
+echo y3 >"$X/one/y"
+equal "left1 left2 right1 right2" "$(texts "$X/.versions/right")" "the one"
+equal "left1 left2 left3 right1 right2" "$(texts "$X/.versions/left")" "the other"
+equal "y1 y2 y3" "$(texts "$X/one/.versions/y")" "in a directory"
+equal "x1 x2" "$(texts "$X/two/.versions/x")" "in the other directory"
+for t in "$X/.versions/@$then" "$D/.versions/@$then/exchange"; do
+	equal "left2 right2 x2 y2" "$(cat "$t"/{left,right,one/x,two/y} | xargs)" "before it"
+	equal "in x" "$(ls "$t/one" | xargs)" "names before it"
+done
+for t in "$X/.versions/@$after" "$D/.versions/@$after/exchange"; do
+	equal "right2 left2 y2 x2" "$(cat "$t"/{left,right,one/y,two/x} | xargs)" "after it"
+	equal "in x" "$(ls "$t/two" | xargs)" "names after it"
+done
+equal y2 "$(cat "$X/one/.versions/@$then/y")" "by the directory's new name"
+
 step "a whole directory comes back as of a time"
 T=$D/whole
 mkdir -p "$T/sub/empty"

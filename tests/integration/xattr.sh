@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need setfattr attr
+need setfacl acl
 need rsync rsync
 need python3 python3
 A=$WORK/a
@@ -54,6 +55,32 @@ mkdir "$WORK/src"
 cp -a "$A/$R/." "$WORK/src/" 2>/dev/null || true
 equal "" "$(rsync -aX --checksum --dry-run --itemize-changes "$A/$R/" "$WORK/src/")" "rsync -X has nothing to do"
 
+step "ACLs are refused, and their absence is told"
+mkdir -p "$WORK/acl/d"
+echo disk >"$WORK/acl/f"
+setfacl -m u:1001:rw "$WORK/acl/f" && setfacl -d -m u:1001:rwx "$WORK/acl/d" ||
+	fail "no ACLs on the disk below $WORK"
+chmod 640 "$A/$R/g"
+must_say "not supported" setfacl -m u:1001:rw "$A/$R/g"
+must_say "not supported" setfacl -d -m u:1001:rw "$A/$R"
+setfacl -b "$A/$R/g"
+setfacl -k "$A/$R"
+equal "user::rw- group::r-- other::---" "$(getfacl -cEp "$A/$R/g" | xargs)" "the mode as an ACL"
+equal -rw-r----- "$(ls -l "$A/$R/g" | cut -d ' ' -f 1)" "no + behind the mode"
+must_say "not supported" cp -a "$WORK/acl" "$A/$R/by-cp"
+must_say "not supported" rsync -aA "$WORK/acl/" "$A/$R/by-rsync"
+for by in cp rsync; do
+	equal disk "$(cat "$A/$R/by-$by/f")" "what $by copies all the same"
+	equal "$(stat -c %a "$WORK/acl/f")" "$(stat -c %a "$A/$R/by-$by/f")" "the mode by $by"
+done
+# What has none to lose goes without a word.
+rm -r "$WORK/acl"
+for copy in "cp -a" "rsync -aA"; do
+	$copy "$A/$R/by-cp" "$WORK/acl" >"$WORK/copy.out" 2>&1 || fail "$copy: $(cat "$WORK/copy.out")"
+	equal "" "$(cat "$WORK/copy.out")" "$copy"
+done
+same_tree "$A/$R/by-cp" "$WORK/acl/by-cp"
+
 step "two mounts write one file: ranges and appends of both are kept"
 cat >"$WORK/merge.py" <<'PY'
 import os, sys
@@ -93,27 +120,68 @@ fs_stop two
 fs_stop one
 
 step "ids that differ: uid=, gid=, umask=, squash"
-if [ "$(id -u)" = 0 ]; then
-	fs_start three "$WORK/store" "$A" -o uid=33,gid=34,umask=027,squash=all,anonuid=1000,anongid=1001
-	echo x >"$A/$R/squashed"
-	equal "33:34 640" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is shown"
-	chown 33:34 "$A/$R/squashed"
-	must_say "not permitted" chown 5 "$A/$R/squashed"
-	fs_stop three
-	fs_start four "$WORK/store" "$A"
-	equal "1000:1001 644" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is stored"
-	printf x >"$A/$R/setuid"
-	chmod 4777 "$A/$R/setuid"
-	fs_stop four
-	fs_start five "$WORK/store" "$A" -o umask=027,allow_other
-	equal 4750 "$(stat -c %a "$A/$R/setuid")" "setuid, as it is shown"
-	chown 65534 "$A/$R/setuid"              # the kernel clears it
-	equal 750 "$(stat -c %a "$A/$R/setuid")" "cleared"
-	chmod 700 "$A/$R/squashed"
-	equal 700 "$(stat -c %a "$A/$R/squashed")" "changed under umask="
-	fs_stop five
-	fs_start six "$WORK/store" "$A"
-	equal 777 "$(stat -c %a "$A/$R/setuid")" "cleared, and what umask= hides is as before"
-	equal 704 "$(stat -c %a "$A/$R/squashed")" "changed where it was shown"
-	fs_stop six
-fi
+[ "$(id -u)" = 0 ] || skip "not root: other users and ids were not tried"
+as() { # as UID GID COMMAND...
+	setpriv --reuid "$1" --regid "$2" --clear-groups "${@:3}"
+}
+chmod 755 "$WORK" "$WORK/.." "$WORK/../.."
+fs_start three "$WORK/store" "$A" -o uid=33,gid=34,umask=027,squash=all,anonuid=1000,anongid=1001
+echo x >"$A/$R/squashed"
+equal "33:34 640" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is shown"
+chown 33:34 "$A/$R/squashed"
+must_say "not permitted" chown 5 "$A/$R/squashed"
+
+step "who may what goes by what is shown"
+as 33 5 sh -c 'echo mine >"$1/mine"; echo more >>"$1/squashed"' sh "$A/$R"
+equal "33:34 640" "$(stat -c '%u:%g %a' "$A/$R/mine")" "made by whom uid= shows"
+equal "x more" "$(xargs <"$A/$R/squashed")" "written by whom uid= shows"
+equal mine "$(as 5 34 cat "$A/$R/mine")" "read by the group that gid= shows"
+must_say "denied" as 5 34 sh -c 'echo no >>"$1"' sh "$A/$R/mine"
+must_say "denied" as 5 34 touch "$A/$R/new"
+must_say "not permitted" as 5 34 chmod 666 "$A/$R/mine"
+must_say "denied" as 5 34 rm "$A/$R/mine"
+# 1000 owns it in the store, which nobody here is shown.
+must_say "denied" as 1000 1001 cat "$A/$R/mine"
+must_say "denied" as 1000 1001 ls "$A"
+as 33 5 mv "$A/$R/mine" "$A/$R/still-mine"
+fs_stop three
+
+fs_start four "$WORK/store" "$A"
+equal "1000:1001 644" "$(stat -c '%u:%g %a' "$A/$R/squashed")" "as it is stored"
+equal "1000:1001 644" "$(stat -c '%u:%g %a' "$A/$R/still-mine")" "stored by somebody else"
+equal mine "$(as 5 5 cat "$A/$R/still-mine")" "what umask= does not hide here"
+as 1000 5 chmod 4777 "$A/$R/still-mine"
+printf x >"$A/$R/setuid"
+chmod 4777 "$A/$R/setuid"
+fs_stop four
+
+fs_start five "$WORK/store" "$A" -o umask=027,allow_other
+equal 4750 "$(stat -c %a "$A/$R/setuid")" "setuid, as it is shown"
+chown 65534 "$A/$R/setuid"              # the kernel clears it
+equal 750 "$(stat -c %a "$A/$R/setuid")" "cleared"
+chmod 700 "$A/$R/squashed"
+equal 700 "$(stat -c %a "$A/$R/squashed")" "changed under umask="
+must_say "denied" as 5 5 cat "$A/$R/still-mine"
+must_say "denied" as 5 1001 ls "$A"
+fs_stop five
+
+fs_start six "$WORK/store" "$A" -o squash=root,anonuid=1002,anongid=1003
+equal 777 "$(stat -c %a "$A/$R/setuid")" "cleared, and what umask= hides is as before"
+equal 704 "$(stat -c %a "$A/$R/squashed")" "changed where it was shown"
+mkdir "$A/$R/roots"
+echo root >"$A/$R/roots/file"
+ln -s file "$A/$R/roots/link"
+mkfifo "$A/$R/roots/fifo"
+equal "1002:1003" "$(stat -c %u:%g "$A/$R/roots"{,/file,/link,/fifo} | sort -u)" "root's are anonuid's"
+chmod 777 "$A/$R/roots"
+as 1000 1001 sh -c 'echo own >"$1/own"; chmod 600 "$1/own"' sh "$A/$R/roots"
+equal "1000:1001 600" "$(stat -c '%u:%g %a' "$A/$R/roots/own")" "another's stay his"
+must_say "denied" as 1002 1003 cat "$A/$R/roots/own"
+as 1002 1003 sh -c 'echo anon >>"$1/file"' sh "$A/$R/roots"
+# What root may do this machine's kernel decides.
+echo root >>"$A/$R/roots/own"
+equal "own root 1000" "$(xargs <"$A/$R/roots/own") $(stat -c %u "$A/$R/roots/own")" "written by root"
+fs_stop six
+fs_start seven "$WORK/store" "$A"
+equal "1002:1003" "$(stat -c %u:%g "$A/$R/roots"{,/file,/link,/fifo} | sort -u)" "as they are stored"
+fs_stop seven

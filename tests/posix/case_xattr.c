@@ -129,6 +129,39 @@ static void others(void)
 	C(getxattr("f", "system.posix_acl_access", NULL, 0));
 }
 
+/* What setfacl -m u:1001:rw writes; the mode stays 0644 under this mask. */
+static const unsigned char acl[] = {
+	2, 0, 0, 0,
+	1, 0, 6, 0, 255, 255, 255, 255,         /* owner */
+	2, 0, 6, 0, 0xe9, 3, 0, 0,              /* user 1001 */
+	4, 0, 4, 0, 255, 255, 255, 255,         /* group */
+	16, 0, 4, 0, 255, 255, 255, 255,        /* mask */
+	32, 0, 4, 0, 255, 255, 255, 255,        /* others */
+};
+
+static void acls(void)
+{
+	const char *const names[] = { "system.posix_acl_access",
+		                      "system.posix_acl_default" };
+
+	file("f", "x");
+	dir("d");
+	for (size_t n = 0; n < COUNT(names); n++) {
+		const char *path = n ? "d" : "f";
+
+		say("now", "%s", names[n]);
+		OK(setxattr(path, names[n], "x", 1, 0));
+		OK(setxattr(path, names[n], acl, sizeof(acl), 0));
+		C(getxattr(path, names[n], NULL, 0));
+		stat_of(path);
+		OK(removexattr(path, names[n]));
+		OK(removexattr(path, names[n]));
+		attributes(path);
+	}
+	OK(setxattr("missing", names[0], acl, sizeof(acl), 0));
+	OK(removexattr("missing", names[0]));
+}
+
 static void by_users(void)
 {
 	for (int who = ROOT; who <= BOB; who++) {
@@ -169,6 +202,7 @@ const struct posix_case cases_xattr[] = {
 	{ "xattr", basic, AT_ALL },
 	{ "xattr_limits", limits, 0 },
 	{ "xattr_others", others, AS_ROOT },
+	{ "acls", acls, 0 },
 	{ "xattr_by", by_users, AS_ROOT },
 	{ "xattr_times", times, 0 },
 	{ NULL, NULL, 0 },

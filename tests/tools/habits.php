@@ -1,5 +1,5 @@
 <?php
-// What PHP applications do with an upload share. usage: habits.php DIRECTORY
+// What PHP applications do with an upload share. usage: habits.php DIRECTORY [refused]
 error_reporting(E_ALL);
 set_error_handler(function ($no, $text, $file, $line) { throw new ErrorException($text, 0, $no, $file, $line); });
 $d = rtrim($argv[1], '/');
@@ -27,6 +27,13 @@ foreach (['r+', 'w', 'w+', 'a', 'a+', 'c', 'c+'] as $mode) {
 	$want = ['r+' => 'ABfore', 'w' => 'AB', 'w+' => 'AB', 'a' => 'beforeAB', 'a+' => 'beforeAB', 'c' => 'ABfore', 'c+' => 'ABfore'][$mode];
 	ok(file_get_contents("$d/mode") === $want, "fopen $mode");
 }
+file_put_contents("$d/mode", 'before');
+$f = fopen("$d/mode", 'a+');
+ok(fread($f, 100) === 'before', 'a+ reads from the beginning');
+fwrite($f, 'AB');
+ok(rewind($f) && fread($f, 100) === 'beforeAB', 'a+ reads what it has appended');
+ok(rewind($f) && fwrite($f, 'CD') === 2 && fclose($f), 'a+ writes at the end, wherever it stands');
+ok(file_get_contents("$d/mode") === 'beforeABCD', 'what a+ has written');
 unlink("$d/mode");
 ok(fclose(fopen("$d/new", 'x')), 'fopen x');
 $failed = false;
@@ -81,4 +88,15 @@ try { rmdir("$d/many"); } catch (ErrorException $e) { $failed = strpos($e->getMe
 ok($failed, 'rmdir of what is not empty');
 foreach (glob("$d/many/*.jpg") as $p) unlink($p);
 ok(rmdir("$d/many/deep/er") && rmdir("$d/many/deep") && rmdir("$d/many"), 'rmdir');
+
+// What somebody else made here, and may write alone: theirs, closed/
+if (($argv[2] ?? '') === 'refused') {
+	ok(is_readable("$d/theirs") && file_get_contents("$d/theirs") === "theirs\n", 'what others have is read');
+	ok(!is_writable("$d/theirs") && !is_writable("$d/closed") && is_writable($d), 'is_writable says no');
+	$failed = 0;
+	foreach ([fn() => fopen("$d/theirs", 'r+'), fn() => file_put_contents("$d/theirs", 'x'), fn() => chmod("$d/theirs", 0666), fn() => touch("$d/closed/new")] as $try)
+		try { $try(); } catch (ErrorException $e) { $failed += preg_match('/Permission denied|not permitted/', $e->getMessage()); }
+	ok($failed === 4, 'and so does the attempt');
+	ok(file_get_contents("$d/theirs") === "theirs\n" && scandir("$d/closed") === ['.', '..'], 'nothing came of it');
+}
 echo "$done\n";
