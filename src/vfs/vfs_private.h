@@ -345,6 +345,8 @@ void attr_tell_news(struct fsp_vfs *v, struct inode *i);
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of);
 void attr_vouch_locked(struct fsp_vfs *v, struct inode *i, int64_t began_ns);
+/* Neither this mount nor, as far as was heard, another has changed it since. */
+bool attr_known_locked(struct fsp_vfs *v, const struct inode *i);
 /* This mount has changed it, or something in it, at time_ns, 0: not known. */
 void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns);
 /* What waits is set along, mask 0: nothing else. */
