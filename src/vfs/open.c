@@ -108,6 +108,7 @@ static void handle_end(struct fsp_handle *h)
 {
 	bool settle;
 
+	ahead_leave(h);
 	fsp_lock(&h->file->lock);
 	h->file->handles--;
 	if (h->commits)

@@ -183,7 +183,8 @@ struct ahead_job {
 struct ahead {
 	uint64_t end;                   /* of the furthest read of the run */
 	uint64_t run;                   /* bytes read in order so far */
-	uint64_t window;                /* how far to be ahead; 0: not */
+	uint64_t window;                /* how far to be ahead, or to begin with
+	                                   when until is 0; 0: not known */
 	uint64_t until;                 /* so far it was asked for */
 };
 
@@ -262,6 +263,7 @@ struct fsp_vfs {
 		struct fsp_cond wake;
 		struct ahead_job *first, **last;
 		unsigned queued, threads, idle, fetching;
+		uint64_t asked, given_up;       /* pieces, so far */
 		uint64_t max;           /* the widest window; 0: none */
 		atomic_bool stop;
 		pthread_t thread[AHEAD_THREADS];
@@ -545,6 +547,10 @@ void ahead_end(struct fsp_vfs *v);
 /* The bytes at off were read: what comes next is fetched, where it looks as if
  * it would be read. Waits for nothing. */
 void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len);
+/* Nobody reads on with it: what nobody has begun to fetch is not fetched. */
+void ahead_leave(struct fsp_handle *h);
+/* Pieces of files that were asked for so far, and that were not fetched. */
+void ahead_counts(struct fsp_vfs *v, uint64_t *asked, uint64_t *given_up);
 /* false: there is too much to do already, and the job is the caller's. */
 bool ahead_add(struct fsp_vfs *v, struct ahead_job *j);
 void ahead_stop(struct fsp_vfs *v);     /* its threads have ended then */
