@@ -22,7 +22,7 @@ mkdir "$L"
 
 # A store as PHP's installer leaves it, with nothing of ours.
 php_store() { # php_store STORE DEFAULT-OF-DELETED_AT CHARSET
-	local name=interop-${2,,}-$$
+	local name=interop-${2,,}-$3-$$
 	echo "t_${name//-/_} $name" >>"$WORK/server-stores"
 	mkdir "$1"
 	(umask 077 && store_config "t_${name//-/_}" "$name" -o s3.prefix=files/ \
@@ -73,12 +73,12 @@ versions_hold() { # versions_hold NAME TEXT...
 	done
 }
 
-fill() {
+fill() { # fill BYTES ROWS-OF-ANOTHER-SPACE
 	lib space "$SPACE"
 	lib space "$SPACE"
 	local_file a 'the first' 2015-05-08T10:13:20Z
 	local_file b 'the second' 2016-01-01T00:00:00Z
-	head -c 1000000 /dev/urandom | base64 >"$L/big"
+	head -c "$1" /dev/urandom | base64 >"$L/big"
 	touch -d 2001-09-09T01:46:40Z "$L/big"
 	lib upload "$SPACE" plain.txt "$L/a"
 	lib upload "$SPACE" plain.txt "$L/b"
@@ -87,7 +87,7 @@ fill() {
 	lib upload "$SPACE" read.txt "$L/a"
 	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at,
 		size_original, size_storage) SELECT concat('f', seq), 'bulk.x.1',
-		'$(sha1sum <"$L/a" | cut -c 1-40)', 1431080000, 9, 9 FROM seq_1_to_20000"
+		'$(sha1sum <"$L/a" | cut -c 1-40)', 1431080000, 9, 9 FROM seq_1_to_$2"
 }
 
 columns() {
@@ -125,7 +125,7 @@ as_reader() {
 # An object that is missing is to S3 one that may not be read, where the key
 # may not list the bucket.
 missing_object() {
-	local log=$WORK/ro-${S##*-}.log
+	local log=$WORK/ro-${S##*/}.log
 	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at,
 		size_original, size_storage) VALUES ('gone', 'lost.x.1',
 		'0123456789012345678901234567890123456789', 1431080000, 9, 9)"
@@ -137,18 +137,8 @@ missing_object() {
 	sql "$S" "DELETE FROM filespace_file WHERE space_key = 'lost.x.1'"
 }
 
-untouched() {
-	step "an untouched store, by a user who may SELECT and GET"
-	local before name=ro-${S##*-}
-	fill
-	[ "$(conf_value "$S" mysql charset)" != latin1 ] ||
-		equal 4772C383C2BCC383C5B8652E706466 "$(sql "$S" "SELECT DISTINCT hex(file_key)
-			FROM filespace_file WHERE file_key LIKE '%.pdf'")" "what latin1 makes of a name"
-	before=$(columns)
-	reader_store
-	"$CTL" -s "$READER" -o mount.read_only=yes store test >"$WORK/test.out" 2>&1 ||
-		fail "store test: $(cat "$WORK/test.out")"
-	fs_start "$name" "$READER" "$M" -o ro
+# What a reader sees of what fill has made.
+all_read() {
 	equal $'Grüße.pdf\nplain.txt\nread.txt\nsub' "$(ls "$D" | LC_ALL=C sort)" "the names"
 	cmp "$L/b" "$D/plain.txt"
 	cmp "$L/b" "$D/Grüße.pdf"
@@ -157,14 +147,31 @@ untouched() {
 	versions_hold plain.txt 'the first'
 	must_say 'Read-only file system' touch "$D/plain.txt"
 	df "$M" >/dev/null
+}
+
+untouched() { # untouched BYTES ROWS
+	step "an untouched store, by a user who may SELECT and GET"
+	local before name=ro-${S##*/}
+	fill "$@"
+	[ "$(conf_value "$S" mysql charset)" != latin1 ] ||
+		equal 4772C383C2BCC383C5B8652E706466 "$(sql "$S" "SELECT DISTINCT hex(file_key)
+			FROM filespace_file WHERE file_key LIKE '%.pdf'")" "what latin1 makes of a name"
+	before=$(columns)
+	reader_store
+	fs_start "$name" "$READER" "$M" -o ro
+	all_read
 	! grep -E 'denied|error' "$WORK/$name.log" || fail "the log of a reader"
 	equal "$before" "$(columns)" "columns and rows"
+}
+
+read_beside() {
+	step "a reader while PHP uploads"
+	"$CTL" -s "$READER" -o mount.read_only=yes store test >"$WORK/test.out" 2>&1 ||
+		fail "store test: $(cat "$WORK/test.out")"
 	missing_object
-	step "it reads while PHP uploads"
 	php_begins
 	beside read
 	beside_ends
-	fs_stop "$name"
 }
 
 counted() { [ "$(cat "$L/loop/.count")" -ge "$1" ]; }
@@ -188,7 +195,7 @@ php_ends() { # the last upload is the one before .count
 # Who reads or writes the names of PHP's loop in the mount meanwhile.
 declare -A BESIDE=()
 beside() { # beside COMMAND [ARGUMENT...]
-	rm -f "$WORK/enough"
+	rm -f "$WORK/enough" "$WORK/enough.seen"
 	python3 "$TOP/tests/tools/beside.py" "$1" "$D" "$WORK/enough" "${@:2}" \
 		>"$WORK/$1.out" 2>&1 &
 	BESIDE[$1]=$!
@@ -197,6 +204,7 @@ beside() { # beside COMMAND [ARGUMENT...]
 beside_ends() {
 	local what
 	uploads 28
+	wait_for 60 test -e "$WORK/enough.seen" || fail "nothing changes: $(cat "$WORK/read.out")"
 	touch "$WORK/enough"
 	for what in "${!BESIDE[@]}"; do
 		wait "${BESIDE[$what]}" || fail "$what: $(cat "$WORK/$what.out")"
@@ -206,16 +214,23 @@ beside_ends() {
 }
 
 upgrade() {
-	step "the upgrade under PHP's uploads"
+	step "the upgrade"
 	local before
-	before=$(cat "$L/loop/.count")
+	before=$(cat "$L/loop/.count" 2>/dev/null || echo 0)
 	"$CTL" -s "$S" schema upgrade >"$WORK/upgrade.out" 2>&1 ||
 		fail "upgrade: $(cat "$WORK/upgrade.out")"
-	note "$(($(cat "$L/loop/.count") - before)) uploads during the upgrade"
+	note "$(($(cat "$L/loop/.count" 2>/dev/null || echo 0) - before)) uploads meanwhile"
 	"$CTL" -s "$S" schema upgrade >"$WORK/upgrade.out" 2>&1 ||
 		fail "again: $(cat "$WORK/upgrade.out")"
-	fs_start "rw-${S##*-}" "$S" "$M" -o mount.thin_versions=0,mount.thin_interval=0
+	sed -i "s/^\[general\]\$/&\nhash = $HASH/" "$S/filespacefs.conf"
+	fs_start "rw-${S##*/}" "$S" "$M" -o mount.thin_versions=0,mount.thin_interval=0
+	cmp "$L/b" "$D/Grüße.pdf"
+	equal yes "$(lib has "$SPACE" 'Grüße.pdf')" "what PHP has"
+}
+
+write_beside() {
 	step "the mount writes and reads what PHP uploads"
+	local i
 	beside read --writer
 	beside write "$WORK/written"
 	beside_ends
@@ -223,13 +238,10 @@ upgrade() {
 	equal 7 "$(lib list "$SPACE" | grep '^upload ' | sort -u | wc -l)" "PHP's list"
 	note "$(python3 "$TOP/tests/tools/beside.py" verify "$D" \
 		"$(cat "$L/loop/.count")" "$WORK/written")"
-	local i
 	for i in 0 3 6; do
 		printf 'settled' >"$D/upload $i"
 		both_read "upload $i" settled "what both wrote"
 	done
-	cmp "$L/b" "$D/Grüße.pdf"
-	equal yes "$(lib has "$SPACE" 'Grüße.pdf')" "what PHP has"
 }
 
 php_sees() {
@@ -330,20 +342,38 @@ races() {
 	versions_hold removed 'raced, young' 'raced, old'
 }
 
-run_with() { # run_with DEFAULT CHARSET HASH
+store_of() { # store_of DEFAULT CHARSET HASH
 	step "deleted_at DEFAULT $1, $2, $3"
-	S=$WORK/store-$1 HASH=$3
+	S=$WORK/store-$1-$2 HASH=$3
 	rm -rf "${L:?}"/*
 	php_store "$S" "$1" "$2"
-	untouched
-	sed -i "s/^\[general\]\$/&\nhash = $3/" "$S/filespacefs.conf"
+}
+run_with() { # run_with DEFAULT CHARSET HASH
+	store_of "$@"
+	untouched 1000000 20000
+	read_beside
+	fs_stop "ro-${S##*/}"
 	upgrade
+	write_beside
 	php_sees
 	mount_sees
 	not_twice
 	races
-	fs_stop "rw-${S##*-}"
+	fs_stop "rw-${S##*/}"
+	check_store "$S"
+}
+# What the settings bear on, without what takes long.
+look_with() { # look_with DEFAULT CHARSET HASH
+	store_of "$@"
+	untouched 1000 10
+	fs_stop "ro-${S##*/}"
+	upgrade
+	php_sees
+	mount_sees
+	fs_stop "rw-${S##*/}"
 	check_store "$S"
 }
 run_with 0 latin1 sha256
 run_with NULL utf8mb4 sha1
+look_with 0 utf8mb4 sha1
+look_with NULL latin1 sha256

@@ -6,7 +6,8 @@ names "upload 0" to "upload 6", and each text says whose it is.
     beside.py write DIR UNTIL LOG       writes all, again and again
     beside.py verify DIR UPLOADS LOG    all of both is in the history
 
-read and write end when the file UNTIL is there. What is read is whole and of
+read and write end when the file UNTIL is there; UNTIL.seen comes when read has
+seen each file change. What is read is whole and of
 its name, or there is no such file: PHP ends a row before it inserts the next.
 With --writer somebody of this mount may just have emptied it.
 """
@@ -32,7 +33,7 @@ def read(path):
 
 
 def read_all(where, until, writer=None):
-    seen, missing = {name: set() for name in NAMES}, 0
+    seen, missing, rounds = {name: set() for name in NAMES}, 0, 0
     while not os.path.exists(until):
         for name in NAMES:
             try:
@@ -46,11 +47,12 @@ def read_all(where, until, writer=None):
                                 r"|by the mount, round \d+)\n", text):
                 sys.exit(f"{name} has {text!r}")
             seen[name].add(text)
+        rounds += 1
+        if all(len(texts) > 1 for texts in seen.values()):
+            open(until + ".seen", "w").close()
         time.sleep(0.005)
-    few = [name for name in NAMES if len(seen[name]) < 2]
-    if few:
-        sys.exit(f"nothing changes: {few}")
-    print(f"read {sum(map(len, seen.values()))} contents, none {missing} times")
+    print(f"read {sum(map(len, seen.values()))} contents in {rounds} rounds, "
+          f"none {missing} times")
 
 
 def write_all(where, until, log):
