@@ -176,6 +176,43 @@ for t in "$X/.versions/@$after" "$D/.versions/@$after/exchange"; do
 done
 equal y2 "$(cat "$X/one/.versions/@$then/y")" "by the directory's new name"
 
+step "links, and names several renames away, keep the whole past"
+L=$D/links
+mkdir -p "$L/deep"
+for i in 1 2; do echo $i >"$L/a"; done
+mv "$L/a" "$L/b"
+echo 3 >"$L/b"
+mv "$L/b" "$L/deep/c"
+mv "$L/deep" "$L/deeper"
+echo 4 >"$L/deeper/c"
+mv "$L/deeper/c" "$L/d"
+equal "1 2 3 4" "$(texts "$L/.versions/d")" "after three renames, one of the directory"
+equal "1 2" "$(texts "$L/.versions/a")" "under the first name"
+ln "$L/d" "$L/l"
+ln "$L/l" "$L/deeper/m"
+echo 5 >"$L/deeper/m"
+for f in .versions/d .versions/l deeper/.versions/m; do
+	equal "1 2 3 4 5" "$(texts "$L/$f")" "links: $f"
+done
+then=$(date +%s.%6N)
+nap 0.01
+rm "$L/d"
+mv "$L/l" "$L/n"
+echo 6 >"$L/n"
+equal "1 2 3 4 5 6" "$(texts "$L/.versions/n")" "a renamed link"
+equal "1 2 3 4 5 6" "$(texts "$L/deeper/.versions/m")" "a link of it"
+equal "1 2 3 4 5" "$(texts "$L/.versions/d")" "a removed link"
+equal "5 5 5" "$(cat "$L/.versions/@$then"/{d,l,deeper/m} | xargs)" "links at a time"
+# As editors save: another file takes the name, and the past stays with it.
+echo 7 >"$L/.save"
+mv "$L/.save" "$L/n"
+mv "$L/n" "$L/o"
+ln "$L/o" "$L/p"
+rm "$L/o"
+equal "1 2 3 4 5 6 7" "$(texts "$L/.versions/o")" "saved by renaming over, then renamed"
+equal "1 2 3 4 5 6 7" "$(texts "$L/.versions/p")" "and a link of that"
+equal "1 2 3 4 5 6" "$(texts "$L/deeper/.versions/m")" "the file that was replaced"
+
 step "a whole directory comes back as of a time"
 T=$D/whole
 mkdir -p "$T/sub/empty"
