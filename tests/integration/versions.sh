@@ -4,6 +4,7 @@
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
+need rsync rsync
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
@@ -249,8 +250,17 @@ stat_all "$T" | diff "$WORK/whole.then" - || fail "the directory differs from wh
 grep -q '0 files and 0 other' "$WORK/whole.out" || fail "again: $(cat "$WORK/whole.out")"
 "$CTL" restore "$D@$then" --to "$M/acme" >/dev/null
 stat_all "$M/acme/35/whole" | diff "$WORK/whole.then" - || fail "beside differs"
+for copy in "cp -a" "rsync -a"; do
+	$copy "$D/.versions/@$then/whole/" "$D/copy"
+	stat_all "$D/copy" | diff "$WORK/whole.then" - || fail "by $copy differs"
+	diff -r --no-dereference "$D/.versions/@$then/whole" "$D/copy" >"$WORK/diff.out" ||
+		! grep -v 'is a fifo while' "$WORK/diff.out" || fail "content by $copy"
+	rm -r "$D/copy"
+done
 mv "$T" "$D/moved"
 rm -r "$D/moved"
+cp -a "$D/.versions/moved" "$D/copy"
+stat_all "$D/copy" | diff "$WORK/whole.then" - || fail "a deleted directory by cp -a differs"
 "$CTL" restore "$D/.versions/@$then/whole" --to "$D/again" >/dev/null
 stat_all "$D/again" | diff "$WORK/whole.then" - || fail "by .versions/@TIME differs"
 "$CTL" restore "$T" --at "$then" >/dev/null
