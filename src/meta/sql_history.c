@@ -1,7 +1,7 @@
 /*
  * The versions of a file name: the rows of its key, those of the keys that it
  * had while its directory had other names, and from each the chain of
- * predecessors through rows of other keys.
+ * predecessors through rows of other keys, with what each replaced there.
  */
 #include <errno.h>
 #include <string.h>
@@ -143,8 +143,39 @@ static int follow(struct txn *t, struct versions *l, int64_t id)
 	return 0;
 }
 
+/* Did it get another name in the moment in which it ended here? */
+static bool went_elsewhere(const struct versions *l, const struct version *v)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].row.pred_id == v->row.id &&
+		    l->v[i].row.since_us == v->row.closed_us &&
+		    strcmp(l->v[i].path, v->path) != 0)
+			return true;
+	return false;
+}
+
+/*
+ * Editors save by renaming over: what ended where this version is, as it came,
+ * is its past, too, wherever it goes from there. Not what changed places with
+ * it. All rows of this key are there, and of the one that it came from.
+ */
+static void choose_replaced(struct versions *l, int64_t id)
+{
+	const struct version *v = find(l, id), *pred = find(l, v->row.pred_id);
+
+	if (pred && strcmp(pred->path, v->path) == 0)
+		return;                 /* committed, not renamed */
+	for (size_t i = 0; i < l->n && l->v[i].row.id < id; i++) {
+		struct version *p = &l->v[i];
+
+		if (p->row.closed_us == v->row.since_us && !p->chosen &&
+		    strcmp(p->path, v->path) == 0 && !went_elsewhere(l, p))
+			p->chosen = true;
+	}
+}
+
 /* From the newest to the oldest: a predecessor's id is always smaller. */
-static int choose(struct txn *t, struct versions *l)
+static int choose(struct txn *t, struct versions *l, const char *path)
 {
 	size_t i = l->n;
 	int err = 0;
@@ -157,6 +188,9 @@ static int choose(struct txn *t, struct versions *l)
 		err = follow(t, l, id);
 		/* Loading moved it. */
 		i = (size_t)(find(l, id) - l->v);
+		/* Of the path itself everything is chosen. */
+		if (!err && strcmp(l->v[i].path, path) != 0)
+			choose_replaced(l, id);
 	}
 	return err;
 }
@@ -204,7 +238,7 @@ static int read_history(struct txn *t, void *arg)
 		any = a->l.v[i].chosen;
 	if (!err && !any)
 		err = -ENOENT;
-	return err ? err : choose(t, &a->l);
+	return err ? err : choose(t, &a->l, a->path);
 }
 
 int sql_history(struct fsp_meta *m, const struct fsp_ctx *ctx,

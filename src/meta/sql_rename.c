@@ -90,7 +90,7 @@ static int replace(struct txn *t, struct ent *from, struct ent *to,
 	if (!err)
 		err = sql_attach(t, &mv, to->key.path, &a->row);
 	/* Saving by renaming over makes versions as appending does. */
-	if (!err && step == STEP_LOOP)
+	if (!err && step != STEP_NONE)
 		err = sql_now(t, NULL);         /* it needs the number */
 	if (!err && mv.l.v[0].has_row)
 		err = sql_thin_replaced(t, &to->row, step, &moved, a->row);

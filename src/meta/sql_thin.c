@@ -131,15 +131,17 @@ int sql_thin_replaced(struct txn *t, const struct row *old, enum step step,
                       const struct row *from, int64_t row)
 {
 	int64_t pred;
-	int err = step == STEP_NONE ? 0 : sql_drop_step(t, old, step, &pred);
+	int err;
 
+	if (step == STEP_NONE)
+		return 0;
+	err = sql_drop_step(t, old, step, &pred);
+	if (!err)
+		err = sql_later(t, "UPDATE {file} SET since_us = ? WHERE id ="
+		                " ?", "ii", old->since_us, row);
 	/* What is empty makes no loop: the other name's past stays whole. */
-	if (err || step != STEP_LOOP)
+	if (err || step != STEP_LOOP || !is_recent(t, from))
 		return err;
-	err = sql_later(t, "UPDATE {file} SET since_us = ? WHERE id = ?", "ii",
-	              old->since_us, row);
 	/* The loop's temporary name goes the same way. */
-	if (!err && is_recent(t, from))
-		err = drop_row(t, from->id, &pred);
-	return err;
+	return drop_row(t, from->id, &pred);
 }

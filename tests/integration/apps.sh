@@ -101,14 +101,18 @@ vim.tiny -es -u NONE -c '%s/one/two/' -c wq text </dev/null
 equal two "$(cat text)" "vim's save"
 grep -qx one .versions/text/* || fail "the old text is not in .versions"
 
-step "fio verifies what it wrote: sync, mmap, libaio direct, io_uring"
-for e in sync mmap libaio io_uring; do
-	direct=0
-	[ "$e" != libaio ] || direct=1
-	fio --name="v$e" --ioengine="$e" --direct=$direct --rw=randwrite --bs=4k --size=4m \
-		--verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 --output="$WORK/fio.$e" ||
-		fail "fio $e: $(tail -n 5 "$WORK/fio.$e")"
-done
+step "fio verifies what it wrote: sync, mmap, libaio and io_uring direct and deep"
+fio_all() { # fio_all HOW...: the same files each time
+	local deep=(--direct=1 --iodepth=16)
+	fio --bs=4k --size=4m --verify=crc32c --verify_fatal=1 "$@" --output="$WORK/fio" \
+		--name=vsync --ioengine=sync --name=vmmap --ioengine=mmap \
+		--name=vlibaio --ioengine=libaio "${deep[@]}" \
+		--name=vuring --ioengine=io_uring "${deep[@]}" ||
+		fail "fio: $(tail -n 5 "$WORK/fio")"
+}
+fio_all --rw=randwrite --do_verify=1 --end_fsync=1
+equal 4 "$(grep -c 'write: .*(4096KiB/' "$WORK/fio")" "engines that have written all"
+equal 4 "$(grep -c 'read: .*(4096KiB/' "$WORK/fio")" "engines that have verified all"
 
 step "dbench"
 dbench -D . -t 3 3 -c /usr/share/dbench/client.txt >"$WORK/dbench" 2>&1 || fail "$(tail "$WORK/dbench")"
@@ -135,6 +139,15 @@ while [ "${#todo[@]}" -gt 0 ]; do
 	todo=("${todo[@]:12}")
 done
 
+step "after a remount all is as it was written"
 cd "$WORK"
 fs_stop one
+fs_start two "$WORK/store" "$M"
+cd "$R"
+fio_all --rw=read
+equal 4 "$(grep -c 'read: .*(4096KiB/' "$WORK/fio")" "files that fio has verified"
+git -C repo fsck --strict --no-progress
+equal ok "$(sqlite3 t.db 'pragma integrity_check')" "sqlite3"
+cd "$WORK"
+fs_stop two
 out=$("$CTL" -s "$WORK/store" check) || fail "$out"

@@ -4,6 +4,7 @@
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
+need rsync rsync
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
@@ -176,6 +177,43 @@ for t in "$X/.versions/@$after" "$D/.versions/@$after/exchange"; do
 done
 equal y2 "$(cat "$X/one/.versions/@$then/y")" "by the directory's new name"
 
+step "links, and names several renames away, keep the whole past"
+L=$D/links
+mkdir -p "$L/deep"
+for i in 1 2; do echo $i >"$L/a"; done
+mv "$L/a" "$L/b"
+echo 3 >"$L/b"
+mv "$L/b" "$L/deep/c"
+mv "$L/deep" "$L/deeper"
+echo 4 >"$L/deeper/c"
+mv "$L/deeper/c" "$L/d"
+equal "1 2 3 4" "$(texts "$L/.versions/d")" "after three renames, one of the directory"
+equal "1 2" "$(texts "$L/.versions/a")" "under the first name"
+ln "$L/d" "$L/l"
+ln "$L/l" "$L/deeper/m"
+echo 5 >"$L/deeper/m"
+for f in .versions/d .versions/l deeper/.versions/m; do
+	equal "1 2 3 4 5" "$(texts "$L/$f")" "links: $f"
+done
+then=$(date +%s.%6N)
+nap 0.01
+rm "$L/d"
+mv "$L/l" "$L/n"
+echo 6 >"$L/n"
+equal "1 2 3 4 5 6" "$(texts "$L/.versions/n")" "a renamed link"
+equal "1 2 3 4 5 6" "$(texts "$L/deeper/.versions/m")" "a link of it"
+equal "1 2 3 4 5" "$(texts "$L/.versions/d")" "a removed link"
+equal "5 5 5" "$(cat "$L/.versions/@$then"/{d,l,deeper/m} | xargs)" "links at a time"
+# As editors save: another file takes the name, and the past stays with it.
+echo 7 >"$L/.save"
+mv "$L/.save" "$L/n"
+mv "$L/n" "$L/o"
+ln "$L/o" "$L/p"
+rm "$L/o"
+equal "1 2 3 4 5 6 7" "$(texts "$L/.versions/o")" "saved by renaming over, then renamed"
+equal "1 2 3 4 5 6 7" "$(texts "$L/.versions/p")" "and a link of that"
+equal "1 2 3 4 5 6" "$(texts "$L/deeper/.versions/m")" "the file that was replaced"
+
 step "a whole directory comes back as of a time"
 T=$D/whole
 mkdir -p "$T/sub/empty"
@@ -212,8 +250,17 @@ stat_all "$T" | diff "$WORK/whole.then" - || fail "the directory differs from wh
 grep -q '0 files and 0 other' "$WORK/whole.out" || fail "again: $(cat "$WORK/whole.out")"
 "$CTL" restore "$D@$then" --to "$M/acme" >/dev/null
 stat_all "$M/acme/35/whole" | diff "$WORK/whole.then" - || fail "beside differs"
+for copy in "cp -a" "rsync -a"; do
+	$copy "$D/.versions/@$then/whole/" "$D/copy"
+	stat_all "$D/copy" | diff "$WORK/whole.then" - || fail "by $copy differs"
+	diff -r --no-dereference "$D/.versions/@$then/whole" "$D/copy" >"$WORK/diff.out" ||
+		! grep -v 'is a fifo while' "$WORK/diff.out" || fail "content by $copy"
+	rm -r "$D/copy"
+done
 mv "$T" "$D/moved"
 rm -r "$D/moved"
+cp -a "$D/.versions/moved" "$D/copy"
+stat_all "$D/copy" | diff "$WORK/whole.then" - || fail "a deleted directory by cp -a differs"
 "$CTL" restore "$D/.versions/@$then/whole" --to "$D/again" >/dev/null
 stat_all "$D/again" | diff "$WORK/whole.then" - || fail "by .versions/@TIME differs"
 "$CTL" restore "$T" --at "$then" >/dev/null

@@ -484,6 +484,27 @@ static void test_thinning_links(void **state)
 	assert_string_equal(got, "12");
 }
 
+/* A file that was emptied is replaced: at no time was there none. */
+static void test_thinning_empty(void **state)
+{
+	struct fx *f = *state;
+	char seen[100] = "";
+	int64_t emptied;
+
+	thin_fixture(f);
+	fx_put(f, "a/t/r/f", '1', 1);
+	fx_put(f, "a/t/r/f", '2', 0);
+	emptied = save_us;
+	save(f, "a/t/r/g", "a/t/r/f", '3');
+	assert_int_equal(fx_number(f, "SELECT count(*) FROM filespace_file"
+	                           " WHERE file_key = 'f'"), 2);
+	assert_string_equal(fx_ls_at(f, "a/t/r", emptied), "f");
+	assert_int_equal(fx_mv(f, "a/t/r/f", "a/t/r/h", 0, NULL), 0);
+	assert_int_equal(f->m->ops->history(f->m, &f->ctx, "a/t/r/h",
+	                                    count_version, seen), 0);
+	assert_string_equal(seen, "13");
+}
+
 static void test_setattr(void **state)
 {
 	struct fx *f = *state;
@@ -1384,7 +1405,7 @@ int main(void)
 		FX_TEST(test_commit_queued),
 		FX_TEST(test_commit_nothing), FX_TEST(test_thinning),
 		FX_TEST(test_thinning_saves), FX_TEST(test_thinning_moves),
-		FX_TEST(test_thinning_links),
+		FX_TEST(test_thinning_links), FX_TEST(test_thinning_empty),
 		FX_TEST(test_setattr), FX_TEST(test_setattr_many),
 		FX_TEST(test_was_free), FX_TEST(test_getattr_at), FX_TEST(test_remove),
 		FX_TEST(test_list_errors), FX_TEST(test_list_most), FX_TEST(test_list_stops),

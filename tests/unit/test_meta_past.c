@@ -134,16 +134,46 @@ static void test_history_renames(void **state)
 	assert_int_equal(fx_mv(f, "a/t/r/.tmp", "a/t/r/f", 0, NULL), 0);
 	assert_string_equal(versions(f, "a/t/r/f"),
 	                    "1@a/t/r/f 2@a/t/r/d/g 3@a/t/r/f 4*@a/t/r/f");
+	/* and what it replaced goes with it, to other names and to links */
 	assert_int_equal(fx_ln(f, "a/t/r/f", "a/t/r/l"), 0);
 	fx_put(f, "a/t/r/l", '5', 5);
 	assert_string_equal(versions(f, "a/t/r/l"),
-	                    "4@a/t/r/l 5*@a/t/r/l");
+	                    "1@a/t/r/f 2@a/t/r/d/g 3@a/t/r/f 4@a/t/r/l"
+	                    " 5*@a/t/r/l");
+	assert_int_equal(fx_mv(f, "a/t/r/l", "a/t/r/m", 0, NULL), 0);
+	assert_string_equal(versions(f, "a/t/r/m"),
+	                    "1@a/t/r/f 2@a/t/r/d/g 3@a/t/r/f 4@a/t/r/l"
+	                    " 5*@a/t/r/m");
 	/* a predecessor that says nonsense ends the chain */
 	fx_sql(f, "UPDATE filespace_file SET pred_id = id + 5 WHERE"
 	       " deleted_at = 0");
-	assert_string_equal(versions(f, "a/t/r/l"), "4@a/t/r/l 5*@a/t/r/l");
+	assert_string_equal(versions(f, "a/t/r/m"), "5*@a/t/r/m");
 	fx_sql(f, "UPDATE filespace_file SET pred_id = NULL WHERE pred_id >"
 	       " id");
+}
+
+static void test_history_exchange(void **state)
+{
+	struct fx *f = *state;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	fx_put(f, "a/t/r/g", '2', 2);
+	assert_int_equal(fx_mv(f, "a/t/r/f", "a/t/r/g", FSP_RENAME_EXCHANGE,
+	                       NULL), 0);
+	assert_string_equal(versions(f, "a/t/r/f"), "1@a/t/r/f 2*@a/t/r/f");
+	assert_string_equal(versions(f, "a/t/r/g"), "2@a/t/r/g 1*@a/t/r/g");
+	/* neither has replaced the other */
+	assert_int_equal(fx_mv(f, "a/t/r/g", "a/t/r/h", 0, NULL), 0);
+	assert_string_equal(versions(f, "a/t/r/h"), "1*@a/t/r/h");
+	assert_int_equal(fx_mv(f, "a/t/r/f", "a/t/r/i", 0, NULL), 0);
+	assert_string_equal(versions(f, "a/t/r/i"), "2*@a/t/r/i");
+	/* nor has what was removed before */
+	fx_put(f, "a/t/r/h", '3', 3);
+	assert_int_equal(fx_rm(f, "a/t/r/h", false), 0);
+	assert_int_equal(fx_mv(f, "a/t/r/i", "a/t/r/h", 0, NULL), 0);
+	assert_int_equal(fx_mv(f, "a/t/r/h", "a/t/r/k", 0, NULL), 0);
+	assert_string_equal(versions(f, "a/t/r/k"), "2*@a/t/r/k");
 }
 
 static void test_as_of(void **state)
@@ -600,6 +630,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLOCK_TEST(test_history), CLOCK_TEST(test_history_renames),
+		CLOCK_TEST(test_history_exchange),
 		CLOCK_TEST(test_as_of), CLOCK_TEST(test_past_names),
 		CLOCK_TEST(test_renamed_dir), CLOCK_TEST(test_renamed_php_dir),
 		CLOCK_TEST(test_renamed_often),
