@@ -182,7 +182,7 @@ static int set_session(struct maria_link *l, const struct fsp_ctx *ctx,
 		isolation_name(l),
 		writer ? "READ-COMMITTED" : "REPEATABLE-READ", !writer,
 		LOCK_WAIT_S, (long long)s, (long long)(s ? s + 1 : 0),
-		writer && o->read_hosts ? TRACK_GTID : "");
+		writer && maria_hosts_lag(o) ? TRACK_GTID : "");
 	int err = sql ? maria_run(l, ctx, sql) : -ENOMEM;
 
 	/* Reads and updates see what other nodes have committed. */
@@ -197,7 +197,7 @@ int maria_link_share(struct maria_link *l, const struct fsp_ctx *ctx,
 	FSP_FREE char *sql = fsp_strf("SET SESSION autocommit=1,"
 	                              " %s='READ-COMMITTED'%s",
 	                              isolation_name(l),
-	                              o->read_hosts ? TRACK_GTID : "");
+	                              maria_hosts_lag(o) ? TRACK_GTID : "");
 
 	return sql ? maria_run(l, ctx, sql) : -ENOMEM;
 }
