@@ -611,6 +611,28 @@ static void test_deadlock(void **state)
 	mysql_close(root);
 }
 
+/* A row that somebody holds for long is waited for again and again. */
+static void test_lock_wait(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_maria_options o = options(f);
+	struct maker k = { .f = f };
+
+	fx_close(f);
+	o.timeout_ns = 2 * FSP_NS_PER_SEC;
+	open_with(f, &o);
+	warm_up(f);
+	fx_sql(f, "BEGIN");
+	fx_sql(f, "UPDATE fsp_shard SET turn = turn + 1 ORDER BY id");
+	assert_int_equal(pthread_create(&k.thread, NULL, make_file, &k), 0);
+	while (retries(f) == 0)
+		assert_true(fsp_ctx_left_ns(&f->ctx) > 0);
+	fx_sql(f, "ROLLBACK");
+	pthread_join(k.thread, NULL);
+	assert_int_equal(k.err, 0);
+	assert_int_equal(names(f, "m0"), 1);
+}
+
 static int add_version(void *arg, const struct fsp_version *v)
 {
 	(void)v;
@@ -896,7 +918,7 @@ int main(void)
 		PX_TEST(test_tls), PX_TEST(test_no_downgrade),
 		PX_TEST(test_crowded), PX_TEST(test_shared),
 		PX_TEST(test_no_names), PX_TEST(test_deadlock),
-		PX_TEST(test_no_positions),
+		PX_TEST(test_lock_wait), PX_TEST(test_no_positions),
 		PX_TEST(test_rows_cut), PX_TEST(test_rows_error),
 		PX_TEST(test_rows_held), PX_TEST(test_rows_left),
 		FX_DIR_TEST(test_untouched),
