@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Files with what close() said of each, while servers die beside it.
 
-confirmed.py copy DIR WHO UNTIL SIZE   new files until UNTIL is there: "ok NAME",
-                                       "failed NAME ERRNO" a line
+confirmed.py copy DIR WHO UNTIL SIZE   new files until UNTIL is there: "closing
+                                       NAME", then "ok NAME" or "failed NAME
+                                       ERRNO", a line each
 confirmed.py check DIR NAME...         their content is what it was
 """
 import errno
@@ -17,12 +18,13 @@ def content(name, size):
     return hashlib.shake_128(name.encode()).digest(size)
 
 
-def store(path, data):
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+def store(where, name, data):
+    fd = os.open(f"{where}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         while data:
             data = data[os.write(fd, data):]
     finally:
+        print("closing", name, flush=True)
         os.close(fd)
 
 
@@ -31,7 +33,7 @@ def copy(where, who, until, size):
     while not os.path.exists(until):
         name = f"{who}-{n}-{size}"
         try:
-            store(f"{where}/{name}", content(name, int(size)))
+            store(where, name, content(name, int(size)))
             print("ok", name, flush=True)
         except OSError as e:
             print("failed", name, errno.errorcode[e.errno], flush=True)
