@@ -202,14 +202,17 @@ static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours
 static int open_mysql(struct fsp_store *s, struct fsp_meta_options *o,
                       char **error)
 {
-	struct fsp_maria_options m;
+	struct fsp_maria_options m, used;
 	int err = fsp_wire_mysql_options(s->config, &m, error);
 
 	if (err)
 		return err;
 	o->busy_timeout_ns = m.timeout_ns;
 	o->connections = m.connections;
-	err = fsp_meta_maria_open(&m, o, &s->meta, error);
+	used = m;
+	if (!s->read_hosts)
+		used.read_hosts = NULL;
+	err = fsp_meta_maria_open(&used, o, &s->meta, error);
 	fsp_maria_options_free(&m);
 	return err;
 }
@@ -445,6 +448,7 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	if (!err) {
 		s->read_only = o->read_only ||
 			fsp_config_bool(s->config, "mount", "read_only");
+		s->read_hosts = o->read_hosts;
 		create = s->made_in != NULL;
 		set_codec(s);
 		err = fsp_store_remember(s, fsp_config_ns(s->config, "general",
