@@ -44,6 +44,8 @@ note "$((SECONDS - start)) s; $before kB, with all nodes $full kB, $(((full - be
 fds_full=$(fds)
 [ "$fds_full" -lt $((fds_before + 50)) ] || fail "$fds_full descriptors, $fds_before before"
 [ $(((full - before) * 1024 / N)) -lt 1000 ] || fail "more than 1,000 bytes a node"
+# Nor fewer than a node and its name need: all of them are there at once.
+[ $(((full - before) * 1024 / N)) -gt 150 ] || fail "less than 150 bytes a node"
 
 step "the kernel forgets"
 small() {
