@@ -19,8 +19,12 @@
 
 /* The kernel asks for pieces of a run out of order, and so far apart. */
 #define SLACK (1UL << 20)
-#define RUN_MIN (512UL << 10)           /* a run begins to count */
-#define WINDOW_MIN (2UL << 20)
+/*
+ * A run begins to count; and so far it is read ahead of first, no further than
+ * was read: some programs read a whole st_blksize for the first byte.
+ */
+#define RUN_MIN (512UL << 10)
+#define WINDOW_MIN RUN_MIN
 #define JOB (4UL << 20)                 /* of the content, for one thread */
 #define QUEUE_MAX 64
 #define IDLE_NS (FSP_NS_PER_SEC / 2)     /* then the memory for ranges goes */

@@ -45,9 +45,8 @@ def until(what, condition):
 
 def came(what, mb):
     """So much has come by the end, and a few blocks more at the most."""
-    until(what, lambda c: c["bytes down"] >= mb * MB and
-          c["bytes down"] <= (mb + 1.5) * MB)
-    print("   %s: %.1f MB" % (what, counted()["bytes down"] / MB))
+    until(what, lambda c: mb * MB <= c["bytes down"] <= (mb + 0.6) * MB)
+    print("   %s: %.2f MB" % (what, counted()["bytes down"] / MB))
 
 class Reader:
     def __init__(self, start):
@@ -69,22 +68,23 @@ class Reader:
         return self.at / MB
 
 def grow(r, last):
-    """The window is 2 MB, then 4 MB, and so on; doubled at the half of it."""
-    for end, reach in ((0.5, 2.5), (1.5, 5.5), (3.5, 11.5), (7.5, 23.5), (15.5, 47.5)):
+    """The window is 512 KB, then 1 MB, and so on; doubled at the half of it."""
+    for end, reach in ((0.5, 1), (0.75, 1.75), (1.25, 3.25), (2.25, 6.25),
+                       (4.25, 12.25), (8.25, 24.25), (16.25, 48.25)):
         r.to(end - STEP / MB)
         r.to(end)
         if last is None or end == last:
-            came("read %.1f MB in order" % end, reach)
+            came("read %.2f MB in order" % end, reach)
 
 def held():
     """A reader whose window has just grown to 64 MB; nothing of it came yet."""
     r = Reader(0)
-    grow(r, 15.5)
+    grow(r, 16.25)
     with open(hold + ".new", "w") as f:
         f.write("read /objects 1000")
     os.rename(hold + ".new", hold)
     before = counted()
-    r.to(31.5)
+    r.to(32.25)
     asked = counted()["pieces"] - before["pieces"]
     if asked != 48 // PIECE:
         sys.exit("%d pieces were asked for" % asked)
@@ -95,7 +95,7 @@ def goes_on(r):
     """What was not begun was given up, and does not come when it could."""
     until("nothing is given up", lambda c: c["given up"] >= 48 // PIECE - AT_ONCE)
     os.unlink(hold)
-    came("afterwards", 47.5 + AT_ONCE * PIECE)
+    came("afterwards", 48.25 + AT_ONCE * PIECE)
 
 def growing():
     grow(Reader(0), None)
@@ -103,14 +103,14 @@ def growing():
 def two():
     both = [Reader(0), Reader(64)]
     both[1].seek(64)
-    threads = [threading.Thread(target=r.to, args=(r.at / MB + 15.5,)) for r in both]
+    threads = [threading.Thread(target=r.to, args=(r.at / MB + 16.25,)) for r in both]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    if [r.at for r in both] != [int(15.5 * MB), int(79.5 * MB) + STEP]:
+    if [r.at for r in both] != [int(16.25 * MB), int(80.25 * MB) + STEP]:
         sys.exit("somebody has not read to his end")
-    came("two who have read 15.5 MB", 2 * 47.5)
+    came("two who have read 16.25 MB", 2 * 48.25)
 
 def seeking():
     r = held()
