@@ -141,6 +141,7 @@ struct fsp_commit {
 	const char *owner;              /* whose pending name it may be */
 	int64_t base_row;               /* the version it was written over; 0 */
 	bool require_base;              /* -EAGAIN when that is not live any more */
+	bool await_php;                 /* -EINPROGRESS for some of -ESTALE */
 	/*
 	 * Recorded in the same transaction where verified_us is set. NULL: no
 	 * content yet, but the pending name is to outlive its mount.
@@ -289,8 +290,9 @@ struct fsp_meta_ops {
 	/*
 	 * A new version of a regular file under every name it has. Durable
 	 * when it returns 0. Same content as the live row: no new row.
-	 * -ESTALE: the file has no name any more. -EINPROGRESS: it has none
-	 * since a few seconds, by PHP, which may be about to overwrite it.
+	 * -ESTALE: the file has no name any more. -EINPROGRESS, if await_php:
+	 * it has none since a few seconds, by PHP, which may be about to
+	 * overwrite it.
 	 */
 	int (*commit)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	              const struct fsp_commit *c, struct fsp_entry *out);

@@ -246,15 +246,16 @@ static int open_meta(struct fsp_store *s, const struct fsp_wire_options *o,
                      bool create, char **error)
 {
 	int err = fsp_wire_open_meta(s, create, error);
+	FSP_FREE char *none = NULL, *why = NULL;
 
 	if (err != -ENODATA || !may_make(s, o))
 		return err;
-	err = is_new(s, error);
+	none = fsp_steal(*error);
+	err = is_new(s, &why);
 	if (err > 0)
-		err = fsp_wire_open_meta(s, true, error);
-	else if (!err)
-		err = -ENODATA;         /* of which *error tells still */
-	return err;
+		return fsp_wire_open_meta(s, true, error);
+	*error = why ? fsp_strf("%s; %s", none, why) : fsp_steal(none);
+	return err ? err : -ENODATA;
 }
 
 /* A mount's calls fail at once while the server is down. */

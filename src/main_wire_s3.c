@@ -132,7 +132,6 @@ int fsp_wire_s3_empty(struct fsp_objstore *s, char **error)
 	rc = fsp_obj_list(s, &ctx, "", one, NULL);
 	if (rc >= 0)
 		return !rc;
-	free(*error);
 	*error = fsp_strf("cannot see whether there are objects in the bucket: %s",
 	                  strerror(-rc));
 	return rc;

@@ -189,22 +189,27 @@ static int check_base(struct txn *t, const struct fsp_commit *c,
 
 /*
  * Has PHP ended a row of the key a moment ago? Then it may be deleted, or about
- * to be overwritten: its UPDATE comes before the object and the INSERT.
+ * to be overwritten: its UPDATE comes before the object and the INSERT. Not
+ * where the name is another file's by now.
  */
-static int is_between(struct txn *t, const char *path)
+static int is_between(struct txn *t, const struct fsp_ref *ref)
 {
 	struct key k KEY = { .depth = 0 };
 	int64_t id = 0;
 	int err;
 
-	if (!path || !*path)
+	if (!ref->path || !*ref->path)
 		return 0;
-	err = sql_key_of_path(path, &k);
+	err = sql_key_of_path(ref->path, &k);
 	if (!err)
 		err = sql_number(t, &id, "SELECT MAX(f.id) FROM {file} f WHERE"
 		                 " {eq f.space_key} AND {eq f.file_key} AND"
-		                 " f.deleted_at >= ? AND f.closed_us IS NULL",
-		                 "tti", k.space, k.file, t->now_s - BETWEEN_S);
+		                 " f.deleted_at BETWEEN ? AND ? AND"
+		                 " f.closed_us IS NULL AND NOT EXISTS (SELECT 1"
+		                 " FROM {name} n WHERE {at n} AND n.ino <> ?)",
+		                 "ttiittti", k.space, k.file,
+		                 t->now_s - BETWEEN_S, t->now_s + BETWEEN_S,
+		                 k.space, k.dir, k.name, (int64_t)ref->ino);
 	return err ? err : id != 0;
 }
 
@@ -221,8 +226,8 @@ static int commit(struct txn *t, void *arg)
 	err = sql_resolve_all(t, &a->c->ref, &names);
 	if (!err && a->c->fence)
 		err = sql_lease_holds(t, a->c->owner, a->c->fence);
-	if (err == -ESTALE) {
-		err = is_between(t, a->c->ref.path);
+	if (err == -ESTALE && a->c->await_php) {
+		err = is_between(t, &a->c->ref);
 		return err ? err < 0 ? err : -EINPROGRESS : -ESTALE;
 	}
 	if (err)

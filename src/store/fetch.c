@@ -225,6 +225,14 @@ static int fetch_again(struct fetch *f, const char *hash, uint64_t size,
 	return err == -EIO ? fetch_other(f, hash, size, k, to, d, b) : err;
 }
 
+/* Not known to be damaged: it may be there for who has the right keys. */
+int fsp_store_refused(const char *hash)
+{
+	fsp_error("object %s: the store does not let it be read, or it is "
+	          "missing", hash);
+	return -EIO;
+}
+
 /* -EIO with the log's line and the consequences. */
 static int is_bad(struct fsp_store *s, const struct fsp_ctx *ctx,
                   const char *hash, uint64_t size, int err, bool recorded)
@@ -258,6 +266,8 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	err = fetch_again(&f, hash, size, &k, to, &d, b);
+	if (err == -EACCES)
+		return fsp_store_refused(hash);
 	if (err == -ENOENT || err == -EIO)
 		return is_bad(s, ctx, hash, size, err, k.recorded);
 	if (err)

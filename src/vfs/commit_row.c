@@ -11,7 +11,8 @@
 #include "fsp_ctx.h"
 
 #define GAP_NS (10 * FSP_NS_PER_SEC)
-#define GAP_STEP_NS 20000000L
+#define GAP_STEP_NS 20000000L           /* at first, and then ever longer */
+#define GAP_STEP_MAX_NS 250000000L
 
 struct fsp_ctx row_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 {
@@ -26,7 +27,8 @@ static int put_row(struct fsp_vfs *v, struct inode *i, struct file *f,
                    struct fsp_entry *e)
 {
 	struct fsp_ctx row = row_ctx(v, ctx);
-	struct fsp_commit c = { .object = o, .owner = v->id };
+	struct fsp_commit c = { .object = o, .owner = v->id,
+		                .await_php = true };
 	FSP_FREE char *path = NULL;
 	int err = inode_path_hint(v, i, &path);
 
@@ -48,10 +50,7 @@ static int put_row(struct fsp_vfs *v, struct inode *i, struct file *f,
 	c.ref.ino = i->ino;
 	/* Nobody has looked for it yet: where it was when it was closed. */
 	c.ref.path = f->snap && !*path ? f->snap->path : path;
-	err = answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
-	if (err)
-		inode_unsure(v, i);
-	return err;
+	return answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
 }
 
 /*
@@ -62,16 +61,26 @@ int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
                const struct fsp_ctx *ctx, const struct fsp_object *o,
                struct fsp_entry *e)
 {
-	const struct timespec step = { .tv_nsec = GAP_STEP_NS };
+	struct timespec step = { .tv_nsec = GAP_STEP_NS };
 	int64_t most = v->op_timeout_ns < GAP_NS ? v->op_timeout_ns : GAP_NS;
 	int64_t until = fsp_mono_ns() + most;
 	int err;
 
 	while ((err = put_row(v, i, f, ctx, o, e)) == -EINPROGRESS) {
-		if (fsp_mono_ns() > until || fsp_ctx_check(ctx))
-			return -ESTALE;
+		/* The call's deadline may have gone with the upload. */
+		if (ctx->cancelled && atomic_load(ctx->cancelled))
+			err = -EINTR;
+		else if (fsp_mono_ns() > until)
+			err = -ESTALE;
+		if (err != -EINPROGRESS)
+			break;
 		/* Woken early, it asks sooner. */
 		(void)nanosleep(&step, NULL);
+		step.tv_nsec += step.tv_nsec / 2;
+		if (step.tv_nsec > GAP_STEP_MAX_NS)
+			step.tv_nsec = GAP_STEP_MAX_NS;
 	}
+	if (err)
+		inode_unsure(v, i);
 	return err;
 }

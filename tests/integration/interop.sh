@@ -129,7 +129,7 @@ missing_object() {
 	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at,
 		size_original, size_storage) VALUES ('gone', 'lost.x.1',
 		'0123456789012345678901234567890123456789', 1431080000, 9, 9)"
-	must_say 'Permission denied' timeout 20 cat "$M/lost/x/1/gone"
+	must_say 'Input/output error' timeout 20 cat "$M/lost/x/1/gone"
 	grep -q 'AccessDenied.*or it is missing and they may not list' "$log" ||
 		fail "the log of what is missing: $(tail -n 3 "$log")"
 	getfattr --absolute-names --only-values -n user.filespace.health "$M" >"$WORK/health"

@@ -290,7 +290,7 @@ FX int fx_commit_ref(struct fx *f, const struct fsp_ref *ref, char c,
 {
 	struct fsp_object o = fx_object(c, size);
 	struct fsp_commit k = {
-		.ref = *ref, .owner = "mount1", .object = &o,
+		.ref = *ref, .owner = "mount1", .object = &o, .await_php = true,
 		.attr = { .mtime_ns = mtime_ns }
 	};
 

@@ -781,6 +781,7 @@ static void test_seldom(void **state)
 	explain("queued commit");
 	fx_php_delete(f, "own.t.r", "x/f104");
 	k = (struct fsp_commit){ .owner = "other", .object = &o,
+		.await_php = true,
 		.ref = { 100000104, "own/t/r/x/f104" } };
 	assert_int_equal(fsp_meta_commit(f->m, &f->ctx, &k, &e), -EINPROGRESS);
 	explain("commit while PHP uploads");
