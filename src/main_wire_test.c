@@ -192,10 +192,10 @@ int fsp_wire_store_test(const struct fsp_wire_options *o, struct fsp_admin *a,
 	/* Ours first: what the user says goes over it. */
 	options = calloc((size_t)o->n_options + N_SMALL_PARTS,
 	                 sizeof(*options));
-	s = calloc(1, sizeof(*s));
+	s = fsp_store_new();
 	if (!options || !s) {
 		free(options);
-		free(s);
+		fsp_store_close(s);
 		return -ENOMEM;
 	}
 	memcpy(options, small_parts, sizeof(small_parts));

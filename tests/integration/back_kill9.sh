@@ -2,14 +2,15 @@
 # kill -9 at random moments with mount.commit = back: what close() promised is
 # shown by the next mount at once, and stored by it, once, whole and in order.
 # TIMEOUT 600
-# TAKES 15
+# TAKES 15 12
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 . "$TOP/tests/lib/churn.sh"
 need_fuse
 need sqlite3 sqlite3
 S=$WORK/store
 M=$WORK/mnt
-churn_init 20
+churn_init "$(on_servers && echo 6 || echo 20)"
 
 store_init "$S"
 some=0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A daemon that dies leaves nobody hanging, though something of it stays.
 # TIMEOUT 120
+# BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 A=$WORK/a

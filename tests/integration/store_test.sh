@@ -109,5 +109,9 @@ FS_ENV=(A=b)
 run_test 1 -s "$WORK/legacy" store test
 says '^FAIL database: schema '
 says "^     see 'filespacectl schema plan'"
+run_test 1 -s "$WORK/legacy" store test -o mount.read_only=yes
+says '^FAIL objects: get what a row names .*No such file'
+cp -r "$FIXTURE/objects/." "$WORK/legacy/objects"
 run_test 0 -s "$WORK/legacy" store test -o mount.read_only=yes
 says '^warn database: schema '
+says '^ok   objects: get what a row names '

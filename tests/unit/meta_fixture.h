@@ -37,6 +37,7 @@
 struct fx {
 	struct fx_db db;        /* with PHP's connection */
 	struct fsp_meta *m;
+	struct fsp_meta *inner; /* without the decorators of FX_DECORATED */
 	struct fsp_ctx ctx;
 	int broken;             /* what check found */
 };
@@ -118,6 +119,17 @@ FX void fx_watch_claims(struct fsp_meta *m)
 	d->ops = &fx_claiming;
 }
 
+#ifdef FX_DECORATED
+/* All of them around each other, as a mount has the breaker. */
+FX void fx_decorate(struct fsp_meta **m)
+{
+	struct fsp_breaker_options o = { .name = "rows", .down_after = 3 };
+
+	assert_int_equal(fsp_meta_fault(*m, m), 0);
+	assert_int_equal(fsp_meta_breaker(*m, &o, m), 0);
+}
+#endif
+
 FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
 {
 	char *error = NULL;
@@ -127,6 +139,10 @@ FX void fx_open(struct fx *f, const struct fsp_meta_options *o)
 		fail_msg("open: %d %s", err, error ? error : "");
 	assert_null(error);
 	fx_watch_claims(f->m);
+	f->inner = f->m;
+#ifdef FX_DECORATED
+	fx_decorate(&f->m);
+#endif
 }
 
 FX void fx_close(struct fx *f)
@@ -173,7 +189,7 @@ FX void fx_complain(void *arg, const char *what)
 FX void fx_check(struct fx *f)
 {
 	f->broken = 0;
-	assert_int_equal(fsp_meta_check(f->m, &f->ctx, fx_complain, f),
+	assert_int_equal(fsp_meta_check(f->inner, &f->ctx, fx_complain, f),
 	                 0);
 	assert_int_equal(f->broken, 0);
 }
@@ -183,7 +199,7 @@ FX int fx_teardown(void **state)
 	struct fx *f = *state;
 	int broken = 0;
 
-	if (f->m && fsp_meta_check(f->m, &f->ctx, fx_complain, f) == 0)
+	if (f->m && fsp_meta_check(f->inner, &f->ctx, fx_complain, f) == 0)
 		broken = f->broken;
 	fx_close(f);
 	fx_db_drop(&f->db);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../../src/objstore/s3.h"
+#include "fsp_breaker.h"
 
 #define PART (5 * 1024 * 1024)
 
@@ -23,6 +24,7 @@ static const char *must_getenv(const char *name)
 }
 
 static char bucket[64];
+static struct fsp_objstore *bare;       /* of the test, without decorators */
 
 static struct fsp_s3_options options(const char *prefix)
 {
@@ -107,9 +109,10 @@ static int count_each(void *arg, const char *key, uint64_t size,
 /* Uploads that were begun; workers remove them in the background. */
 static int count_uploads(struct env *e)
 {
-	char *doc = plain(e->s, "GET", "uploads", 0);
+	char *doc = plain(bare, "GET", "uploads", 0);
 	int n = 0;
 
+	(void)e;
 	for (char *at = doc; (at = strstr(at, "<UploadId>")); at++)
 		n++;
 	free(doc);
@@ -135,7 +138,7 @@ static int setup_with(void **state, const char *prefix, size_t part)
 	e->ctx = fsp_ctx_background();
 	e->count_left = count_objects;
 	e->no_space = true;
-	e->s = open_store(&o);
+	e->s = bare = open_store(&o);
 	*state = e;
 	return 0;
 }
@@ -143,6 +146,41 @@ static int setup_with(void **state, const char *prefix, size_t part)
 static int setup_s3(void **state)
 {
 	return setup_with(state, NULL, PART);
+}
+
+static int wrapped(void **state, int (*wrap)(struct fsp_objstore *,
+                                             struct fsp_objstore **))
+{
+	int err = setup_s3(state);
+	struct env *e = *state;
+
+	return err ? err : wrap(e->s, &e->s);
+}
+
+static int with_breaker(struct fsp_objstore *inner, struct fsp_objstore **out)
+{
+	struct fsp_breaker_options o = { .name = "objects", .down_after = 3 };
+
+	return fsp_objstore_breaker(inner, &o, out);
+}
+
+/* As a mount has them. */
+static int counted_breaker(struct fsp_objstore *inner,
+                           struct fsp_objstore **out)
+{
+	int err = with_breaker(inner, out);
+
+	return err ? err : fsp_objstore_count(*out, out);
+}
+
+static int setup_mounted(void **state)
+{
+	return wrapped(state, counted_breaker);
+}
+
+static int setup_fault(void **state)
+{
+	return wrapped(state, fsp_objstore_fault);
 }
 
 /* A prefix with everything that has to be encoded somewhere. */
@@ -531,6 +569,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CONTRACT(setup_s3),
 		CONTRACT(setup_prefix),
+		CONTRACT(setup_mounted),
+		CONTRACT(setup_fault),
 		S3_TEST(test_multipart),
 		S3_TEST(test_thresholds),
 		S3_TEST(test_multipart_abort),
