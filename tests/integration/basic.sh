@@ -167,7 +167,7 @@ equal 1 "$(sql "$S" "SELECT count(*) FROM filespace_file WHERE file_key = 'v' AN
 step "copies inside the mount are rows, whole or in consecutive chunks"
 # Equal content is one object anyway: what counts is what a mount asks of the
 # store that has not seen the content yet.
-objects() { getfattr --absolute-names --only-values -n user.filespace.traffic "$M" | sed 's/.*; //'; }
+objects() { getfattr --absolute-names --only-values -n user.filespace.traffic "$M" | grep -o 'objects [^;]*'; }
 $OP open "$R/big" wct fill 3000000 7 close >/dev/null
 fs_stop fs
 fs_start fs "$S" "$M"
