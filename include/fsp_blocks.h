@@ -3,10 +3,10 @@
  * fetched and decoded by themselves, and what each must decode to.
  *
  * A bzip2 object's blocks are those of its stream; a zstd object's are its
- * frames; a stored one's are FSP_STORED_BLOCK bytes each. An index is made
- * while an object is encoded, or decoded and verified as a whole; what it then
- * says of a block vouches for that block alone. Nothing here keeps state, so
- * any thread may call it.
+ * frames; a stored one's are pieces of it. An index is made while an object is
+ * encoded, or decoded and verified as a whole; what it then says of a block
+ * vouches for that block alone. Nothing here keeps state, so any thread may
+ * call it.
  */
 #ifndef FSP_BLOCKS_H
 #define FSP_BLOCKS_H

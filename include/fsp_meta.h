@@ -289,7 +289,8 @@ struct fsp_meta_ops {
 	/*
 	 * A new version of a regular file under every name it has. Durable
 	 * when it returns 0. Same content as the live row: no new row.
-	 * -ESTALE: the file has no name any more.
+	 * -ESTALE: the file has no name any more. -EINPROGRESS: it has none
+	 * since a few seconds, by PHP, which may be about to overwrite it.
 	 */
 	int (*commit)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	              const struct fsp_commit *c, struct fsp_entry *out);
@@ -542,7 +543,7 @@ void fsp_maria_options_free(struct fsp_maria_options *o);       /* wipes */
 
 /*
  * The MariaDB backend, as fsp_meta_sqlite_open(); create makes the tables in a
- * database that has none. PHP's two tables need a user who may SELECT them.
+ * database that has none, which is -ENODATA else. PHP's two tables need a user who may SELECT them.
  * busy_timeout_ns is for callers without a deadline.
  */
 int fsp_meta_maria_open(const struct fsp_maria_options *o,

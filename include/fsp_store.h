@@ -32,6 +32,7 @@ struct fsp_store {
 	bool sampling;                  /* what hardly compresses is stored */
 	bool sha1_names;                /* new content is named by SHA-1 */
 	bool read_only;
+	bool read_hosts;                /* what may be late is asked, too */
 	struct fsp_damage *damage;      /* NULL: nobody keeps account */
 	struct fsp_seen *seen;          /* NULL: nothing is remembered */
 	char *made_in;                  /* the directory, where it was made by
@@ -140,6 +141,7 @@ struct fsp_wire_options {
 	bool read_only;
 	bool may_create;                /* make an embedded store on first use */
 	bool ask_servers;               /* refuse settings that they refuse */
+	bool read_hosts;                /* mysql.read_hosts may be asked */
 };
 
 /*

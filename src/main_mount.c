@@ -428,6 +428,7 @@ static int run(struct args *a)
 		.read_only = a->read_only,
 		.may_create = !a->helper,
 		.ask_servers = true,
+		.read_hosts = true,
 	};
 	struct fsp_store *s;
 	struct stat st;

@@ -121,7 +121,6 @@ static int is_new(struct fsp_store *s, char **error)
 {
 	const struct fsp_config *c = s->config;
 
-	/* Tables are made only in a database that has none. */
 	if (!has_mysql(c) &&
 	    access(fsp_config_str(c, "sqlite", "path"), F_OK) == 0)
 		return 0;
@@ -156,15 +155,23 @@ static int open_s3(struct fsp_store *s, bool ask, struct fsp_objstore **out,
 	return err;
 }
 
+/* What is missing may be made, where is_new() says so. */
+static bool may_make(const struct fsp_store *s, const struct fsp_wire_options *o)
+{
+	return o->may_create && !s->read_only;
+}
+
 /*
  * *create: what is missing is made; in: certainly. A directory of objects is
- * looked at before it is opened, which may make it, a bucket after.
+ * looked at before it is opened, which may make it, a bucket after, or not at
+ * all where a database tells whether there is a store.
  */
 static int open_objects(struct fsp_store *s, const struct fsp_wire_options *o,
                         bool *create, char **error)
 {
 	bool s3 = has_adapter(s->config, "s3");
-	bool look = !*create && o->may_create && !s->read_only;
+	bool look = !*create && may_make(s, o) &&
+		!(s3 && has_mysql(s->config));
 	struct fsp_objstore *inner = NULL;
 	int err;
 
@@ -195,14 +202,17 @@ static uint32_t owner(const struct fsp_config *c, const char *key, uint32_t ours
 static int open_mysql(struct fsp_store *s, struct fsp_meta_options *o,
                       char **error)
 {
-	struct fsp_maria_options m;
+	struct fsp_maria_options m, used;
 	int err = fsp_wire_mysql_options(s->config, &m, error);
 
 	if (err)
 		return err;
 	o->busy_timeout_ns = m.timeout_ns;
 	o->connections = m.connections;
-	err = fsp_meta_maria_open(&m, o, &s->meta, error);
+	used = m;
+	if (!s->read_hosts)
+		used.read_hosts = NULL;
+	err = fsp_meta_maria_open(&used, o, &s->meta, error);
 	fsp_maria_options_free(&m);
 	return err;
 }
@@ -229,6 +239,22 @@ int fsp_wire_open_meta(struct fsp_store *s, bool create, char **error)
 		return open_mysql(s, &o, error);
 	return fsp_meta_sqlite_open(fsp_config_str(c, "sqlite", "path"), &o,
 	                            &s->meta, error);
+}
+
+/* Tables are made in a database that has none if the bucket is empty, too. */
+static int open_meta(struct fsp_store *s, const struct fsp_wire_options *o,
+                     bool create, char **error)
+{
+	int err = fsp_wire_open_meta(s, create, error);
+
+	if (err != -ENODATA || !may_make(s, o))
+		return err;
+	err = is_new(s, error);
+	if (err > 0)
+		err = fsp_wire_open_meta(s, true, error);
+	else if (!err)
+		err = -ENODATA;         /* of which *error tells still */
+	return err;
 }
 
 /* A mount's calls fail at once while the server is down. */
@@ -422,6 +448,7 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 	if (!err) {
 		s->read_only = o->read_only ||
 			fsp_config_bool(s->config, "mount", "read_only");
+		s->read_hosts = o->read_hosts;
 		create = s->made_in != NULL;
 		set_codec(s);
 		err = fsp_store_remember(s, fsp_config_ns(s->config, "general",
@@ -429,7 +456,7 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 		if (!err)
 			err = open_objects(s, o, &create, error);
 		if (!err)
-			err = fsp_wire_open_meta(s, create, error);
+			err = open_meta(s, o, create, error);
 		if (!err && o->ask_servers)
 			err = guard_meta(s);
 		if (!err)

@@ -130,8 +130,10 @@ int fsp_wire_s3_empty(struct fsp_objstore *s, char **error)
 
 	ctx.deadline_ns = fsp_mono_ns() + EMPTY_NS;
 	rc = fsp_obj_list(s, &ctx, "", one, NULL);
-	if (rc < 0)
-		*error = fsp_strf("cannot see whether there are objects in the "
-		                  "bucket: %s", strerror(-rc));
-	return rc < 0 ? rc : !rc;
+	if (rc >= 0)
+		return !rc;
+	free(*error);
+	*error = fsp_strf("cannot see whether there are objects in the bucket: %s",
+	                  strerror(-rc));
+	return rc;
 }

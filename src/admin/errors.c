@@ -31,6 +31,8 @@ static const struct {
 	{ ENOTDIR, "a part of the path is a file, not a directory; "
 	           "check the path" },
 	{ ENAMETOOLONG, "the name is too long; names have at most 255 bytes" },
+	{ ENODATA, "check the name of the database; 'filespacectl schema "
+	           "upgrade' makes the tables of a new store" },
 	{ EINVAL, "this cannot be a path in the store; check it" },
 	{ ENOMEM, "out of memory; free some and try again" },
 	{ EPROTO, "the store was written by a newer version of this program; "

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fsp_admin.h"
 #include "fsp_buf.h"
@@ -18,6 +19,7 @@
 #define SMALL 4096
 #define RANGE_AT 1000
 #define RANGE_LEN 2000
+#define DIRS_MAX 64
 
 struct test {
 	struct fsp_admin *a;
@@ -218,13 +220,36 @@ static void test_large(struct test *t)
 	           get(t, t->large, t->large_size));
 }
 
+/*
+ * Who only reads may do without listing: what is missing is refused, then, and
+ * only what is there can tell (test_named).
+ */
+static bool cannot_list(struct test *t, int64_t began, int err)
+{
+	struct fsp_step s = {
+		.part = "objects", .what = "look for what is missing",
+		.ns = fsp_mono_ns() - began, .result = FSP_STEP_OK,
+		.found = "refused, as without s3:ListBucket"
+	};
+
+	if (!t->a->store->read_only || err != -EACCES)
+		return false;
+	report(t, &s);
+	return true;
+}
+
 /* Without a right to write there is only this to be seen. */
 static bool test_reading(struct test *t)
 {
-	return STEP(t, "look for what is missing",
+	int64_t began = fsp_mono_ns();
+	int err = missing(t);
+
+	if (cannot_list(t, began, err))
+		return true;
+	return done(t, "look for what is missing",
 	            "s3:GetObject and s3:ListBucket (without the latter S3 "
 	            "refuses to say that something is missing)",
-	            missing(t)) != -EHOSTDOWN;
+	            began, err) != -EHOSTDOWN;
 }
 
 static void test_objects(struct test *t)
@@ -238,6 +263,73 @@ static void test_objects(struct test *t)
 	(void)STEP(t, "delete the large one", "s3:DeleteObject",
 	           del(t, t->large));
 	(void)STEP(t, "it is gone", "s3:ListBucket", missing(t));
+}
+
+/* Some file with content, wherever it is. */
+struct finder {
+	const char *in;
+	char *dirs[DIRS_MAX];   /* to be looked at yet, the last one first */
+	int n;
+	char hash[FSP_HASH_MAX + 1];
+};
+
+static int find_in(void *arg, const char *name, const struct fsp_entry *e)
+{
+	struct finder *f = arg;
+
+	if (S_ISREG(e->attr.mode) && e->content.size) {
+		strcpy(f->hash, e->content.hash);
+		return 1;
+	}
+	if (S_ISDIR(e->attr.mode) && f->n < DIRS_MAX) {
+		f->dirs[f->n] = fsp_strf("%s%s%s", f->in, *f->in ? "/" : "",
+		                         name);
+		if (!f->dirs[f->n])
+			return -ENOMEM;
+		f->n++;
+	}
+	return 0;
+}
+
+/* 1, or 0 where there is none within `tries` directories. */
+static int find_file(struct test *t, struct finder *f, int tries)
+{
+	int err = fsp_meta_list(t->a->store->meta, &t->a->ctx, "", 0, find_in,
+	                        f);
+
+	while (!err && f->n && tries-- > 0) {
+		FSP_FREE char *dir = f->dirs[--f->n];
+
+		f->in = dir;
+		err = fsp_meta_list(t->a->store->meta, &t->a->ctx, dir, 0,
+		                    find_in, f);
+	}
+	while (f->n)
+		free(f->dirs[--f->n]);
+	return err;
+}
+
+static int any_byte(void *arg, const void *buf, size_t len)
+{
+	(void)buf;
+	*(uint64_t *)arg += len;
+	return 0;
+}
+
+/* Who only reads has made no objects: one that a row names, then. */
+static void test_named(struct test *t)
+{
+	struct finder f = { .in = "" };
+	int64_t began = fsp_mono_ns();
+	uint64_t bytes = 0;
+	int err;
+
+	if (!t->a->store->read_only || !t->a->store->meta ||
+	    find_file(t, &f, 4 * DIRS_MAX) != 1)
+		return;
+	err = fsp_obj_get_range(t->a->store->objects, &t->a->ctx, f.hash, 0, 1,
+	                        any_byte, &bytes);
+	(void)done(t, "get what a row names", "s3:GetObject", began, err);
 }
 
 static int begin(struct test *t, struct fsp_admin *a, uint64_t large_size)
@@ -294,6 +386,7 @@ int fsp_admin_store_test(struct fsp_admin *a,
 	    servers->objects(servers->arg, &a->ctx, report, &t) == 0)
 		test_objects(&t);
 	servers->database(servers->arg, &a->ctx, report, &t);
+	test_named(&t);
 	err = finish(&t);
 	if (err)
 		return fsp_admin_fail(a, err, "store test");

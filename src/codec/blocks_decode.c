@@ -60,7 +60,9 @@ static int open_bytes(struct piece *p, const struct sealed *s, size_t i)
 	if (format_sealing(s->format) == SEAL_NONE)
 		return fsp_buf_add(&p->in, from, len);
 	skip = p->start / 8 % IV_LEN;
-	if (off || format_sealing(s->format) == SEAL_OWN_IV) {
+	/* The block of the cipher before it came, too. */
+	if (p->start / 8 >= IV_LEN ||
+	    format_sealing(s->format) == SEAL_OWN_IV) {
 		iv = from;
 		from += IV_LEN;
 		len -= IV_LEN;

@@ -212,14 +212,26 @@ static bool oldest_ready(const struct fsp_encoder *e)
 	return p && p->submitted && fsp_pool_done(&p->job);
 }
 
+/* What was made of the oldest piece, behind what the index has. */
+static int add_to_index(struct fsp_encoder *e, const struct piece *p)
+{
+	int rc = p->size ? index_add(&e->index, e->size, e->bit, p->digest) : 0;
+
+	if (!rc && p->second.size)
+		rc = index_add(&e->index, e->size + p->size - p->second.size,
+		               e->bit + p->bits - p->second.bits,
+		               p->second.digest);
+	return rc;
+}
+
 /* Takes the result of the oldest piece. */
 static int take_oldest(struct fsp_encoder *e)
 {
 	struct piece *p = ring_at(&e->ring, 0);
 	int rc = ring_wait(worker_of_oldest(e));
 
-	if (!rc && p->size)
-		rc = index_add(&e->index, e->size, e->bit, p->digest);
+	if (!rc)
+		rc = add_to_index(e, p);
 	if (!rc)
 		rc = join(e, p);
 	e->bit += p->bits;

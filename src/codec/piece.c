@@ -35,18 +35,20 @@ int piece_hash_end(struct piece *p)
 	return 0;
 }
 
+static int hash_part(struct piece *p, const void *buf, size_t len)
+{
+	int err = piece_hash_begin(p);
+
+	if (!err)
+		err = piece_hash(p, buf, len);
+	return err ? err : piece_hash_end(p);
+}
+
 /* size and digest of a content that is there as a whole. */
 static int hash_whole(struct piece *p, const struct fsp_buf *content)
 {
-	int err;
-
 	p->size = content->len;
-	if (p->undigested)
-		return 0;
-	err = piece_hash_begin(p);
-	if (!err)
-		err = piece_hash(p, content->data, content->len);
-	return err ? err : piece_hash_end(p);
+	return p->undigested ? 0 : hash_part(p, content->data, content->len);
 }
 
 static int zstd_error(size_t code, int otherwise)
@@ -55,26 +57,65 @@ static int zstd_error(size_t code, int otherwise)
 		-ENOMEM : otherwise;
 }
 
+/* One frame behind what out has; -E2BIG where that takes more than room. */
+static int add_frame(struct piece *p, const char *buf, size_t len, size_t room)
+{
+	size_t n;
+	int err = fsp_buf_reserve(&p->out, room);
+
+	if (err)
+		return err;
+	n = ZSTD_compress2(p->zc, p->out.data + p->out.len, room, buf, len);
+	if (!ZSTD_isError(n))
+		p->out.len += n;
+	return !ZSTD_isError(n) ? 0 :
+		zstd_error(n, ZSTD_getErrorCode(n) ==
+		           ZSTD_error_dstSize_tooSmall ? -E2BIG : -EIO);
+}
+
+/* Two frames, and what is to be known of the second. */
+static int pack_halves(struct piece *p)
+{
+	const char *rest = p->in.data + STORED_BLOCK;
+	size_t len = p->in.len - STORED_BLOCK, room, first;
+	int err;
+
+	room = ZSTD_compressBound(STORED_BLOCK);
+	err = add_frame(p, p->in.data, STORED_BLOCK, room);
+	first = p->out.len;
+	if (!err)
+		err = add_frame(p, rest, len, room);
+	if (!err)
+		err = hash_part(p, rest, len);
+	if (err)
+		return err;
+	memcpy(p->second.digest, p->digest, FSP_BLOCK_DIGEST);
+	p->second.size = len;
+	p->second.bits = (p->out.len - first) * 8;
+	return hash_part(p, p->in.data, STORED_BLOCK);
+}
+
 static int pack_zstd(struct piece *p)
 {
-	size_t room = ZSTD_compressBound(p->in.len), n;
 	ZSTD_CCtx *c = p->zc ? p->zc : ZSTD_createCCtx();
-	int err = fsp_buf_reserve(&p->out, room);
+	bool large = p->in.len > STORED_BLOCK;
+	int err;
 
 	if (!c)
 		return -ENOMEM;
 	p->zc = c;
-	if (err)
-		return err;
 	/* The level is in range, as the caller has checked. */
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, p->level);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
-	n = ZSTD_compress2(c, p->out.data, room, p->in.data, p->in.len);
-	if (ZSTD_isError(n))
-		return zstd_error(n, -EIO);
-	p->out.len = n;
-	p->bits = n * 8;
-	return hash_whole(p, &p->in);
+	err = add_frame(p, p->in.data, p->in.len, large ? ZSTD_PACKED_MAX :
+	                ZSTD_compressBound(p->in.len));
+	if (!err)
+		err = hash_part(p, p->in.data, p->in.len);
+	else if (err == -E2BIG && large)
+		err = pack_halves(p);
+	p->size = p->in.len;
+	p->bits = p->out.len * 8;
+	return err;
 }
 
 int fsp_compress_sample(const void *buf, size_t len, size_t *packed)
@@ -107,7 +148,7 @@ static int unpack_zstd(struct piece *p)
 	                             ZSTD_d_ignoreChecksum);
 	size = ZSTD_getFrameContentSize(p->in.data, p->in.len);
 	/* What is not known is more than any. */
-	if (size > ZSTD_FRAME || size > p->limit)
+	if (size > ZSTD_READ_MAX || size > p->limit)
 		return -EIO;
 	err = fsp_buf_reserve(&p->out, size);
 	if (err)

@@ -16,8 +16,15 @@
 
 #define CHUNK 65536             /* what is handed on at a time, about */
 #define IV_LEN 16
-#define ZSTD_FRAME (256 * 1024)         /* content of a frame, but the last */
-#define STORED_BLOCK (128 * 1024)
+/*
+ * A read of a few KB may lie across two pieces, and these are to be no more
+ * than 256,000 bytes of the object. So content that zstd makes less than half
+ * of is cut into frames twice as large as stored blocks, the rest as these.
+ */
+#define STORED_BLOCK (124 * 1024)
+#define ZSTD_FRAME (2 * STORED_BLOCK)
+#define ZSTD_PACKED_MAX (STORED_BLOCK + 992)    /* else it is cut in two */
+#define ZSTD_READ_MAX (256 * 1024)      /* such frames were written, too */
 /*
  * No encoder's block has more bytes: 900,000 symbols of at most 20 bits, and
  * tables. A frame and a stored block have less.
@@ -58,6 +65,10 @@ struct piece {
 	uint64_t limit;         /* decoding: of the content */
 	uint32_t crc;           /* bzip2's */
 	uint8_t digest[FSP_BLOCK_DIGEST];
+	struct {                /* encoding: a second frame, in all of these */
+		uint64_t size, bits;    /* 0: there is none */
+		uint8_t digest[FSP_BLOCK_DIGEST];
+	} second;
 	bool undigested;        /* nobody takes it: it is for somebody else */
 	struct fsp_buf out;
 	bool coded;             /* decoding bzip2: out is run-length coded */

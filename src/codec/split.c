@@ -7,7 +7,7 @@
 
 #include "decode_impl.h"
 
-#define FRAME_MAX (ZSTD_COMPRESSBOUND(ZSTD_FRAME) + 64)
+#define FRAME_MAX (ZSTD_COMPRESSBOUND(ZSTD_READ_MAX) + 64)
 #define MAGIC_LEN 4
 
 /*

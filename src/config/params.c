@@ -84,9 +84,12 @@ const struct fsp_param fsp_params[] = {
 	       "that works is used. localhost without a port means the socket. "
 	       "That is the default, too."),
 	STRING("mysql", "read_hosts", NULL,
-	       "Servers that replicate from those, for reading what need not be "
-	       "of this moment, such as directories. They are asked only when "
-	       "they have what this mount has written."),
+	       "Servers that replicate from those. What is in .versions and the "
+	       "numbers of statfs are read there, once they have what this "
+	       "mount has written; the last that others have written may be "
+	       "missing. All else is read where it is written. They must follow "
+	       "by GTID, and the others need a binary log; without, they are "
+	       "not read. filespacectl never asks them."),
 	INTEGER("mysql", "port", "0", 0, 65535, "",
 	        "The port of hosts that are given without one. 0 means 3306."),
 	DIRPATH("mysql", "socket", NULL,

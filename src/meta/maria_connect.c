@@ -19,7 +19,8 @@
 #define PACKET_MAX (16UL << 20)         /* no honest value is longer */
 #define OLDEST 100300                   /* 10.3: idle_transaction_timeout */
 #define OLDEST_TEXT "MariaDB 10.3"
-#define LOCK_WAIT_S 10
+#define LOCK_WAIT_S 10                  /* and less than for any answer: who
+                                           holds a row is no dead server */
 
 /* As SQLite reads the same texts: || and no escapes; and nothing is cut off. */
 #define SQL_MODE "PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES," \
@@ -168,6 +169,13 @@ static const char *isolation_name(const struct maria_link *l)
 
 #define TRACK_GTID ", session_track_system_variables='last_gtid'"
 
+static int lock_wait_s(int64_t timeout_s)
+{
+	if (!timeout_s || timeout_s > LOCK_WAIT_S)
+		return LOCK_WAIT_S;
+	return timeout_s > 1 ? (int)timeout_s - 1 : 1;
+}
+
 /* Idle transactions end by themselves: a host that died holds claims. */
 static int set_session(struct maria_link *l, const struct fsp_ctx *ctx,
                        const struct fsp_maria_options *o,
@@ -181,8 +189,8 @@ static int set_session(struct maria_link *l, const struct fsp_ctx *ctx,
 		" idle_transaction_timeout=%lld, max_statement_time=%lld%s",
 		isolation_name(l),
 		writer ? "READ-COMMITTED" : "REPEATABLE-READ", !writer,
-		LOCK_WAIT_S, (long long)s, (long long)(s ? s + 1 : 0),
-		writer && o->read_hosts ? TRACK_GTID : "");
+		lock_wait_s(s), (long long)s, (long long)(s ? s + 1 : 0),
+		writer && maria_hosts_lag(o) ? TRACK_GTID : "");
 	int err = sql ? maria_run(l, ctx, sql) : -ENOMEM;
 
 	/* Reads and updates see what other nodes have committed. */
@@ -197,7 +205,7 @@ int maria_link_share(struct maria_link *l, const struct fsp_ctx *ctx,
 	FSP_FREE char *sql = fsp_strf("SET SESSION autocommit=1,"
 	                              " %s='READ-COMMITTED'%s",
 	                              isolation_name(l),
-	                              o->read_hosts ? TRACK_GTID : "");
+	                              maria_hosts_lag(o) ? TRACK_GTID : "");
 
 	return sql ? maria_run(l, ctx, sql) : -ENOMEM;
 }

@@ -1,6 +1,8 @@
 /*
  * Read-your-own-writes on hosts that lag behind: what this process committed
- * last, in each replication domain, is waited for there.
+ * last, in each replication domain, is waited for there. What is not known for
+ * each commit keeps all of those hosts from being read. DESIGN.md, "Hosts that
+ * lag behind".
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,9 +11,17 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_log.h"
 #include "maria_pool.h"
 
 #define WAIT_S "0.3"            /* then the write host is asked instead */
+#define LATE_NS FSP_NS_PER_SEC  /* and at once for so long */
+
+static struct maria_pool *pool_of(const struct maria_conn *c)
+{
+	return (struct maria_pool *)c->base.drv;
+}
 
 /* "DOMAIN-SERVER-SEQUENCE" */
 static bool read_gtid(const char *s, struct maria_gtid *g)
@@ -24,49 +34,169 @@ static bool read_gtid(const char *s, struct maria_gtid *g)
 	    s[end] || strlen(s) >= sizeof(g->text))
 		return false;
 	g->domain = domain;
+	g->server = server;
 	g->seq = seq;
 	memcpy(g->text, s, strlen(s) + 1);
 	return true;
 }
 
-static void note_locked(struct maria_pool *p, const struct maria_gtid *g)
+/*
+ * A smaller number is old news, unless it is of a server that has taken over
+ * since: one without the last commits of the one before.
+ */
+static bool is_old(const struct maria_gtid *known, const struct maria_gtid *g,
+                   int64_t born_ns)
+{
+	return known->seq >= g->seq && (known->server == g->server ||
+	                                born_ns < known->noted_ns);
+}
+
+/* Of a connection that was made at born_ns; false: there is no room for it. */
+static bool note_locked(struct maria_pool *p, struct maria_gtid *g,
+                        int64_t born_ns)
 {
 	int i = 0;
 
 	fsp_assert_held(&p->lock);
 	while (i < p->gtids && p->gtid[i].domain != g->domain)
 		i++;
-	if (i == MARIA_DOMAINS || (i < p->gtids && p->gtid[i].seq >= g->seq))
-		return;
+	if (i == MARIA_DOMAINS)
+		return false;
+	if (i < p->gtids && is_old(&p->gtid[i], g, born_ns))
+		return true;
+	g->noted_ns = fsp_mono_ns();
 	p->gtid[i] = *g;
 	if (i == p->gtids)
 		p->gtids++;
 	p->gtid_count++;
+	return true;
 }
 
-/* The server says it with the answer to COMMIT: names and values. */
-void maria_gtid_note(struct maria_conn *c)
+/* "GTID,GTID"; how many are noted, 0 when not all of them are. */
+static int note_list(struct maria_conn *c, const char *list)
 {
-	struct maria_pool *p = (struct maria_pool *)c->base.drv;
+	struct maria_pool *p = pool_of(c);
+	FSP_FREE char *copy = strdup(list);
+	char *save = NULL;
+	int n = 0;
+
+	for (char *s = copy ? strtok_r(copy, ", ", &save) : NULL; s;
+	     s = strtok_r(NULL, ", ", &save), n++) {
+		struct maria_gtid g;
+
+		if (!read_gtid(s, &g))
+			return 0;
+		FSP_GUARD(&p->lock);
+		if (!note_locked(p, &g, c->born_ns))
+			return 0;
+	}
+	return n;
+}
+
+/* What the server said with its last answer: names and values. */
+static int note_tracked(struct maria_conn *c)
+{
 	const char *data;
 	size_t len;
 	bool ours = false;
+	int n = 0;
 	int none = mysql_session_track_get_first(
 		c->l->my, SESSION_TRACK_SYSTEM_VARIABLES, &data, &len);
 
 	while (!none) {
 		FSP_FREE char *s = strndup(data, len);
-		struct maria_gtid g;
 
-		if (s && ours && read_gtid(s, &g)) {
-			FSP_GUARD(&p->lock);
-			note_locked(p, &g);
-		}
+		if (s && ours)
+			n = note_list(c, s);
 		ours = s && strcmp(s, "last_gtid") == 0;
 		none = mysql_session_track_get_next(
 			c->l->my, SESSION_TRACK_SYSTEM_VARIABLES, &data, &len);
 	}
+	return n;
 }
+
+void maria_gtid_missed(struct maria_pool *p)
+{
+	FSP_GUARD(&p->lock);
+	p->gtid_missed++;
+}
+
+void maria_gtid_note(struct maria_conn *c)
+{
+	struct maria_pool *p = pool_of(c);
+
+	if (!maria_hosts_lag(&p->o))
+		return;
+	/* What Galera calls a commit may have another name on each node. */
+	if (c->l->galera || !note_tracked(c))
+		maria_gtid_missed(p);
+}
+
+/* ---- asking for what was missed */
+
+struct position {
+	struct maria_conn *c;
+	bool known;
+};
+
+static int take_position(void *arg, char **f, const unsigned long *lengths)
+{
+	struct position *at = arg;
+
+	(void)lengths;
+	at->known = f[0] && note_list(at->c, f[0]) > 0;
+	return 0;
+}
+
+static bool ask_position(struct maria_conn *c, const struct fsp_ctx *ctx)
+{
+	struct position at = { .c = c };
+
+	if (c->l->galera || c->l->read_only)
+		return false;
+	atomic_fetch_add(&c->base.drv->trips, 1);
+	return !maria_rows(c->l, ctx, "SELECT @@global.gtid_binlog_pos",
+	                   take_position, &at) && at.known;
+}
+
+static void learnt(struct maria_pool *p, uint64_t missed, bool known)
+{
+	bool say;
+
+	fsp_lock(&p->lock);
+	if (known && p->gtid_learnt < missed)
+		p->gtid_learnt = missed;
+	say = !known && !p->gtid_said;
+	p->gtid_said |= say;
+	fsp_unlock(&p->lock);
+	if (say)
+		fsp_warn("database: how far the write host is cannot be told "
+		         "from its binary log: hosts that replicate from it "
+		         "are not read");
+}
+
+void maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx)
+{
+	struct maria_conn *c;
+	uint64_t missed;
+	bool known, galera, failed;
+
+	fsp_lock(&p->lock);
+	missed = p->gtid_missed;
+	known = missed == p->gtid_learnt;
+	fsp_unlock(&p->lock);
+	/* Who cannot ask reads at the write host, which says why. */
+	if (known || maria_take(p, ctx, MARIA_READER, &c))
+		return;
+	known = ask_position(c, ctx);
+	galera = c->l->galera;
+	failed = c->l->failed || c->l->read_only;
+	maria_give(c);
+	if (!galera && !failed)
+		learnt(p, missed, known);
+}
+
+/* ---- waiting */
 
 static char *wait_text(struct maria_pool *p, uint64_t *count)
 {
@@ -82,28 +212,98 @@ static char *wait_text(struct maria_pool *p, uint64_t *count)
 	return err ? NULL : fsp_buf_steal(&b);
 }
 
+/* MASTER_GTID_WAIT knows nothing of what a host wrote as a primary. */
+struct there {
+	struct maria_pool *p;
+	bool all;
+};
+
+static bool is_there_locked(const struct maria_gtid *want, const char *list)
+{
+	FSP_FREE char *copy = strdup(list);
+	char *save = NULL;
+
+	for (char *s = copy ? strtok_r(copy, ", ", &save) : NULL; s;
+	     s = strtok_r(NULL, ", ", &save)) {
+		struct maria_gtid g;
+
+		if (read_gtid(s, &g) && g.domain == want->domain)
+			return g.seq >= want->seq;
+	}
+	return false;
+}
+
+static int compare(void *arg, char **f, const unsigned long *lengths)
+{
+	struct there *t = arg;
+
+	(void)lengths;
+	FSP_GUARD(&t->p->lock);
+	t->all = true;
+	for (int i = 0; i < t->p->gtids && t->all; i++)
+		t->all = f[0] && is_there_locked(&t->p->gtid[i], f[0]);
+	return 0;
+}
+
+/* 0: it is there, -EAGAIN: not in time. */
+static int wait_there(struct maria_conn *c, const char *wait)
+{
+	struct there t = { .p = pool_of(c) };
+	int64_t late = -1;
+	int err;
+
+	atomic_fetch_add(&c->base.drv->trips, 1);
+	err = maria_rows(c->l, c->ctx, "SELECT @@global.gtid_current_pos",
+	                 compare, &t);
+	if (err || t.all)
+		return err;
+	atomic_fetch_add(&c->base.drv->trips, 1);
+	err = maria_number(c->l, c->ctx, wait, &late);
+	if (err)
+		return err;
+	return late ? -EAGAIN : 0;
+}
+
+static void note_late(struct maria_pool *p)
+{
+	FSP_GUARD(&p->lock);
+	p->late_until_ns = fsp_mono_ns() + LATE_NS;
+}
+
+bool maria_gtid_late(struct maria_pool *p)
+{
+	FSP_GUARD(&p->lock);
+	return fsp_mono_ns() < p->late_until_ns;
+}
+
+static bool is_blind(struct maria_pool *p)
+{
+	FSP_GUARD(&p->lock);
+	return p->gtid_learnt != p->gtid_missed;
+}
+
 int maria_gtid_wait(struct maria_conn *c)
 {
-	struct maria_pool *p = (struct maria_pool *)c->base.drv;
+	struct maria_pool *p = pool_of(c);
 	FSP_FREE char *sql = NULL;
 	uint64_t count;
-	int64_t late = -1;
 	int err;
 
 	/* A Galera node that reads wait_sync waits by itself. */
 	if (c->l->galera)
 		return 0;
+	if (is_blind(p))
+		return -EAGAIN;
 	sql = wait_text(p, &count);
 	if (!sql)
 		return -ENOMEM;
 	if (count == c->gtid_seen)
 		return 0;
-	atomic_fetch_add(&c->base.drv->trips, 1);
-	err = maria_number(c->l, c->ctx, sql, &late);
+	err = wait_there(c, sql);
+	if (err == -EAGAIN && c->role == MARIA_REPLICA)
+		note_late(p);
 	if (err)
-		return maria_conn_errno(c, err);
-	if (late)
-		return -EAGAIN;
+		return err == -EAGAIN ? err : maria_conn_errno(c, err);
 	c->gtid_seen = count;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "maria_link.h"
 
 #define DEFAULT_PORT 3306
+#define SEPARATORS ", \t"
 
 /* "PORT" to the end of the string. */
 static int read_port(const char *s, unsigned *port)
@@ -90,6 +91,11 @@ static int add_host(const struct fsp_maria_options *o, const char *s,
 	return read_host(o, s, &v[out->n++]);
 }
 
+bool maria_hosts_lag(const struct fsp_maria_options *o)
+{
+	return o->read_hosts || (o->hosts && strpbrk(o->hosts, SEPARATORS));
+}
+
 int maria_hosts_parse(const struct fsp_maria_options *o, enum maria_role role,
                       struct maria_hosts *out, char **error)
 {
@@ -100,8 +106,8 @@ int maria_hosts_parse(const struct fsp_maria_options *o, enum maria_role role,
 	int err = copy ? 0 : -ENOMEM;
 
 	*out = (struct maria_hosts){ .v = NULL };
-	for (char *s = copy ? strtok_r(copy, ", \t", &save) : NULL; s && !err;
-	     s = strtok_r(NULL, ", \t", &save)) {
+	for (char *s = copy ? strtok_r(copy, SEPARATORS, &save) : NULL; s && !err;
+	     s = strtok_r(NULL, SEPARATORS, &save)) {
 		err = add_host(o, s, out);
 		if (err == -EINVAL)
 			*error = fsp_strf("%s: no host and port", s);

@@ -36,6 +36,8 @@ struct maria_link {
 int maria_hosts_parse(const struct fsp_maria_options *o, enum maria_role role,
                       struct maria_hosts *out, char **error);
 void maria_hosts_free(struct maria_hosts *h);
+/* Is there one that may lag behind another? */
+bool maria_hosts_lag(const struct fsp_maria_options *o);
 
 /*
  * Connects and makes the session; within connect_timeout_ns and ctx. *error

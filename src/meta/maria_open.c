@@ -50,7 +50,7 @@ static int refuse(const struct fsp_maria_options *o,
 		say(error, fsp_strf("the database %s holds no filespace "
 		                    "tables, or the user %s may not see them",
 		                    o->database, o->user ? o->user : ""));
-		return -EINVAL;
+		return -ENODATA;
 	case MARIA_UNKNOWN:
 		say(error, fsp_strf("the database %s is no filespace database:"
 		                    " %s", o->database, f->why));

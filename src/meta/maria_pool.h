@@ -104,8 +104,9 @@ struct maria_site {
 enum { MARIA_PRIMARY, MARIA_REPLICAS, MARIA_SITES };
 
 struct maria_gtid {
-	uint32_t domain;
+	uint32_t domain, server;
 	uint64_t seq;
+	int64_t noted_ns;
 	char text[64];
 };
 
@@ -130,7 +131,11 @@ struct maria_pool {
 	pthread_t prober;
 	struct maria_gtid gtid[MARIA_DOMAINS];
 	int gtids;
-	uint64_t gtid_count;
+	uint64_t gtid_count;            /* changes of these */
+	uint64_t gtid_missed;           /* commits of which no position is known */
+	uint64_t gtid_learnt;           /* so many of them were asked for since */
+	bool gtid_said;                 /* that they cannot be */
+	int64_t late_until_ns;          /* read hosts are passed over */
 };
 
 /* ---- maria_legacy.c */
@@ -287,8 +292,15 @@ void maria_forget_outcome(struct maria_conn *c);
 
 /* ---- maria_gtid.c: what we committed, for hosts that lag behind */
 
+/* COMMIT was answered, just now. */
 void maria_gtid_note(struct maria_conn *c);
+/* It happened without an answer. */
+void maria_gtid_missed(struct maria_pool *p);
+/* Asks a write host for what was missed; whoever waits sees how it ended. */
+void maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx);
 /* Waits for it; -EAGAIN when the host does not get there soon. */
 int maria_gtid_wait(struct maria_conn *c);
+/* A read host did not, just before. */
+bool maria_gtid_late(struct maria_pool *p);
 
 #endif

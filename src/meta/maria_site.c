@@ -124,6 +124,7 @@ static int try_host(struct maria_pool *p, struct maria_site *s, size_t host,
 
 	if (!err && (*out)->read_only && role == MARIA_READER &&
 	    !read_only_too) {
+		why = fsp_strf("%s: the server is read-only", (*out)->name);
 		maria_close(*out);
 		err = -EROFS;
 	}
@@ -168,6 +169,7 @@ static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
 {
 	int64_t until = 0, slice = fsp_mono_ns() + CANCEL_POLL_NS;
 	int err = fsp_ctx_check(ctx);
+	bool read_only = false;         /* others go on with reading */
 
 	if (err)
 		return err;
@@ -177,11 +179,12 @@ static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
 
 		if (!h->err)
 			return 0;
+		read_only |= h->err == -EROFS;
 		if (h->down_ns + p->o.connect_timeout_ns > until)
 			until = h->down_ns + p->o.connect_timeout_ns;
 	}
 	if (fsp_mono_ns() >= until)
-		return s->health[0].err;
+		return read_only ? -EROFS : s->health[0].err;
 	/* Whether it was time or a signal shows in the next round. */
 	(void)fsp_cond_wait(&p->changed, &p->lock, slice);
 	return 0;

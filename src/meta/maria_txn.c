@@ -199,8 +199,11 @@ int maria_begin(struct maria_conn *c)
 			err = make_outcome(c);
 		return err;
 	}
-	if (c->role == MARIA_REPLICA) {
+	if (c->role == MARIA_REPLICA || c->l->read_only) {
 		err = maria_gtid_wait(c);
+		/* Where else should it be read? */
+		if (err == -EAGAIN && c->role == MARIA_READER)
+			err = -EHOSTDOWN;
 		if (err)
 			return err;
 	}
@@ -271,7 +274,8 @@ struct lost {
 	char token[MARIA_TOKEN];
 };
 
-/* 1: it is the one that is there, 0: another is. */
+/* 1: it is the one that is there, 0: another is; -ENOENT: none, on a host that
+ * took over without it. */
 static int compare_token(struct maria_conn *c, const struct lost *l)
 {
 	struct sqlstmt *s;
@@ -306,11 +310,13 @@ static int look_for_token(struct maria_conn *c, const struct lost *l)
 	int64_t v[] = { maria_now_us(c->base.drv), l->outcome };
 	int rc = compare_token(c, l);
 
-	if (rc)
+	if (rc && rc != -ENOENT)
 		return rc;
 	make_token(token);
-	rc = run_own(c, "UPDATE fsp_outcome SET token = ?, at_us = ?"
-	             " WHERE id = ?", token, v, 2);
+	rc = run_own(c, "INSERT INTO fsp_outcome (token, at_us, id)"
+	             " VALUES (?, ?, ?) ON DUPLICATE KEY UPDATE"
+	             " token = VALUES(token), at_us = VALUES(at_us)",
+	             token, v, 2);
 	return rc ? rc : end_own(c);
 }
 
@@ -346,13 +352,15 @@ static int resolve(struct maria_conn *c)
 		ctx.deadline_ns = fsp_mono_ns() + p->wait_ns;
 	/* The server ends the transaction when it sees this. */
 	maria_drop(c);
-	while (rc < 0 && rc != -ENOENT && !fsp_ctx_check(&ctx)) {
+	while (rc < 0 && !fsp_ctx_check(&ctx)) {
 		rc = resolve_once(p, &ctx, &l);
 		if (rc < 0 && rc != -EDEADLK)
 			maria_pause(p);
 	}
-	if (rc == 1)
+	if (rc == 1) {
+		maria_gtid_missed(p);
 		return 0;
+	}
 	if (!rc)
 		return -EDEADLK;
 	/* It was asked again until the deadline, whatever the last try said. */
@@ -378,7 +386,8 @@ static int commit_write(struct maria_conn *c)
 	}
 	c->begun = c->sent = false;
 	if (!err) {
-		maria_gtid_note(c);
+		if (c->wrote)
+			maria_gtid_note(c);
 		return 0;
 	}
 	if (!c->wrote)

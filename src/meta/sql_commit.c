@@ -4,6 +4,8 @@
 
 #include "sql_meta.h"
 
+#define BETWEEN_S 10    /* of PHP's upload, from its UPDATE to its INSERT */
+
 struct commit {
 	const struct fsp_commit *c;
 	struct fsp_entry *out;
@@ -185,6 +187,27 @@ static int check_base(struct txn *t, const struct fsp_commit *c,
 	return same || !c->require_base ? 0 : -EAGAIN;
 }
 
+/*
+ * Has PHP ended a row of the key a moment ago? Then it may be deleted, or about
+ * to be overwritten: its UPDATE comes before the object and the INSERT.
+ */
+static int is_between(struct txn *t, const char *path)
+{
+	struct key k KEY = { .depth = 0 };
+	int64_t id = 0;
+	int err;
+
+	if (!path || !*path)
+		return 0;
+	err = sql_key_of_path(path, &k);
+	if (!err)
+		err = sql_number(t, &id, "SELECT MAX(f.id) FROM {file} f WHERE"
+		                 " {eq f.space_key} AND {eq f.file_key} AND"
+		                 " f.deleted_at >= ? AND f.closed_us IS NULL",
+		                 "tti", k.space, k.file, t->now_s - BETWEEN_S);
+	return err ? err : id != 0;
+}
+
 static int commit(struct txn *t, void *arg)
 {
 	struct commit *a = arg;
@@ -198,6 +221,10 @@ static int commit(struct txn *t, void *arg)
 	err = sql_resolve_all(t, &a->c->ref, &names);
 	if (!err && a->c->fence)
 		err = sql_lease_holds(t, a->c->owner, a->c->fence);
+	if (err == -ESTALE) {
+		err = is_between(t, a->c->ref.path);
+		return err ? err < 0 ? err : -EINPROGRESS : -ESTALE;
+	}
 	if (err)
 		return err;
 	if (!sql_is_file(&names.v[0]))

@@ -238,6 +238,11 @@ char *s3_failure_text(struct s3_store *s, const struct s3_request *r,
 		rc = fsp_buf_printf(&b, "bucket %s at %s: ", s->bucket, s->url);
 	if (!rc)
 		rc = add_words(&b, p, f);
+	/* S3 tells what is missing only to those who may list. */
+	if (!rc && r->key && strcmp(r->method, "GET") == 0 &&
+	    strcmp(f->said.code, "AccessDenied") == 0)
+		rc = fsp_buf_adds(&b, "; the keys may not read it, or it is "
+		                      "missing and they may not list the bucket");
 	if (!rc && f->said.request_id[0])
 		rc = fsp_buf_printf(&b, "; request %s", f->said.request_id);
 	if (!rc && attempt > 1)

@@ -4,8 +4,9 @@
  * tree in scan.c.
  *
  * The window is how far in front of the reader that goes. It opens when a run
- * of reads is long enough to be no accident, doubles each time the reader has
- * used up half of it, and closes with the first read somewhere else.
+ * of reads is long enough to be no accident, and doubles each time the reader
+ * has used up half of it. With a read somewhere else it closes, and what nobody
+ * has begun to fetch is not fetched; the next run opens half of it.
  */
 #include "vfs_private.h"
 
@@ -18,14 +19,19 @@
 
 /* The kernel asks for pieces of a run out of order, and so far apart. */
 #define SLACK (1UL << 20)
-#define RUN_MIN (512UL << 10)           /* a run begins to count */
-#define WINDOW_MIN (2UL << 20)
+/*
+ * A run begins to count; and so far it is read ahead of first, no further than
+ * was read: some programs read a whole st_blksize for the first byte.
+ */
+#define RUN_MIN (512UL << 10)
+#define WINDOW_MIN RUN_MIN
 #define JOB (4UL << 20)                 /* of the content, for one thread */
 #define QUEUE_MAX 64
 #define IDLE_NS (FSP_NS_PER_SEC / 2)     /* then the memory for ranges goes */
 
 struct piece {
 	struct ahead_job job;
+	const struct ahead *of;         /* whose; not to be looked into */
 	struct base_ref *ref;
 	uint64_t off, len;
 };
@@ -39,16 +45,14 @@ void ahead_init(struct fsp_vfs *v)
 	                                        "read_ahead");
 }
 
-static void drop_jobs(struct fsp_vfs *v)
+static void end_jobs(struct fsp_vfs *v, struct ahead_job *first)
 {
 	struct ahead_job *j;
 
-	while ((j = v->ahead.first)) {
-		v->ahead.first = j->next;
+	while ((j = first)) {
+		first = j->next;
 		j->end(v, j);
 	}
-	v->ahead.last = &v->ahead.first;
-	v->ahead.queued = 0;
 }
 
 void ahead_stop(struct fsp_vfs *v)
@@ -60,7 +64,10 @@ void ahead_stop(struct fsp_vfs *v)
 	for (unsigned i = 0; i < v->ahead.threads; i++)
 		pthread_join(v->ahead.thread[i], NULL);
 	v->ahead.threads = 0;
-	drop_jobs(v);
+	end_jobs(v, v->ahead.first);
+	v->ahead.first = NULL;
+	v->ahead.last = &v->ahead.first;
+	v->ahead.queued = 0;
 }
 
 void ahead_end(struct fsp_vfs *v)
@@ -198,34 +205,57 @@ static void end_piece(struct fsp_vfs *v, struct ahead_job *j)
 }
 
 /* false: there is too much to do already. Takes a reference of its own. */
-static bool queue_locked(struct fsp_vfs *v, struct base_ref *r, uint64_t off,
-                         uint64_t len)
+static bool queue_locked(struct fsp_vfs *v, const struct ahead *a,
+                         struct base_ref *r, uint64_t off, uint64_t len)
 {
 	struct piece *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return false;
-	*p = (struct piece){ { NULL, true, fill_piece, end_piece }, r, off,
+	*p = (struct piece){ { NULL, true, fill_piece, end_piece }, a, r, off,
 	                     len };
 	if (!add_job_locked(v, &p->job)) {
 		free(p);
 		return false;
 	}
+	v->ahead.asked++;
 	atomic_fetch_add(&r->refs, 1);
 	return true;
 }
 
-/* Is this read one of a run? Follows it, and forgets what was, else. */
-static bool in_order_locked(struct ahead *a, uint64_t off, uint64_t len)
+/* Takes out what was asked for a reader and nobody has begun, to be ended. */
+static struct ahead_job *withdraw_locked(struct fsp_vfs *v,
+                                         const struct ahead *a)
 {
-	if (off > a->end + SLACK || off + SLACK < a->end) {
-		*a = (struct ahead){ .end = off + len };
-		return false;
+	struct ahead_job **at = &v->ahead.first, *out = NULL, *j;
+
+	fsp_assert_held(&v->ahead.lock);
+	while ((j = *at)) {
+		if (j->run != fill_piece || ((struct piece *)j)->of != a) {
+			at = &j->next;
+			continue;
+		}
+		*at = j->next;
+		j->next = out;
+		out = j;
+		v->ahead.queued--;
+		v->ahead.given_up++;
 	}
-	a->run += len;
-	if (off + len > a->end)
-		a->end = off + len;
-	return a->run >= RUN_MIN;
+	v->ahead.last = at;
+	return out;
+}
+
+static bool in_order(const struct ahead *a, uint64_t off)
+{
+	return off <= a->end + SLACK && off + SLACK >= a->end;
+}
+
+/* A run ends: half of its window is what the next one gets. */
+static void leave_run_locked(struct ahead *a)
+{
+	uint64_t half = a->window / 2;
+
+	*a = (struct ahead){ .window = half < WINDOW_MIN ? 0 : half };
 }
 
 static void advance_locked(struct fsp_vfs *v, struct ahead *a,
@@ -233,9 +263,12 @@ static void advance_locked(struct fsp_vfs *v, struct ahead *a,
 {
 	uint64_t to;
 
-	if (a->window && a->until > a->end + a->window / 2)
+	if (a->until > a->end + a->window / 2)
 		return;
-	a->window = a->window ? 2 * a->window : WINDOW_MIN;
+	if (!a->window)
+		a->window = WINDOW_MIN;
+	else if (a->until)
+		a->window *= 2;
 	if (a->window > v->ahead.max)
 		a->window = v->ahead.max;
 	if (a->until < a->end)
@@ -244,7 +277,7 @@ static void advance_locked(struct fsp_vfs *v, struct ahead *a,
 	while (a->until < to) {
 		uint64_t len = to - a->until < JOB ? to - a->until : JOB;
 
-		if (!queue_locked(v, r, a->until, len))
+		if (!queue_locked(v, a, r, a->until, len))
 			return;
 		a->until += len;
 	}
@@ -264,9 +297,30 @@ static struct base_ref *ref_of(struct file *f, uint64_t *size)
 	return r;
 }
 
+/* What is to be ended without the lock, of where the reader was before. */
+static struct ahead_job *note_locked(struct fsp_handle *h, struct base_ref *r,
+                                     uint64_t size, uint64_t off, uint64_t len)
+{
+	struct ahead *a = &h->ahead;
+	struct ahead_job *left = NULL;
+
+	if (in_order(a, off)) {
+		a->run += len;
+	} else {
+		left = withdraw_locked(h->v, a);
+		leave_run_locked(a);
+	}
+	if (off + len > a->end)
+		a->end = off + len;
+	if (a->run >= RUN_MIN && a->end < size)
+		advance_locked(h->v, a, r, size);
+	return left;
+}
+
 void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len)
 {
 	struct fsp_vfs *v = h->v;
+	struct ahead_job *left;
 	struct base_ref *r;
 	uint64_t size;
 
@@ -276,8 +330,25 @@ void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len)
 	if (!r)
 		return;
 	fsp_lock(&v->ahead.lock);
-	if (in_order_locked(&h->ahead, off, len) && h->ahead.end < size)
-		advance_locked(v, &h->ahead, r, size);
+	left = note_locked(h, r, size, off, len);
 	fsp_unlock(&v->ahead.lock);
+	end_jobs(v, left);
 	base_put(r);
+}
+
+void ahead_leave(struct fsp_handle *h)
+{
+	struct ahead_job *left;
+
+	fsp_lock(&h->v->ahead.lock);
+	left = withdraw_locked(h->v, &h->ahead);
+	fsp_unlock(&h->v->ahead.lock);
+	end_jobs(h->v, left);
+}
+
+void ahead_counts(struct fsp_vfs *v, uint64_t *asked, uint64_t *given_up)
+{
+	FSP_GUARD(&v->ahead.lock);
+	*asked = v->ahead.asked;
+	*given_up = v->ahead.given_up;
 }

@@ -87,6 +87,12 @@ void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns)
 		i->attr.mtime_ns = i->attr.ctime_ns = time_ns;
 }
 
+bool attr_known_locked(struct fsp_vfs *v, const struct inode *i)
+{
+	fsp_assert_held(&v->lock);
+	return i->vouched_ns > v->others_ns && i->vouched_ns > i->heard_ns;
+}
+
 /*
  * The kernel would not ask, had this mount not changed something in the
  * directory, or read the file: it takes the time of that for unknown then. What
@@ -99,8 +105,7 @@ static bool is_vouched(struct fsp_vfs *v, struct inode *i)
 	FSP_GUARD(&v->lock);
 	if (!is_dir(i) && (i->attr.nlink > 1 || i->vouched_seq != i->seq))
 		return false;
-	return i->vouched_ns > v->others_ns && i->vouched_ns > i->heard_ns &&
-		fsp_mono_ns() - i->vouched_ns < keep;
+	return attr_known_locked(v, i) && fsp_mono_ns() - i->vouched_ns < keep;
 }
 
 static int fresh_attr(struct fsp_vfs *v, const struct fsp_ctx *ctx,

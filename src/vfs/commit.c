@@ -34,14 +34,6 @@ struct fsp_ctx content_ctx(const struct fsp_ctx *ctx)
 	return c;
 }
 
-static struct fsp_ctx row_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx)
-{
-	struct fsp_ctx c = *ctx;
-
-	c.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
-	return c;
-}
-
 struct source {
 	struct fsp_vfs *v;
 	struct file *f;
@@ -113,39 +105,6 @@ static int store_content(struct fsp_vfs *v, struct file *f,
 	if (!err || err == -ENOENT)
 		err = fsp_store_put(v->store, &moving, &put, o, index, &reused);
 	early_free(early);
-	return err;
-}
-
-static int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
-                      const struct fsp_ctx *ctx, const struct fsp_object *o,
-                      struct fsp_entry *e)
-{
-	struct fsp_ctx row = row_ctx(v, ctx);
-	struct fsp_commit c = { .object = o, .owner = v->id };
-	FSP_FREE char *path = NULL;
-	int err = inode_path_hint(v, i, &path);
-
-	if (err)
-		return err;
-	fsp_lock(&f->lock);
-	if (f->snap && o) {
-		f->end.at_us = f->queued_us;
-		c.queued = &f->end;
-	}
-	c.mask = f->mask | FSP_SET_CTIME;
-	c.attr = f->attr;
-	c.attr.mtime_ns = f->mtime_ns;
-	c.base_row = f->over_row;
-	c.collapse_row = f->session_row;
-	c.require_base = o && f->base_limit != 0;
-	c.fence = f->fence;
-	fsp_unlock(&f->lock);
-	c.ref.ino = i->ino;
-	/* Nobody has looked for it yet: where it was when it was closed. */
-	c.ref.path = f->snap && !*path ? f->snap->path : path;
-	err = answered(v, fsp_meta_commit(v->store->meta, &row, &c, e));
-	if (err)
-		inode_unsure(v, i);
 	return err;
 }
 

@@ -33,10 +33,21 @@ static bool allows_more(uint32_t old, uint32_t new)
 	       !(old & ~new & (S_IRWXU | S_IRWXG | S_IRWXO));
 }
 
-/* Does it leave the owner as this mount knows it, and take no right away? */
-static bool may_wait_locked(const struct inode *i, uint32_t mask,
-                            const struct fsp_attr *a)
+/* While anything waits, the times are told from memory: they must be known. */
+static bool times_known_locked(struct fsp_vfs *v, const struct inode *i,
+                               uint32_t mask)
 {
+	if (i->lazy)
+		mask |= i->lazy->mask;
+	return mask & FSP_SET_MTIME || attr_known_locked(v, i);
+}
+
+/* Does it leave the owner as this mount knows it, and take no right away? */
+static bool may_wait_locked(struct fsp_vfs *v, const struct inode *i,
+                            uint32_t mask, const struct fsp_attr *a)
+{
+	if (!times_known_locked(v, i, mask))
+		return false;
 	if (mask & ~(uint32_t)(LAZY_MASK | FSP_SET_MODE | FSP_SET_UID |
 	                       FSP_SET_GID))
 		return false;
@@ -284,7 +295,7 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 	if (!is_dir(i) || atomic_load(&v->offline_ns))
 		return false;
 	FSP_GUARD(&v->lock);
-	if (!may_wait_locked(i, mask, a) || v->lazies.n >= LAZY_MOST ||
+	if (!may_wait_locked(v, i, mask, a) || v->lazies.n >= LAZY_MOST ||
 	    fsp_worker_start(&v->lazies.worker, set_due, v))
 		return false;
 	if (!i->lazy)

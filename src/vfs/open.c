@@ -108,6 +108,7 @@ static void handle_end(struct fsp_handle *h)
 {
 	bool settle;
 
+	ahead_leave(h);
 	fsp_lock(&h->file->lock);
 	h->file->handles--;
 	if (h->commits)
@@ -340,7 +341,7 @@ int fsp_vfs_create(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 		 * The kernel takes what a creation says of the file for newer
 		 * than all it was told meanwhile: it is to look and to open.
 		 */
-		err = ctx->tid && !retry_waits(v, ctx) ? -ESTALE :
+		err = ctx->tid && !retry_makes(v, ctx, d, name) ? -ESTALE :
 			open_existing(v, ctx, d, name, flags, attr, out);
 		if (err == -ESTALE)
 			retry_begin(v, ctx, 0);

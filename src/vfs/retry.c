@@ -20,6 +20,7 @@ struct slot {
 	int64_t until_ns;
 	uint64_t stale;                 /* the inode that was not it; 0: a name */
 	uint64_t missed;                /* the name that was not there, or 0 */
+	bool makes;                     /* not there twice: it is made, or not */
 	bool looked;
 	int64_t looked_ns;
 	uint64_t ino;                   /* what the look-up found */
@@ -91,6 +92,12 @@ void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino)
 	                    .until_ns = fsp_mono_ns() + LIFETIME_NS };
 }
 
+/* Never 0. */
+static uint64_t place(const struct inode *dir, const char *name)
+{
+	return fsp_hash64(name, strlen(name), dir->ino) | 1;
+}
+
 bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 {
 	struct retry *r = v->retries;
@@ -101,15 +108,36 @@ bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 	return find_locked(r, ctx->tid) != NULL;
 }
 
+bool retry_makes(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct inode *dir, const char *name)
+{
+	struct retry *r = v->retries;
+	struct slot *s;
+
+	if (!ctx->tid || !atomic_load(&r->used))
+		return false;
+	FSP_GUARD(&r->lock);
+	s = find_locked(r, ctx->tid);
+	if (s && s->makes && s->missed != place(dir, name)) {
+		free_slot(r, s);
+		return false;
+	}
+	/* It is looked for once more, to be opened. */
+	if (s)
+		s->makes = false;
+	return s != NULL;
+}
+
 /*
  * Where the name that the kernel knew is not there, it looks up once more, as
- * for a new name: it may wait for a rename in that directory in between.
+ * for a new name: it may wait for a rename in that directory in between. Then
+ * the open fails, or makes a file, which may have come meanwhile.
  */
 static void miss_locked(struct retry *r, struct slot *s, uint64_t at)
 {
 	fsp_assert_held(&r->lock);
 	if (s->missed) {
-		free_slot(r, s);        /* the open fails, or makes a file */
+		s->makes = true;
 		return;
 	}
 	s->missed = at;
@@ -127,10 +155,10 @@ void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 
 	if (!ctx->tid || !atomic_load(&r->used))
 		return;
-	at = fsp_hash64(name, strlen(name), dir->ino) | 1;
+	at = place(dir, name);
 	FSP_GUARD(&r->lock);
 	s = find_locked(r, ctx->tid);
-	if (s && s->missed && s->missed != at) {
+	if (s && (s->makes || (s->missed && s->missed != at))) {
 		free_slot(r, s);        /* that open has ended */
 		return;
 	}

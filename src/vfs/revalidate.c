@@ -222,6 +222,21 @@ static int look_by_name(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return !err && !again && inode_renamed(v, ctx, i) ? -ESTALE : err;
 }
 
+/*
+ * By its number, or it was removed just now: the open came before that. One of
+ * several names that is gone tells nothing of the others, so whoever came by a
+ * name that is marked has to look again.
+ */
+static bool came_first(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                       struct inode *i, bool named, bool gone)
+{
+	if (gone)
+		return !named;
+	if (named && (inode_named(v, i) || !inode_unlinked(v, i)))
+		return false;
+	return !inode_renamed(v, ctx, i);
+}
+
 int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, bool write, bool *keep)
 {
@@ -233,10 +248,8 @@ int file_open_live(struct fsp_vfs *v, struct inode *i, struct file *f,
 
 	if (err == -ESTALE && again != RETRY_NO)
 		err = look_again(v, i, f, ctx, false, &fresh);
-	/* By its number, or it was removed just now: the open came first. */
-	if (err == -ESTALE && (again == RETRY_SAME || !named ||
-	                       (!gone && inode_unlinked(v, i) &&
-	                        !inode_named(v, i) && !inode_renamed(v, ctx, i))))
+	if (err == -ESTALE && (again == RETRY_SAME ||
+	                       came_first(v, ctx, i, named, gone)))
 		return open_unlinked(v, i, f, keep);
 	if (err == -ESTALE && again == RETRY_FOUND)
 		return open_found(v, i, f, &found, keep);

@@ -183,7 +183,8 @@ struct ahead_job {
 struct ahead {
 	uint64_t end;                   /* of the furthest read of the run */
 	uint64_t run;                   /* bytes read in order so far */
-	uint64_t window;                /* how far to be ahead; 0: not */
+	uint64_t window;                /* how far to be ahead, or to begin with
+	                                   when until is 0; 0: not known */
 	uint64_t until;                 /* so far it was asked for */
 };
 
@@ -262,6 +263,7 @@ struct fsp_vfs {
 		struct fsp_cond wake;
 		struct ahead_job *first, **last;
 		unsigned queued, threads, idle, fetching;
+		uint64_t asked, given_up;       /* pieces, so far */
 		uint64_t max;           /* the widest window; 0: none */
 		atomic_bool stop;
 		pthread_t thread[AHEAD_THREADS];
@@ -345,6 +347,8 @@ void attr_tell_news(struct fsp_vfs *v, struct inode *i);
 void attr_vouch(struct fsp_vfs *v, struct inode *i, int64_t began_ns,
                 uint64_t as_of);
 void attr_vouch_locked(struct fsp_vfs *v, struct inode *i, int64_t began_ns);
+/* Neither this mount nor, as far as was heard, another has changed it since. */
+bool attr_known_locked(struct fsp_vfs *v, const struct inode *i);
 /* This mount has changed it, or something in it, at time_ns, 0: not known. */
 void attr_touched(struct fsp_vfs *v, struct inode *i, int64_t time_ns);
 /* What waits is set along, mask 0: nothing else. */
@@ -543,6 +547,10 @@ void ahead_end(struct fsp_vfs *v);
 /* The bytes at off were read: what comes next is fetched, where it looks as if
  * it would be read. Waits for nothing. */
 void ahead_note(struct fsp_handle *h, uint64_t off, uint64_t len);
+/* Nobody reads on with it: what nobody has begun to fetch is not fetched. */
+void ahead_leave(struct fsp_handle *h);
+/* Pieces of files that were asked for so far, and that were not fetched. */
+void ahead_counts(struct fsp_vfs *v, uint64_t *asked, uint64_t *given_up);
 /* false: there is too much to do already, and the job is the caller's. */
 bool ahead_add(struct fsp_vfs *v, struct ahead_job *j);
 void ahead_stop(struct fsp_vfs *v);     /* its threads have ended then */
@@ -677,13 +685,16 @@ void retry_end(struct fsp_vfs *v);
 /* The open of this thread is answered with -ESTALE: it was not this inode (0: it
  * was met by its name). */
 void retry_begin(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t ino);
-/* A look-up of this thread found this, or (NULL) nothing: the second time that
- * ends it. */
+/* A look-up of this thread found this, or (NULL) nothing: the second time only
+ * a creation may follow. */
 void retry_found(struct fsp_vfs *v, const struct fsp_ctx *ctx,
                  const struct inode *dir, const char *name,
                  const struct fsp_entry *e);
 /* Has it been answered so, and not been tried again yet? */
 bool retry_waits(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+/* The same for a creation of this name, which met a file. */
+bool retry_makes(struct fsp_vfs *v, const struct fsp_ctx *ctx,
+                 const struct inode *dir, const char *name);
 enum retry_state {
 	RETRY_NO,               /* the first try */
 	RETRY_SAME,             /* the second; nothing was looked up, so it was
@@ -800,6 +811,11 @@ int file_close(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,
 int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
                    const struct fsp_ctx *ctx, struct fsp_object *o,
                    struct fsp_buf *index, struct fsp_entry *e);
+/* commit_row.c: how long a row may take, and the row, o NULL: only its name. */
+struct fsp_ctx row_ctx(struct fsp_vfs *v, const struct fsp_ctx *ctx);
+int commit_row(struct fsp_vfs *v, struct inode *i, struct file *f,
+               const struct fsp_ctx *ctx, const struct fsp_object *o,
+               struct fsp_entry *e);
 /* The file is clean and has what *e says. f->lock is held; began_ns as above. */
 void committed_locked(struct fsp_vfs *v, struct inode *i, struct file *f,
                       const struct fsp_entry *e, int64_t began_ns);

@@ -149,17 +149,20 @@ static int traffic_fact(struct fsp_vfs *v, struct fsp_buf *out)
 {
 	struct fsp_meta_stats m;
 	struct fsp_obj_counts o;
+	uint64_t asked, given_up;
 
 	fsp_meta_stats(v->store->meta, &m);
 	fsp_objstore_counts(v->store->objects, &o);
+	ahead_counts(v, &asked, &given_up);
 	fsp_buf_reset(out);
 	return fsp_buf_printf(out, "database %" PRIu64 " reads, %" PRIu64
 	                      " writes, %" PRIu64 " again, %" PRIu64
 	                      " round trips; objects %" PRIu64 " put, %" PRIu64
 	                      " get, %" PRIu64 " head, %" PRIu64 " del, %"
-	                      PRIu64 " list, %" PRIu64 " bytes down", m.reads,
+	                      PRIu64 " list, %" PRIu64 " bytes down; ahead %" PRIu64
+	                      " pieces, %" PRIu64 " given up", m.reads,
 	                      m.writes, m.retries, m.trips, o.put, o.get,
-	                      o.head, o.del, o.list, o.down);
+	                      o.head, o.del, o.list, o.down, asked, given_up);
 }
 
 /* Reading it waits until all that others had done by then shows here. */

@@ -121,9 +121,11 @@ dbench -D . -t 3 3 -c /usr/share/dbench/client.txt >"$WORK/dbench" 2>&1 || fail 
 #   bind-mount binderfs procfs   which work in other filesystems,
 #   dup eventfd                  whose descriptors are of no file,
 #   io                           which syncs all disks of the machine,
-#   fiemap verity                ioctls that no FUSE filesystem gets to see.
+#   fiemap verity                ioctls that no FUSE filesystem gets to see,
+#   fanotify                     which watches every mount of the machine: those of
+#                                tests beside it cannot be unmounted meanwhile.
 step "stress-ng: its class filesystem"
-left_out=" bind-mount binderfs procfs dup eventfd io fiemap verity "
+left_out=" bind-mount binderfs procfs dup eventfd io fiemap verity fanotify "
 read -ra stressors < <(stress-ng --class 'filesystem?' | sed 's/.*stressors: //')
 todo=()
 for s in "${stressors[@]}"; do

@@ -9,6 +9,7 @@ need_fuse
 need php php-cli
 need curl curl
 need rsync rsync
+need python3 python3
 has_extension() { php -r 'exit(extension_loaded($argv[1]) ? 0 : 1);' "$1"; }
 has_extension bz2 || skip "needs PHP's bz2 (apt-get install php-bz2)"
 has_extension pdo_mysql || skip "needs PHP's PDO (apt-get install php-mysql)"
@@ -21,7 +22,7 @@ mkdir "$L"
 
 # A store as PHP's installer leaves it, with nothing of ours.
 php_store() { # php_store STORE DEFAULT-OF-DELETED_AT CHARSET
-	local name=interop-${2,,}-$$
+	local name=interop-${2,,}-$3-$$
 	echo "t_${name//-/_} $name" >>"$WORK/server-stores"
 	mkdir "$1"
 	(umask 077 && store_config "t_${name//-/_}" "$name" -o s3.prefix=files/ \
@@ -72,12 +73,12 @@ versions_hold() { # versions_hold NAME TEXT...
 	done
 }
 
-fill() {
+fill() { # fill BYTES ROWS-OF-ANOTHER-SPACE
 	lib space "$SPACE"
 	lib space "$SPACE"
 	local_file a 'the first' 2015-05-08T10:13:20Z
 	local_file b 'the second' 2016-01-01T00:00:00Z
-	head -c 1000000 /dev/urandom | base64 >"$L/big"
+	head -c "$1" /dev/urandom | base64 >"$L/big"
 	touch -d 2001-09-09T01:46:40Z "$L/big"
 	lib upload "$SPACE" plain.txt "$L/a"
 	lib upload "$SPACE" plain.txt "$L/b"
@@ -86,7 +87,7 @@ fill() {
 	lib upload "$SPACE" read.txt "$L/a"
 	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at,
 		size_original, size_storage) SELECT concat('f', seq), 'bulk.x.1',
-		'$(sha1sum <"$L/a" | cut -c 1-40)', 1431080000, 9, 9 FROM seq_1_to_20000"
+		'$(sha1sum <"$L/a" | cut -c 1-40)', 1431080000, 9, 9 FROM seq_1_to_$2"
 }
 
 columns() {
@@ -95,50 +96,152 @@ columns() {
 	sql "$S" "CHECKSUM TABLE filespace, filespace_file"
 }
 
-untouched() {
-	step "an untouched store, read-only"
-	local before
-	fill
-	[ "$(conf_value "$S" mysql charset)" != latin1 ] ||
-		equal 4772C383C2BCC383C5B8652E706466 "$(sql "$S" "SELECT DISTINCT hex(file_key)
-			FROM filespace_file WHERE file_key LIKE '%.pdf'")" "what latin1 makes of a name"
-	before=$(columns)
-	fs_start "ro-${S##*-}" "$S" "$M" -o ro
+# The store of somebody who may SELECT from the two tables and GET objects, and
+# nothing more.
+reader_store() { # sets READER
+	local db bucket user=reader_$$
+	db=$(conf_value "$S" mysql database)
+	bucket=$(conf_value "$S" s3 bucketname)
+	READER=$S-reader
+	mkdir "$READER"
+	mariadb_root "$FSP_TEST_MYSQL_DIR" -e "CREATE OR REPLACE USER $user@localhost
+		IDENTIFIED BY 'reader'; GRANT SELECT ON $db.filespace TO $user@localhost;
+		GRANT SELECT ON $db.filespace_file TO $user@localhost"
+	s3 PUT "$bucket?policy=" -d '{"Version": "2012-10-17", "Statement": [{
+		"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/other"]},
+		"Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::'"$bucket"'/*"]}]}'
+	(umask 077 && sed "s|^user = .*|user = $user|; s|^password = .*|password = reader|
+		s|^access_key = .*|access_key = $FSP_TEST_S3_OTHER_ACCESS_KEY|
+		s|^secret_key = .*|secret_key = $FSP_TEST_S3_OTHER_SECRET_KEY|" \
+		"$S/filespacefs.conf" >"$READER/filespacefs.conf")
+	equal "403 403" "$(as_reader s3_status GET "$bucket?list-type=2") $(
+		as_reader s3_status PUT "$bucket/files/x" -d x)" "list and put of a reader"
+}
+as_reader() {
+	FSP_TEST_S3_ACCESS_KEY=$FSP_TEST_S3_OTHER_ACCESS_KEY \
+		FSP_TEST_S3_SECRET_KEY=$FSP_TEST_S3_OTHER_SECRET_KEY "$@"
+}
+
+# An object that is missing is to S3 one that may not be read, where the key
+# may not list the bucket.
+missing_object() {
+	local log=$WORK/ro-${S##*/}.log
+	sql "$S" "INSERT INTO filespace_file (file_key, space_key, data_hash, created_at,
+		size_original, size_storage) VALUES ('gone', 'lost.x.1',
+		'0123456789012345678901234567890123456789', 1431080000, 9, 9)"
+	must_say 'Permission denied' timeout 20 cat "$M/lost/x/1/gone"
+	grep -q 'AccessDenied.*or it is missing and they may not list' "$log" ||
+		fail "the log of what is missing: $(tail -n 3 "$log")"
+	getfattr --absolute-names --only-values -n user.filespace.health "$M" >"$WORK/health"
+	grep -q '^database ok.*objects ok' "$WORK/health" || fail "health: $(cat "$WORK/health")"
+	sql "$S" "DELETE FROM filespace_file WHERE space_key = 'lost.x.1'"
+}
+
+# What a reader sees of what fill has made.
+all_read() {
 	equal $'Grüße.pdf\nplain.txt\nread.txt\nsub' "$(ls "$D" | LC_ALL=C sort)" "the names"
 	cmp "$L/b" "$D/plain.txt"
 	cmp "$L/b" "$D/Grüße.pdf"
 	cmp "$L/big" "$D/sub/big"
 	equal 1000000000 "$(stat -c %Y "$D/sub/big")" "mtime"
 	versions_hold plain.txt 'the first'
-	fs_stop "ro-${S##*-}"
+	must_say 'Read-only file system' touch "$D/plain.txt"
+	df "$M" >/dev/null
+}
+
+untouched() { # untouched BYTES ROWS
+	step "an untouched store, by a user who may SELECT and GET"
+	local before name=ro-${S##*/}
+	fill "$@"
+	[ "$(conf_value "$S" mysql charset)" != latin1 ] ||
+		equal 4772C383C2BCC383C5B8652E706466 "$(sql "$S" "SELECT DISTINCT hex(file_key)
+			FROM filespace_file WHERE file_key LIKE '%.pdf'")" "what latin1 makes of a name"
+	before=$(columns)
+	reader_store
+	fs_start "$name" "$READER" "$M" -o ro
+	all_read
+	! grep -E 'denied|error' "$WORK/$name.log" || fail "the log of a reader"
 	equal "$before" "$(columns)" "columns and rows"
 }
 
+read_beside() {
+	step "a reader while PHP uploads"
+	"$CTL" -s "$READER" -o mount.read_only=yes store test >"$WORK/test.out" 2>&1 ||
+		fail "store test: $(cat "$WORK/test.out")"
+	missing_object
+	php_begins
+	beside read
+	beside_ends
+}
+
 counted() { [ "$(cat "$L/loop/.count")" -ge "$1" ]; }
+uploads() { # uploads N: waits for N more
+	wait_for 60 counted $(($(cat "$L/loop/.count") + $1)) ||
+		fail "no more uploads: $(tail -n 5 "$WORK/loop.out")"
+}
+php_begins() {
+	mkdir "$L/loop"
+	echo 0 >"$L/loop/.count"
+	lib loop "$SPACE" "$L/loop" >"$WORK/loop.out" 2>&1 &
+	PHP_LOOP=$!
+	echo "$PHP_LOOP" >>"$WORK/pids"
+	uploads 10
+}
+php_ends() { # the last upload is the one before .count
+	touch "$L/loop/.stop"
+	wait "$PHP_LOOP" || fail "uploads: $(tail -n 5 "$WORK/loop.out")"
+}
+
+# Who reads or writes the names of PHP's loop in the mount meanwhile.
+declare -A BESIDE=()
+beside() { # beside COMMAND [ARGUMENT...]
+	rm -f "$WORK/enough" "$WORK/enough.seen"
+	python3 "$TOP/tests/tools/beside.py" "$1" "$D" "$WORK/enough" "${@:2}" \
+		>"$WORK/$1.out" 2>&1 &
+	BESIDE[$1]=$!
+	echo "$!" >>"$WORK/pids"
+}
+beside_ends() {
+	local what
+	uploads 28
+	wait_for 60 test -e "$WORK/enough.seen" || fail "nothing changes: $(cat "$WORK/read.out")"
+	touch "$WORK/enough"
+	for what in "${!BESIDE[@]}"; do
+		wait "${BESIDE[$what]}" || fail "$what: $(cat "$WORK/$what.out")"
+		[ ! -s "$WORK/$what.out" ] || note "$(cat "$WORK/$what.out")"
+	done
+	BESIDE=()
+}
 
 upgrade() {
-	step "the upgrade under PHP's uploads"
-	local rc=0 pid n f
-	mkdir "$L/loop"
-	lib loop "$SPACE" "$L/loop" >"$WORK/loop.out" 2>&1 &
-	pid=$!
-	echo "$pid" >>"$WORK/pids"
-	wait_for 30 counted 10 || fail "no uploads: $(cat "$WORK/loop.out")"
+	step "the upgrade"
+	local before
+	before=$(cat "$L/loop/.count" 2>/dev/null || echo 0)
 	"$CTL" -s "$S" schema upgrade >"$WORK/upgrade.out" 2>&1 ||
 		fail "upgrade: $(cat "$WORK/upgrade.out")"
-	n=$(cat "$L/loop/.count")
-	wait_for 30 counted $((n + 10)) || rc=1
-	touch "$L/loop/.stop"
-	wait "$pid" || rc=$?
-	equal 0 "$rc" "uploads: $(tail -n 5 "$WORK/loop.out")"
-	note "$n uploads until the upgrade was done"
+	note "$(($(cat "$L/loop/.count" 2>/dev/null || echo 0) - before)) uploads meanwhile"
 	"$CTL" -s "$S" schema upgrade >"$WORK/upgrade.out" 2>&1 ||
 		fail "again: $(cat "$WORK/upgrade.out")"
-	fs_start "rw-${S##*-}" "$S" "$M"
-	for f in "$L/loop/"*; do cmp "$f" "$D/${f##*/}"; done
-	equal 7 "$(lib list "$SPACE" | grep '^upload ' | sort -u | wc -l)" "PHP's list"
+	sed -i "s/^\[general\]\$/&\nhash = $HASH/" "$S/filespacefs.conf"
+	fs_start "rw-${S##*/}" "$S" "$M" -o mount.thin_versions=0,mount.thin_interval=0
 	cmp "$L/b" "$D/Grüße.pdf"
 	equal yes "$(lib has "$SPACE" 'Grüße.pdf')" "what PHP has"
+}
+
+write_beside() {
+	step "the mount writes and reads what PHP uploads"
+	local i
+	beside read --writer
+	beside write "$WORK/written"
+	beside_ends
+	php_ends
+	equal 7 "$(lib list "$SPACE" | grep '^upload ' | sort -u | wc -l)" "PHP's list"
+	note "$(python3 "$TOP/tests/tools/beside.py" verify "$D" \
+		"$(cat "$L/loop/.count")" "$WORK/written")"
+	for i in 0 3 6; do
+		printf 'settled' >"$D/upload $i"
+		both_read "upload $i" settled "what both wrote"
+	done
 }
 
 php_sees() {
@@ -239,20 +342,38 @@ races() {
 	versions_hold removed 'raced, young' 'raced, old'
 }
 
-run_with() { # run_with DEFAULT CHARSET HASH
+store_of() { # store_of DEFAULT CHARSET HASH
 	step "deleted_at DEFAULT $1, $2, $3"
-	S=$WORK/store-$1 HASH=$3
+	S=$WORK/store-$1-$2 HASH=$3
 	rm -rf "${L:?}"/*
 	php_store "$S" "$1" "$2"
-	untouched
-	sed -i "s/^\[general\]\$/&\nhash = $3/" "$S/filespacefs.conf"
+}
+run_with() { # run_with DEFAULT CHARSET HASH
+	store_of "$@"
+	untouched 1000000 20000
+	read_beside
+	fs_stop "ro-${S##*/}"
 	upgrade
+	write_beside
 	php_sees
 	mount_sees
 	not_twice
 	races
-	fs_stop "rw-${S##*-}"
+	fs_stop "rw-${S##*/}"
+	check_store "$S"
+}
+# What the settings bear on, without what takes long.
+look_with() { # look_with DEFAULT CHARSET HASH
+	store_of "$@"
+	untouched 1000 10
+	fs_stop "ro-${S##*/}"
+	upgrade
+	php_sees
+	mount_sees
+	fs_stop "rw-${S##*/}"
 	check_store "$S"
 }
 run_with 0 latin1 sha256
 run_with NULL utf8mb4 sha1
+look_with 0 utf8mb4 sha1
+look_with NULL latin1 sha256

@@ -20,7 +20,7 @@ fs_stop fs
 fs_start fs "$S" "$M" -o mount.cache_time=0,mount.entry_timeout=1h,mount.attr_timeout=1h
 
 traffic() { getfattr --absolute-names --only-values -n user.filespace.traffic "$M"; }
-objects() { traffic | sed 's/.*; //'; }
+objects() { traffic | grep -o 'objects [^;]*'; }
 trips() { traffic | sed 's/.*, \([0-9]*\) round trips;.*/\1/'; }
 
 # The journal is read once a second: not in what is counted next. At the first
@@ -115,3 +115,12 @@ must_say "Input/output error" dd if="$R/f10" of=/dev/null iflag=direct status=no
 echo "content 10" >"$R/healed"
 equal 1 "$(object_keys "$S" | grep -c "$key")" "objects with that content"
 fs_stop fs
+
+if on_servers; then
+	step "a host that starts while the bucket is away"
+	sed -i 's#^endpoint = .*#endpoint = http://127.0.0.1:9#' "$S/filespacefs.conf"
+	fs_start fs "$S" "$M"
+	equal 1681 "$(find "$M/acct/table/many" -type f -size +1k | wc -l)" "files"
+	must_say "Host is down" cat "$M/acct/table/many/1010"
+	fs_stop fs
+fi

@@ -12,12 +12,14 @@ mariadb_copy() { # mariadb_copy FROM DIR PORT [LINE-OF-CONFIGURATION...]
 }
 
 # The replica follows from the first statement on, asynchronously. The primary
-# syncs its binary log, or it could lose what it has told.
+# syncs its binary log, or it could lose what it has told. Triggers may be made
+# without SUPER.
 srv_start_replica() { # srv_start_replica DIR
 	local dir=$1 ports password repl p=$1/node-primary r=$1/node-replica
 	mapfile -t ports < <("$SERVERS_LIB/free-ports" 2)
 	local common=(binlog_format=ROW gtid_strict_mode=ON sync_binlog=1
-		log_bin=binlog log_slave_updates=ON relay_log=relay)
+		log_bin=binlog log_slave_updates=ON relay_log=relay
+		log_bin_trust_function_creators=ON)
 	password=$(srv_password) && repl=$(srv_password) &&
 		mariadb_make "$p" "${ports[0]}" server_id=1 "${common[@]}" &&
 		mariadb_copy "$p" "$r" "${ports[1]}" server_id=2 read_only=ON \

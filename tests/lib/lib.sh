@@ -52,7 +52,7 @@ skip() {
 	exit 77
 }
 
-# need COMMAND PACKAGE: the words "apt-get install" mark what CI has to have.
+# need COMMAND PACKAGE: what is not there is skipped; in CI that is a failure.
 need() {
 	command -v "$1" >/dev/null || skip "needs $1 (apt-get install $2)"
 }

@@ -36,7 +36,7 @@ srv_die() {
 	return 1
 }
 
-# srv_need PACKAGE COMMAND...: the words mark what CI has to have.
+# srv_need PACKAGE COMMAND...: the words "apt-get install" make a skip of it.
 srv_need() {
 	local package=$1 c
 	shift

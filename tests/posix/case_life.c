@@ -208,10 +208,32 @@ static void inode_numbers(void)
 	same_inode(".", "./.");
 }
 
+/* One of several names is moved and goes: the others are as before. */
+static void one_of_several(void)
+{
+	file("a", "text");
+	OK(link("a", "b"));
+	OK(link("a", "c"));
+	content("b");
+	stat_of("c");
+	OK(rename("a", "d"));
+	OK(unlink("d"));
+	content("b");
+	content("c");
+	OK(rename("b", "e"));
+	content("c");
+	OK(open("c", O_RDWR | O_APPEND));
+	OK(unlink("c"));
+	content("e");
+	stat_of("e");
+	OK(open("c", O_RDONLY));
+}
+
 const struct posix_case cases_life[] = {
 	{ "unlinked", unlinked, AT_ALL },
 	{ "pending", never_committed, AT_ALL },
 	{ "replaced", replaced, AT_ALL },
+	{ "one_of_several", one_of_several, AT_ALL },
 	{ "moved_directory", moved_directory, AT_ALL },
 	{ "removed_directory", removed_directory, AT_ALL },
 	{ "inode_numbers", inode_numbers, AT_ALL },

@@ -223,12 +223,30 @@ static void atime(void)
 	changed("that", "f");
 }
 
+/* The time that a change in a directory gave it stays with the next call. */
+static void of_a_directory(void)
+{
+	dir("d");
+	file("d/f", "x");
+	snap("d");
+	OK(rename("d/f", "f"));
+	OK(chmod("d", 0777));
+	changed("rename out of it and chmod", "d");
+	OK(rename("f", "d/f"));
+	OK(chown("d", (uid_t)-1, getgid()));
+	changed("rename into it and chown", "d");
+	OK(rename("d/f", "d/g"));
+	OK(chmod("d", 0777));
+	changed("rename in it and chmod", "d");
+}
+
 const struct posix_case cases_times[] = {
 	{ "utimens", values, AT_ALL },
 	{ "utimens_far", far, 0 },
 	{ "utimens_now", now, AT_ALL },
 	{ "utimens_kept", kept, AT_ALL },
 	{ "utimens_by", set_by, AS_ROOT },
+	{ "times_of_directory", of_a_directory, AT_ALL },
 	{ "atime", atime, 0 },
 	{ NULL, NULL, 0 },
 };

@@ -4,6 +4,7 @@
     history.py run [--believe S] SEED STEPS DIR...
                                          DIR: one directory, seen by each mount
     history.py check FILE                a history that was recorded before
+    history.py selftest                  histories that nothing may explain
 
 Every mount has a writer and a reader. A step lets some of them make one call
 each at the same time and waits for all; what the calls answered goes into the
@@ -15,7 +16,10 @@ while that file is being closed, the beginning of one version and the end of the
 other, or the new one with zeros to where the old one ended, as on NFS, and
 nothing else that is in neither; while the same host takes its
 name away, it may be cut short), atomic rename and unlink, and exclusive create
-and mkdir, over all mounts.
+and mkdir, over all mounts. On the mount of a writer that has this very file
+open a read may find it emptied, or what is being written there. A writer that
+made its file and did not empty it goes over what others have stored meanwhile:
+their bytes stay behind its own.
 
 ESTALE is an answer, as on NFS: to an open while another host takes the name
 away, and to a close when the file has no name left, whoever took the last.
@@ -41,7 +45,6 @@ import time
 
 FILES = ["a", "b", "c", "sub/d", "sub/e"]
 DIRS = ["x", "sub/y"]
-MIXED = 0               # a content that several hosts have written
 RAW = "bytes "          # before what a read answered that is no whole content
 
 
@@ -237,6 +240,13 @@ def spliced(data, first, second):
         data[n:] == second[n:len(data)]
 
 
+def answered(value, lengths):
+    """The bytes that a read's answer in the history stands for."""
+    if value.startswith(RAW):
+        return bytes.fromhex(value[len(RAW):])
+    return body(value, lengths[value]) if value else b""
+
+
 class Beliefs:
     """What the kernels may take for true at the time of a step."""
 
@@ -244,8 +254,12 @@ class Beliefs:
         times = history["times"]
         self.seconds = seconds
         self.now = times[min(number, len(times) - 1)]
-        self.closing = [(op[1], op[2]) for _, op, answer in
+        self.closing = [(w, body(op[1], op[2])) for w, op, _ in
                         history["steps"][number] if op[0] == "close"]
+        self.opening = [(w, op[1]) for w, op, _ in history["steps"][number]
+                        if op[0] in ("openw", "excl")]
+        self.renames = any(op[0] == "rename" for _, op, _ in
+                           history["steps"][number])
         self.lengths = history["lengths"]
         self.who = history["who"]
         self.taking = {(self.who[w][0], p) for w, op, _ in
@@ -260,20 +274,28 @@ class Beliefs:
                     self.moved.add(history["who"][w][0])
             number -= 1
 
-    def torn(self, content, value):
+    def torn(self, held, inode, content, data):
         """Of the version that was there and one that is just being closed?"""
-        data = bytes.fromhex(value[len(RAW):])
-        old = body(content, self.lengths[content]) if content else b""
-        return any(spliced(data, old, new) or spliced(data, new, old) or
-                   data == new.ljust(len(old), b"\0")
-                   for new in (body(*c) for c in self.closing))
+        return any(spliced(data, content, new) or spliced(data, new, content) or
+                   data == new.ljust(len(content), b"\0")
+                   for w, new in self.closing if held.get(w) == inode)
 
-    def cut(self, worker, p, content, value):
+    def emptied(self, held, worker, p, inode):
+        """Has a writer of this mount the file open, or may it have by now?"""
+        mount = self.who[worker][0]
+        return any(self.who[w][0] == mount for w, n in held.items()
+                   if n == inode) or \
+            any(self.who[w][0] == mount and (q == p or self.renames)
+                for w, q in self.opening)
+
+    def cut(self, worker, p, content, data):
         """A kernel that takes the name away meanwhile does not take a new size
-        for the file, and ends the read where the file had ended before."""
-        return (self.who[worker][0], p) in self.taking and \
-            content and body(content, self.lengths[content]).startswith(
-                bytes.fromhex(value[len(RAW):]) if value else b"")
+        for the file, and ends the read where the file had ended before. And one
+        that empties the file meanwhile ends it where it has come to."""
+        mount = self.who[worker][0]
+        return ((mount, p) in self.taking or
+                any(self.who[w][0] == mount and q == p
+                    for w, q in self.opening)) and content.startswith(data)
 
     def lost(self, worker, p):
         """Another host takes the name away while it is opened."""
@@ -297,7 +319,19 @@ def linked(s, inode):
     return inode in s.names.values()
 
 
-def apply(state, worker, op, answer, torn_ok, beliefs):
+def read_ok(s, before, worker, p, value, beliefs):
+    """Can a read of p have answered that? before: who held what then."""
+    inode = s.names[p]
+    content, data = s.contents[inode], answered(value, beliefs.lengths)
+    if content == data:
+        return True
+    held = {**before, **s.held}
+    return beliefs.torn(held, inode, content, data) or \
+        beliefs.cut(worker, p, content, data) or \
+        not data and beliefs.emptied(held, worker, p, inode)
+
+
+def apply(state, worker, op, answer, before, beliefs):
     """The state after a call, or None where it cannot have answered that."""
     s = state.copy()
     kind, code, value = op[0], answer[0], answer[1]
@@ -309,14 +343,14 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
         if code != "ok":
             return None
         if not there:
-            make(s, p, "")
+            make(s, p, b"")
         s.held[worker] = s.names[p]
     elif kind == "excl":
         if code == "EEXIST":
             return s if there or beliefs.exists(s, p) else None
         if code != "ok" or there:
             return None
-        make(s, p, "")
+        make(s, p, b"")
         s.held[worker] = s.names[p]
         s.over.add(worker)
     elif kind == "close":
@@ -324,8 +358,10 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
         over = worker in s.over
         s.over.discard(worker)
         if code == "ok" and linked(s, inode):
+            new = body(p, op[2])
             # Not truncated: it goes over what another host has written.
-            s.contents[inode] = MIXED if over and s.contents[inode] else p
+            s.contents[inode] = new + s.contents[inode][len(new):] \
+                if over else new
         elif code not in ("ok", "ESTALE") or \
                 code == "ESTALE" and linked(s, inode):
             return None
@@ -334,12 +370,7 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
             return None if there else s
         if code != "ok" or not there:
             return None
-        content = s.contents[s.names[p]]
-        if content in (value, MIXED) or torn_ok:
-            return s
-        whole = value and not value.startswith(RAW)
-        if whole or not (beliefs.cut(worker, p, content, value) or
-                         value and beliefs.torn(content, value)):
+        if not read_ok(s, before, worker, p, value, beliefs):
             return None
     elif kind == "rename":
         if code == "ENOENT":
@@ -368,12 +399,13 @@ def apply(state, worker, op, answer, torn_ok, beliefs):
     return s
 
 
-def after(state, step, idle, order, local, beliefs):
+def after(state, step, idle, order, beliefs):
+    before = state.held
     for k in order:
         worker, op, answer = step[k]
         if k in idle:
             continue
-        state = apply(state, worker, op, answer, local[k], beliefs)
+        state = apply(state, worker, op, answer, before, beliefs)
         if state is None:
             return None
     return state
@@ -384,23 +416,12 @@ def subsets(items):
         yield from (set(c) for c in itertools.combinations(items, n))
 
 
-def shares(history, holding, step):
-    """Reads on a mount that has a file open for writing see its bytes."""
-    who = history["who"]
-    busy = {who[w][0] for w in holding}
-    busy |= {who[w][0] for w, op, _ in step
-             if op[0] in ("openw", "excl", "close")}
-    return [op[0] == "read" and who[w][0] in busy for w, op, _ in step]
-
-
 def check(history, believe):
     """None, or the number of the step that nothing explains."""
     states = {None: State({}, {}, {}, {}, set(), 0)}
     history["lengths"] = {op[1]: op[2] for step in history["steps"]
                           for _, op, _ in step if op[0] == "close"}
-    holding = set()
     for number, step in enumerate(history["steps"]):
-        local = shares(history, holding, step)
         beliefs = Beliefs(history, believe, number)
         # Renames that a kernel may have answered by itself, doing nothing.
         void = [k for k, (w, op, answer) in enumerate(step)
@@ -410,18 +431,82 @@ def check(history, believe):
         for state in states.values():
             for order in itertools.permutations(range(len(step))):
                 for idle in subsets(void):
-                    s = after(state, step, idle, order, local, beliefs)
+                    s = after(state, step, idle, order, beliefs)
                     if s is not None:
                         result[s.key()] = s
         if not result:
             return number
         states = result
-        for w, op, answer in step:
-            if op[0] in ("openw", "excl") and answer[0] == "ok":
-                holding.add(w)
-            elif op[0] == "close":
-                holding.discard(w)
     return None
+
+
+# ---- what the check has to find, and what it may not call wrong
+
+W0, R0, W1, R1 = range(4)       # the writer and the reader of each of two mounts
+OK = ["ok", None]
+T1, T2 = ["close", "t1", 700], ["close", "t2", 10]
+STORED = [[W0, ["openw", "a"], OK], [W0, T1, OK]]
+OPENED = STORED + [[W0, ["openw", "b"], OK]]
+MADE = [[W0, ["excl", "a"], OK], [W1, ["openw", "a"], OK],
+        [W1, T1, OK], [W0, T2, OK]]
+
+
+def saw(worker, p, data):
+    return [worker, ["read", p], ["ok", recognise(data)]]
+
+
+def one_by_one(*calls):
+    return [[call] for call in calls]
+
+
+def cases():
+    """(name, steps, the step that nothing explains or None)"""
+    t1, t2 = body("t1", 700), body("t2", 10)
+    again = STORED + [[W1, ["openw", "a"], OK], [W1, T2, OK]]
+    gone = [R1, ["read", "a"], ["ENOENT", None]]
+    yield "what was closed is read", one_by_one(*STORED, saw(R1, "a", t1)), None
+    yield "an old version", one_by_one(*again, saw(R0, "a", t1)), 4
+    yield "not there", one_by_one(*STORED, gone), 2
+    yield "nothing in it", one_by_one(*STORED, saw(R0, "a", b"")), 2
+    yield "half of it", one_by_one(*STORED, saw(R1, "a", t1[:350])), 2
+    yield "other bytes", one_by_one(*STORED, saw(R1, "a", b"x" * 700)), 2
+    yield "another file is open", one_by_one(*OPENED, saw(R0, "a", b"")), 3
+    yield "and bytes from nowhere", one_by_one(*OPENED, saw(R0, "b", b"x")), 3
+    yield "emptied here", one_by_one(*OPENED, saw(R0, "b", b"")), None
+    yield "opened elsewhere", one_by_one(
+        *STORED, [W0, ["openw", "a"], OK], saw(R1, "a", b"")), 3
+    yield "just being closed", one_by_one(*again[:3]) + [
+        [[W1, T2, OK], saw(R0, "a", t2 + t1[len(t2):])]], None
+    yield "another is being closed", one_by_one(*OPENED) + [
+        [[W0, T2, OK], saw(R0, "a", t2 + t1[len(t2):])]], 3
+    yield "written over", one_by_one(
+        *MADE, saw(R0, "a", t2 + t1[len(t2):])), None
+    yield "written over, bytes lost", one_by_one(*MADE, saw(R0, "a", t2)), 4
+    yield "exclusive twice", [[[W0, ["excl", "a"], OK],
+                               [W1, ["excl", "a"], OK]]], 0
+    yield "mkdir twice", [[[W0, ["mkdir", "x"], OK],
+                           [W1, ["mkdir", "x"], OK]]], 0
+    yield "taken away twice", one_by_one(*STORED) + [
+        [[W0, ["unlink", "a"], OK], [W1, ["unlink", "a"], OK]]], 2
+    moving = [W1, ["rename", "a", "b"], OK]
+    yield "under both names", one_by_one(*STORED, moving, saw(R0, "b", t1),
+                                         saw(R0, "a", t1)), 4
+    yield "under neither", one_by_one(
+        *STORED, moving, [R0, ["read", "b"], ["ENOENT", None]]), 3
+    yield "a close that is lost", one_by_one(
+        *STORED[:1], [W0, T1, ["ESTALE", None]]), 1
+
+
+def selftest():
+    who = [(0, True), (0, False), (1, True), (1, False)]
+    wrong = 0
+    for name, steps, bad in cases():
+        history = {"who": who, "steps": steps, "times": list(range(len(steps)))}
+        number = check(history, 0)
+        if number != bad:
+            print("%s: step %s, not %s" % (name, number, bad))
+            wrong = 1
+    return wrong
 
 
 def explain(history, number):
@@ -450,6 +535,8 @@ def main(argv):
     elif len(argv) == 2 and argv[0] == "check":
         with open(argv[1]) as f:
             history = json.load(f)
+    elif argv == ["selftest"]:
+        return selftest()
     else:
         sys.exit(__doc__)
     number = check(history, believe)

@@ -8,7 +8,8 @@
  *   space SPACE                   createSpace
  *   upload SPACE NAME FILE        created_at is FILE's mtime
  *   race SPACE NAME FILE...       uploads at once: each step of all, then the next
- *   loop SPACE DIR                uploads what it leaves in DIR, until DIR/.stop
+ *   loop SPACE DIR                uploads what it leaves in DIR, until DIR/.stop,
+ *                                 and reads it, or what a mount wrote over it
  *   delete | has | get | download SPACE NAME
  *   list SPACE
  */
@@ -121,11 +122,19 @@ class Library
 
 function upload_until_stopped($library, $space, $dir)
 {
+    $reads = false;
     for ($n = 0; !file_exists("$dir/.stop"); $n++, clearstatcache()) {
+        file_put_contents("$dir/.count", $n);
         $name = 'upload ' . $n % 7;
         file_put_contents("$dir/$name", "$name for the $n. time\n");
         $library->upload($space, $name, "$dir/$name");
-        file_put_contents("$dir/.count", $n + 1);
+        // With deleted_at NULL it finds nothing before the upgrade, and all after.
+        if (!$reads && !$library->getFile($space, $name))
+            continue;
+        $reads = true;
+        $text = $library->download($space, $name);
+        if (!preg_match("/^$name (for the \d+\. time|by the mount, round \d+)\n$/D", $text))
+            throw new RuntimeException("$name has '$text'");
     }
 }
 

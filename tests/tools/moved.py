@@ -2,12 +2,13 @@
 """Opens by a name that another mount has taken away, while this mount finds the
 file under its new name.
 
-    moved.py ROUNDS A B         A, B: one directory, seen by two mounts
+    moved.py ROUNDS A B C       one directory, seen by three mounts
 
 B knows a name that A then renames. At the same time one thread of B opens that
 name and another one looks the new name up, or takes it back. What the open has
 is what is there under the name, or that there is nothing; never the file that
-has gone from there, and never ESTALE.
+has gone from there, and never ESTALE. Nor is that the answer where B and C both
+make the name anew.
 """
 import errno
 import os
@@ -49,7 +50,15 @@ def at_once(*calls):
     return answers
 
 
-def looked_up(a, b, n):
+def make(path):
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+        return "made"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def looked_up(a, b, _, n):
     """A puts another file where the first one was."""
     put(a + "/from", "old %d" % n)
     get(b + "/from")
@@ -61,7 +70,19 @@ def looked_up(a, b, n):
     return got, ["new %d" % n]
 
 
-def taken_back(a, b, n):
+def made_anew(a, b, c, n):
+    """It goes, and two others open it for writing."""
+    put(a + "/from", "gone %d" % n)
+    get(b + "/from")
+    get(c + "/from")
+    os.rename(a + "/from", a + "/to")
+    got = at_once(lambda: make(b + "/from"), lambda: make(c + "/from"))
+    os.unlink(a + "/from")
+    os.unlink(a + "/to")
+    return " and ".join(got), ["made and made"]
+
+
+def taken_back(a, b, _, n):
     """B renames it back."""
     put(a + "/from", "back %d" % n)
     get(b + "/from")
@@ -73,12 +94,12 @@ def taken_back(a, b, n):
 
 
 def main(argv):
-    if len(argv) != 3:
+    if len(argv) != 4:
         sys.exit(__doc__)
     wrong = 0
     for n in range(int(argv[0])):
-        for what in (looked_up, taken_back):
-            got, right = what(argv[1], argv[2], n)
+        for what in (looked_up, made_anew, taken_back):
+            got, right = what(*argv[1:], n)
             if got not in right:
                 wrong += 1
                 print("round %d, %s: %s instead of %s" % (

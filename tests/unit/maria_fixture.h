@@ -116,7 +116,7 @@ static inline void maria_fresh(void)
 	mysql_close(my);
 }
 
-static inline void maria_drop(void)
+static inline void maria_drop_all(void)
 {
 	MYSQL *my = maria_other(NULL, "utf8mb4");
 	FSP_FREE char *sql = fsp_strf("DROP DATABASE IF EXISTS %s", maria_db);

@@ -43,7 +43,7 @@ FX void fx_db_empty(MYSQL *my)
 
 FX void fx_db_at_exit(void)
 {
-	maria_drop();
+	maria_drop_all();
 }
 
 /* empty: without tables. */

@@ -611,6 +611,74 @@ static void test_deadlock(void **state)
 	mysql_close(root);
 }
 
+/* A row that somebody holds for long is waited for again and again. */
+static void test_lock_wait(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_maria_options o = options(f);
+	struct maker k = { .f = f };
+
+	fx_close(f);
+	o.timeout_ns = 2 * FSP_NS_PER_SEC;
+	open_with(f, &o);
+	warm_up(f);
+	fx_sql(f, "BEGIN");
+	fx_sql(f, "UPDATE fsp_shard SET turn = turn + 1 ORDER BY id");
+	assert_int_equal(pthread_create(&k.thread, NULL, make_file, &k), 0);
+	while (retries(f) == 0)
+		assert_true(fsp_ctx_left_ns(&f->ctx) > 0);
+	fx_sql(f, "ROLLBACK");
+	pthread_join(k.thread, NULL);
+	assert_int_equal(k.err, 0);
+	assert_int_equal(names(f, "m0"), 1);
+}
+
+static int add_version(void *arg, const struct fsp_version *v)
+{
+	(void)v;
+	++*(int *)arg;
+	return 0;
+}
+
+/*
+ * A write host without a binary log does not say how far it is: nothing is read
+ * elsewhere, once something was committed.
+ */
+static void test_no_positions(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_maria_options o = options(f);
+	struct proxy readers;
+	char at_readers[64];
+	int n = 0, sent;
+
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	fx_close(f);
+	proxy_start(&readers, "127.0.0.1", port());
+	snprintf(at_readers, sizeof(at_readers), "127.0.0.1:%d", readers.port);
+	o.read_hosts = at_readers;
+	open_with(f, &o);
+	for (int i = 1; i < 3; i++) {
+		sent = atomic_load(&readers.sent);
+		assert_int_equal(f->m->ops->history(f->m, &f->ctx, "a/t/r/f",
+		                                    add_version, &n), 0);
+		assert_int_equal(n, i);
+		assert_true(atomic_load(&readers.sent) > sent);
+	}
+	fx_commit(f, "a/t/r/f", '2', 2);
+	n = 0;
+	sent = atomic_load(&readers.sent);
+	assert_int_equal(f->m->ops->history(f->m, &f->ctx, "a/t/r/f",
+	                                    add_version, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(atomic_load(&readers.sent), sent);
+	fx_close(f);
+	proxy_stop(&readers);
+	o = options(f);
+	open_with(f, &o);
+}
+
 /* ---- rows that come while they are read */
 
 #define ROWS 5000
@@ -850,6 +918,7 @@ int main(void)
 		PX_TEST(test_tls), PX_TEST(test_no_downgrade),
 		PX_TEST(test_crowded), PX_TEST(test_shared),
 		PX_TEST(test_no_names), PX_TEST(test_deadlock),
+		PX_TEST(test_lock_wait), PX_TEST(test_no_positions),
 		PX_TEST(test_rows_cut), PX_TEST(test_rows_error),
 		PX_TEST(test_rows_held), PX_TEST(test_rows_left),
 		FX_DIR_TEST(test_untouched),

@@ -71,7 +71,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	maria_drop();
+	maria_drop_all();
 	return 0;
 }
 

@@ -35,7 +35,7 @@ static int teardown(void **state)
 	(void)state;
 	maria_close(conn);
 	mysql_close(php);
-	maria_drop();
+	maria_drop_all();
 	return 0;
 }
 

@@ -111,7 +111,10 @@ static void test_delete(void **state)
 	fx_php_delete(f, "a.t.r", "d/f");
 	fx_gone(f, "a/t/r/d/f");
 	assert_string_equal(fx_ls(f, "a/t/r/d"), "");
+	/* deleted, or about to be overwritten? */
 	ref = (struct fsp_ref){ a.attr.ino, "a/t/r/d/f" };
+	assert_int_equal(fx_commit_ref(f, &ref, '2', 2, 0, &e), -EINPROGRESS);
+	fx_sql(f, "UPDATE filespace_file SET deleted_at = deleted_at - 60");
 	assert_int_equal(fx_commit_ref(f, &ref, '2', 2, 0, &e), -ESTALE);
 	/* a dead name is replaced by the next create */
 	assert_int_equal(fx_new(f, "a/t/r/d/f", S_IFREG | 0600, &e), 0);
@@ -141,6 +144,39 @@ static void test_delete(void **state)
 	fx_commit(f, "a/t/r/l2", '7', 70);
 	fx_gone(f, "a/t/r/l1");
 	assert_int_equal(fx_get(f, "a/t/r/l2").attr.size, 70);
+}
+
+/* Between the UPDATE and the INSERT of an upload. */
+static void test_between(void **state)
+{
+	static const char *const how[] = { "a/t/r/d/ours", "a/t/r/d/php" };
+	struct fx *f = *state;
+
+	fx_mkdirs(f, "a/t/r/d");
+	fx_put(f, how[0], '1', 10);
+	fx_php_upload(f, "a.t.r", "d/php", '1', 10, 1500000000);
+	for (size_t i = 0; i < 2; i++) {
+		struct fsp_entry a = fx_get(f, how[i]), e;
+		struct fsp_ref ref = { a.attr.ino, how[i] };
+		const char *key = how[i] + strlen("a/t/r/");
+
+		fx_php_delete(f, "a.t.r", key);
+		assert_int_equal(fx_commit_ref(f, &ref, '3', 30, 0, &e),
+		                 -EINPROGRESS);
+		fx_php_upload(f, "a.t.r", key, '2', 20, 1500000001);
+		assert_int_equal(fx_get(f, how[i]).attr.ino, a.attr.ino);
+		assert_int_equal(fx_commit_ref(f, &ref, '3', 30, 0, &e), 0);
+		assert_int_equal(fx_get(f, how[i]).attr.size, 30);
+	}
+	/* one that a mount removed is gone */
+	{
+		struct fsp_entry e = fx_get(f, how[0]);
+		struct fsp_ref ref = { e.attr.ino, how[0] };
+
+		assert_int_equal(fx_rm(f, how[0], false), 0);
+		assert_int_equal(fx_commit_ref(f, &ref, '4', 40, 0, &e),
+		                 -ESTALE);
+	}
 }
 
 static void test_two_live(void **state)
@@ -1168,7 +1204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FX_TEST(test_upload_over), FX_TEST(test_upload_new),
-		FX_TEST(test_delete), FX_TEST(test_two_live),
+		FX_TEST(test_delete), FX_TEST(test_between), FX_TEST(test_two_live),
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
 		FX_TEST(test_many), FX_TEST(test_pages),
