@@ -199,17 +199,28 @@ static int op_utimens(char **a)
 	return done(utimensat(AT_FDCWD, a[0], t, AT_SYMLINK_NOFOLLOW));
 }
 
-/* copyrange FROM TO: all of slot FROM to slot TO, from where they stand. */
-static int op_copyrange(char **a)
+static int copy(char **a, size_t chunk)
 {
 	int from = slots[atoi(a[0]) % 10], to = slots[atoi(a[1]) % 10];
 	ssize_t n;
 	long long sum = 0;
 
-	while ((n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0)) > 0)
+	while ((n = copy_file_range(from, NULL, to, NULL, chunk, 0)) > 0)
 		sum += n;
 	printf("copied: %lld\n", sum);
 	return done(n);
+}
+
+/* copyrange FROM TO: all of slot FROM to slot TO, from where they stand. */
+static int op_copyrange(char **a)
+{
+	return copy(a, 1 << 30);
+}
+
+/* copychunks FROM TO BYTES: the same, BYTES at a time. */
+static int op_copychunks(char **a)
+{
+	return copy(a, strtoull(a[2], NULL, 10));
 }
 
 /* await FILE: until somebody makes it, one minute at most. */
@@ -249,7 +260,7 @@ static const struct op {
 	{ "unlink", 1, op_unlink },     { "mkdir", 1, op_mkdir },
 	{ "rmdir", 1, op_rmdir },       { "utimens", 3, op_utimens },
 	{ "copyrange", 2, op_copyrange }, { "await", 1, op_await },
-	{ "signal", 1, op_signal },
+	{ "signal", 1, op_signal },     { "copychunks", 3, op_copychunks },
 };
 
 static const struct op *find(const char *name)
