@@ -71,7 +71,9 @@ static int path_at(struct txn *t, void *arg)
 		w->path = strdup(w->ref->path);
 	if (!w->path)
 		return -ENOMEM;
-	return sql_check_dir_at(t, w->path, w->at);
+	err = sql_check_dir_at(t, w->path, w->at);
+	/* What was there before it is another thing. */
+	return err == -ENOTDIR ? -ENOENT : err;
 }
 
 int sql_path_at(struct fsp_meta *m, const struct fsp_ctx *ctx,

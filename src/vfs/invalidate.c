@@ -96,7 +96,9 @@ static void age_locked(struct fsp_vfs *v, struct inode *dir, const char *path,
 	struct inode *i = NULL;
 
 	if (!*path) {
-		(void)later_forget(v, FORGET_AGE, dir->ino, name);
+		/* What was a file when it was last seen has no entries. */
+		if (is_dir(dir))
+			(void)later_forget(v, FORGET_AGE, dir->ino, name);
 		return;
 	}
 	while (first && (i = table_at_locked(v, dir, first, i)))

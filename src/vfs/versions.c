@@ -49,13 +49,20 @@ static uint32_t both_modes(const struct fsp_attr *own, const struct fsp_attr *no
 	return mode & (allow | 0222);
 }
 
-/* A directory's read bits stand for a file's, and x follows r. */
+/*
+ * A directory's read bits stand for a file's, and x follows r. A file that is
+ * not what it was any more runs as nobody else; what a directory gives to new
+ * entries is for cp -a to bring back.
+ */
 static void restrict_to(struct fsp_attr *a, const struct fsp_attr *now)
 {
 	struct fsp_attr limit = *now;
+	uint32_t keep = S_IFMT;
 
+	if (S_ISDIR(a->mode))
+		keep |= S_ISGID | S_ISVTX;
 	limit.mode |= (limit.mode & 0444) >> 2;
-	a->mode = (a->mode & S_IFMT) | both_modes(a, &limit);
+	a->mode = (a->mode & keep) | both_modes(a, &limit);
 }
 
 /* Attributes of a directory of .versions itself. */

@@ -30,7 +30,8 @@ struct posix_case {
 extern const struct posix_case cases_open[], cases_io[], cases_seek[],
 	cases_life[], cases_names[], cases_rename[], cases_limits[],
 	cases_attr[], cases_times[], cases_users[], cases_dirs[], cases_map[],
-	cases_locks[], cases_special[], cases_xattr[], cases_linux[];
+	cases_locks[], cases_special[], cases_xattr[], cases_linux[],
+	cases_calls[];
 
 /* record.c: answers into the transcript. -1 is recorded as errno's name. */
 void record_to(int fd);

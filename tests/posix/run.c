@@ -32,6 +32,7 @@ static const struct posix_case *const groups[] = {
 	cases_open, cases_io, cases_seek, cases_life, cases_names, cases_rename,
 	cases_limits, cases_attr, cases_times, cases_users, cases_dirs,
 	cases_map, cases_locks, cases_special, cases_xattr, cases_linux,
+	cases_calls,
 };
 
 /* An answer that may differ: "case :: step :: answer of the mount :: why". */
