@@ -50,6 +50,7 @@ struct back {
 	struct fsp_journal *journal;
 	struct item *first, *last;
 	uint64_t files, bytes;          /* that wait */
+	uint64_t reserved;              /* and that are just being queued */
 	uint64_t pending_max, free_min;
 	int64_t down_ns;                /* a server is: nothing before that */
 	int error;                      /* of the last try; 0: it succeeded */

@@ -830,8 +830,13 @@ void back_end(struct fsp_vfs *v);
 bool back_wanted(struct fsp_vfs *v, enum commit_kind kind);
 /* Is anything queued at all? */
 bool back_any(struct fsp_vfs *v);
-/* Waits for room; false: there is none in time. */
-bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx);
+/*
+ * Waits for room; false: there is none in time. What was found is kept for the
+ * caller until back_room_end(), so that many at once do not find the same.
+ */
+bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+               uint64_t *room);
+void back_room_end(struct fsp_vfs *v, uint64_t room);
 /* The file is busy. Promised, durably, when it returns 0. */
 int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f);
 /* Stores what waits of this file, in this thread; 0 where nothing does. */
