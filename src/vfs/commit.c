@@ -297,11 +297,12 @@ static bool begin(struct file *f, enum commit_kind kind, bool back, bool *again,
 	return true;
 }
 
-static void end(struct file *f, int err)
+static void end(struct fsp_vfs *v, struct file *f, int err)
 {
 	FSP_GUARD(&f->lock);
 	f->busy = f->kept = false;
 	f->failed = err;
+	file_check_locked(v, f);
 	fsp_cond_broadcast(&f->changed);
 }
 
@@ -361,7 +362,7 @@ static int commit_as(struct fsp_vfs *v, struct inode *i, struct file *f,
 		}
 		if (!err && back) {
 			err = promise(v, i, f, ctx, kind);
-			end(f, 0);
+			end(v, f, 0);
 			if (!err)
 				return 0;
 			back = false;
@@ -369,7 +370,7 @@ static int commit_as(struct fsp_vfs *v, struct inode *i, struct file *f,
 		}
 		if (!err)
 			err = commit_busy(v, i, f, late, kind);
-		end(f, err);
+		end(v, f, err);
 		return err;
 	}
 }

@@ -503,6 +503,8 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 int file_grow(struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
 struct file *file_new(void);
+/* check.c. In debug builds: is it as DESIGN.md says? */
+void file_check_locked(struct fsp_vfs *v, struct file *f);
 void file_free(struct file *f);         /* of no inode */
 /* Was all that it has promised by a close()? */
 bool file_saved_locked(struct file *f);

@@ -3,6 +3,7 @@
 # shown by the next mount at once, and stored by it, once, whole and in order.
 # TIMEOUT 600
 # TAKES 15
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 . "$TOP/tests/lib/churn.sh"
 need_fuse

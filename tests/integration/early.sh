@@ -3,6 +3,7 @@
 # happens to it before it is closed.
 # TIMEOUT 200
 # TAKES 25
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3

@@ -3,6 +3,7 @@
 # have left. A disk that is full while commits wait loses none of them.
 # TIMEOUT 240
 # TAKES 12
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need_root
