@@ -36,7 +36,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$B/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT := $(UNIT_SRC:tests/unit/%.c=$B/tests/%)
 
-.PHONY: all check lint bench install clean help unit tools san-tests FORCE
+.PHONY: all check lint bench install clean help unit tools FORCE
 all: $(MAINS:%=$B/%) bin
 
 # bin/ always holds what was built last, so that scripts need no variant.
@@ -85,6 +85,18 @@ $B/tools/%: tests/tools/%.c $B/flags
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	$(if $V,,@)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter preload_%,$*),-shared -fPIC -o $@,-pie -o $@) $< $(LIBS_$*) -ldl
+
+# The daemon with the assertions of DEBUG=1, for the tests that ask for it: what
+# they are in is compiled anew, the rest is that of this build.
+CHECKED_OBJ := $(patsubst %.c,$B/checked/%.o,$(shell grep -l FSP_DEBUG $(LIB_SRC)))
+tools: $B/checked/filespacefs
+$B/checked/%.o: %.c $B/flags
+	@mkdir -p $(@D)
+	@echo "  CC   $< (checked)"
+	$(if $V,,@)$(CC) $(CPPFLAGS) -DFSP_DEBUG $(CFLAGS) -MMD -MP -c -o $@ $<
+$B/checked/filespacefs: $B/src/main_mount.o $(WIRE_OBJ) $(CHECKED_OBJ) $B/libfsp.a
+	@echo "  LD   $@"
+	$(if $V,,@)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The POSIX suite, of several files.
 POSIX_OBJ := $(patsubst %.c,$B/%.o,$(sort $(wildcard tests/posix/*.c)))

@@ -66,6 +66,8 @@ int fsp_journal_end(struct fsp_journal *j, const struct fsp_queue_end *e,
                     bool sync);
 /* Is its content in a file of its own, and not in the journal? */
 bool fsp_journal_has_file(struct fsp_journal *j, uint64_t key);
+/* Is it pending there? */
+bool fsp_journal_has(struct fsp_journal *j, uint64_t key);
 
 /* What is pending in a mount's directory, in the order of keys. */
 struct fsp_journal_entry {

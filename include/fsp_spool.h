@@ -69,6 +69,9 @@ bool fsp_spool_complete(const struct fsp_spool_file *f, uint64_t size);
  * written from now on does not change it. Both are to be dropped.
  */
 int fsp_spool_snapshot(struct fsp_spool_file *f, struct fsp_spool_file **out);
+/* Does f leave the bytes of a snapshot alone? For checks. */
+bool fsp_spool_seals(const struct fsp_spool_file *f,
+                     const struct fsp_spool_file *snapshot);
 void fsp_spool_begin_fresh(struct fsp_spool_file *f);
 /* As if what `older` has fresh had been written before, and cut at limit. */
 int fsp_spool_join_fresh(struct fsp_spool_file *f,

@@ -313,6 +313,21 @@ int fsp_spool_snapshot(struct fsp_spool_file *f, struct fsp_spool_file **out)
 	return 0;
 }
 
+bool fsp_spool_seals(const struct fsp_spool_file *f,
+                     const struct fsp_spool_file *snapshot)
+{
+	const struct fsp_extents *x = &snapshot->extents;
+
+	for (size_t i = 0; f->data == snapshot->data && i < x->n; i++) {
+		const struct fsp_extent *e = fsp_extents_find(&f->sealed,
+		                                              x->v[i].start);
+
+		if (!e || e->start > x->v[i].start || e->end < x->v[i].end)
+			return false;
+	}
+	return true;
+}
+
 void fsp_spool_begin_fresh(struct fsp_spool_file *f)
 {
 	f->fresh.n = 0;

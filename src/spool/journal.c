@@ -401,3 +401,9 @@ bool fsp_journal_has_file(struct fsp_journal *j, uint64_t key)
 	l = find_locked(j, key);
 	return l && l->file;
 }
+
+bool fsp_journal_has(struct fsp_journal *j, uint64_t key)
+{
+	FSP_GUARD(&j->lock);
+	return find_locked(j, key) != NULL;
+}

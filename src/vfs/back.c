@@ -215,28 +215,45 @@ static bool is_short(struct fsp_vfs *v)
 	return (uint64_t)st.f_bavail * st.f_frsize < v->back->free_min;
 }
 
-bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx)
+static bool fits_locked(const struct back *b, uint64_t size)
+{
+	return b->bytes + b->reserved + size <= b->pending_max;
+}
+
+bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+               uint64_t *room)
 {
 	struct back *b = v->back;
 	int64_t until = ctx->deadline_ns ? ctx->deadline_ns :
 		fsp_mono_ns() + v->op_timeout_ns;
 	bool low = is_short(v);
-	uint64_t size;
 	int err = 0;
 
 	fsp_lock(&f->lock);
-	size = f->size;
+	*room = f->size;
 	fsp_unlock(&f->lock);
 	FSP_GUARD(&b->lock);
-	while (!err && b->files &&
-	       (low || b->bytes + size > b->pending_max)) {
+	while (!err && (b->files || b->reserved) &&
+	       (low || !fits_locked(b, *room))) {
 		err = fsp_cond_wait(&b->changed, &b->lock, until);
 		if (!err)
 			err = fsp_ctx_check(ctx);
 		if (!err && low)
 			low = is_short(v);
 	}
-	return !low && b->bytes + size <= b->pending_max;
+	if (low || !fits_locked(b, *room))
+		return false;
+	b->reserved += *room;
+	return true;
+}
+
+void back_room_end(struct fsp_vfs *v, uint64_t room)
+{
+	struct back *b = v->back;
+
+	FSP_GUARD(&b->lock);
+	b->reserved -= room;
+	fsp_cond_broadcast(&b->changed);
 }
 
 int back_health(struct fsp_vfs *v, struct fsp_buf *out)

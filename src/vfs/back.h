@@ -50,6 +50,7 @@ struct back {
 	struct fsp_journal *journal;
 	struct item *first, *last;
 	uint64_t files, bytes;          /* that wait */
+	uint64_t reserved;              /* and that are just being queued */
 	uint64_t pending_max, free_min;
 	int64_t down_ns;                /* a server is: nothing before that */
 	int error;                      /* of the last try; 0: it succeeded */
@@ -83,8 +84,10 @@ bool item_pop_locked(struct back *b, struct item *it, struct snap **out);
 void item_unlink_locked(struct back *b, struct item *it);
 /* Frees it, with its references. */
 void item_end(struct fsp_vfs *v, struct item *it);
-/* Debug builds: DESIGN.md's invariants. */
+/* check.c. Debug builds: DESIGN.md's invariants; the latter with f->lock. */
 void item_check_locked(struct back *b, const struct item *it);
+void item_check_sealed_locked(struct back *b, const struct file *f,
+                              const struct item *it);
 /*
  * Where the newest snapshot waits, was never tried and is of this file in
  * memory, it is to be replaced, and comes back; else NULL, and the key of the

@@ -14,27 +14,6 @@
 
 #define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
 
-void item_check_locked(struct back *b, const struct item *it)
-{
-	fsp_assert_held(&b->lock);
-#ifdef FSP_DEBUG
-	const struct snap *s = it->head;
-
-	/* Only the first may be tried; what is flying is. */
-	if (!s || (it->flying && !s->tried && !it->dropped))
-		abort();
-	for (; s; s = s->next)
-		if ((s != it->head && s->tried && !s->old_key) ||
-		    (!s->next && s != it->last) || !s->key ||
-		    (s->next && s->next->key <= s->key))
-			abort();
-	if (it->file->item != it || !b->files)
-		abort();
-#else
-	(void)it;
-#endif
-}
-
 struct item *item_next_locked(struct back *b, int64_t *wake_ns)
 {
 	int64_t now = fsp_mono_ns();
@@ -162,6 +141,7 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 		count_locked(b, s, true);
 		queued_locked(f, s);
 		item_check_locked(b, it);
+		item_check_sealed_locked(b, f, it);
 		err = back_more_workers_locked(v);
 		if (err)
 			fsp_warn("nothing is stored until it is unmounted: %s",
@@ -220,6 +200,7 @@ void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 		count_locked(b, s, true);
 		queued_locked(f, s);
 		item_check_locked(b, it);
+		item_check_sealed_locked(b, f, it);
 	}
 	/* What was flying may have been the last. */
 	ended = !it->head && !it->held && err;

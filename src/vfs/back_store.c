@@ -82,6 +82,21 @@ static bool is_visible_locked(struct fsp_vfs *v, struct item *it,
 	return file_saved_locked(it->file) && it->last == s;
 }
 
+/*
+ * Nothing of the file waits when its last one has come to its end, also where
+ * it was written on: who wants to commit it would wait for that for ever.
+ */
+static void none_waits_locked(struct fsp_vfs *v, struct item *it,
+                              const struct snap *s)
+{
+	struct back *b = v->back;
+
+	fsp_assert_held(&it->file->lock);
+	FSP_GUARD(&b->lock);
+	if (it->last == s)
+		it->file->queued = false;
+}
+
 /* The kernel has pages of another content than what is live. */
 static void pages_change_locked(struct fsp_vfs *v, struct item *it,
                                 uint64_t told, const struct fsp_content *live)
@@ -119,8 +134,7 @@ static void follow(struct fsp_vfs *v, struct item *it, struct snap *s,
 		f->session_row = s->file->session == f->session ?
 			end->stored.row : 0;
 	}
-	if (it->last == s)
-		f->queued = false;
+	none_waits_locked(v, it, s);
 }
 
 static void say_what(const struct snap *s)
@@ -161,8 +175,7 @@ static void dropped(struct fsp_vfs *v, struct item *it, struct snap *s)
 
 	tell_followers(v, it, &end);
 	fsp_lock(&f->lock);
-	if (is_visible_locked(v, it, s))
-		f->queued = false;
+	none_waits_locked(v, it, s);
 	fsp_unlock(&f->lock);
 	end_record(v, s, &end);
 }
@@ -252,8 +265,8 @@ void back_keep_first(struct fsp_vfs *v, struct item *it, int err)
 	/* The close() that queued it may still have to say that it did. */
 	file_wait_locked(f);
 	visible = is_visible_locked(v, it, s);
+	none_waits_locked(v, it, s);
 	if (visible) {
-		f->queued = false;
 		f->failed = err;
 		f->kept = true;         /* a release may come before us */
 	}

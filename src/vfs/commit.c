@@ -256,11 +256,12 @@ static bool begin(struct file *f, enum commit_kind kind, bool back, bool *again,
 	return true;
 }
 
-static void end(struct file *f, int err)
+static void end(struct fsp_vfs *v, struct file *f, int err)
 {
 	FSP_GUARD(&f->lock);
 	f->busy = f->kept = false;
 	f->failed = err;
+	file_check_locked(v, f);
 	fsp_cond_broadcast(&f->changed);
 }
 
@@ -299,20 +300,16 @@ static bool is_fenced(struct file *f)
 	return f->fence != 0;
 }
 
-static int commit_file(struct fsp_vfs *v, struct inode *i, struct file *f,
-                       const struct fsp_ctx *ctx, enum commit_kind kind)
+/* back: into the queue; else with late, to the store. */
+static int commit_as(struct fsp_vfs *v, struct inode *i, struct file *f,
+                     const struct fsp_ctx *ctx, const struct fsp_ctx *late,
+                     enum commit_kind kind, bool back)
 {
-	struct fsp_ctx late = *ctx;
-	bool wanted = back_wanted(v, kind) && !is_fenced(f);
-	bool back = wanted && back_room(v, f, ctx);
 	bool again;
 	int err;
 
-	/* There was no room in time: as without a queue. */
-	if (!back && wanted)
-		late = row_ctx(v, ctx);
 	for (;;) {
-		err = back ? 0 : back_store(v, f, &late);
+		err = back ? 0 : back_store(v, f, late);
 		if (err) {
 			not_stored(f, err);
 			return err;
@@ -324,17 +321,35 @@ static int commit_file(struct fsp_vfs *v, struct inode *i, struct file *f,
 		}
 		if (!err && back) {
 			err = promise(v, i, f, ctx, kind);
-			end(f, 0);
+			end(v, f, 0);
 			if (!err)
 				return 0;
 			back = false;
 			continue;
 		}
 		if (!err)
-			err = commit_busy(v, i, f, &late, kind);
-		end(f, err);
+			err = commit_busy(v, i, f, late, kind);
+		end(v, f, err);
 		return err;
 	}
+}
+
+static int commit_file(struct fsp_vfs *v, struct inode *i, struct file *f,
+                       const struct fsp_ctx *ctx, enum commit_kind kind)
+{
+	struct fsp_ctx late = *ctx;
+	bool wanted = back_wanted(v, kind) && !is_fenced(f);
+	uint64_t room;
+	bool back = wanted && back_room(v, f, ctx, &room);
+	int err;
+
+	/* There was no room in time: as without a queue. */
+	if (!back && wanted)
+		late = row_ctx(v, ctx);
+	err = commit_as(v, i, f, ctx, &late, kind, back);
+	if (back)
+		back_room_end(v, room);
+	return err;
 }
 
 int file_commit(struct fsp_vfs *v, struct inode *i, const struct fsp_ctx *ctx,

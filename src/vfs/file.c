@@ -349,6 +349,7 @@ ssize_t file_write(struct fsp_vfs *v, struct inode *i, struct file *f,
 	touched_locked(f);
 	early_note_locked(v, i, f);
 	pages_written(v, f, end);
+	file_check_locked(v, f);
 	/*
 	 * Another mount had appended: the kernel took these bytes for another
 	 * place, and has pages that say so.
@@ -408,6 +409,7 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 	if (off + len > f->append_off)
 		f->append_off = UINT64_MAX;
 	touched_locked(f);
+	file_check_locked(v, f);
 	return 0;
 }
 

@@ -505,6 +505,8 @@ int file_zero(struct fsp_vfs *v, struct file *f, uint64_t off, uint64_t len,
 int file_grow(struct file *f, uint64_t size);
 void file_drop_spool_locked(struct file *f);
 struct file *file_new(void);
+/* check.c. In debug builds: is it as DESIGN.md says? */
+void file_check_locked(struct fsp_vfs *v, struct file *f);
 void file_free(struct file *f);         /* of no inode */
 /* Was all that it has promised by a close()? */
 bool file_saved_locked(struct file *f);
@@ -840,8 +842,13 @@ void back_end(struct fsp_vfs *v);
 bool back_wanted(struct fsp_vfs *v, enum commit_kind kind);
 /* Is anything queued at all? */
 bool back_any(struct fsp_vfs *v);
-/* Waits for room; false: there is none in time. */
-bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx);
+/*
+ * Waits for room; false: there is none in time. What was found is kept for the
+ * caller until back_room_end(), so that many at once do not find the same.
+ */
+bool back_room(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx,
+               uint64_t *room);
+void back_room_end(struct fsp_vfs *v, uint64_t room);
 /* The file is busy. Promised, durably, when it returns 0. */
 int back_queue(struct fsp_vfs *v, struct inode *i, struct file *f);
 /* Stores what waits of this file, in this thread; 0 where nothing does. */

@@ -48,6 +48,12 @@ class Run:
     def sql(self, text):
         meter.mariadb(self.env, text, self.subject.database())
 
+    def fetched(self):
+        """Bytes of objects so far; of the gateway since the phase began."""
+        if self.subject.ours:
+            return meter.traffic(self.subject.root)["bytes_down"]
+        return self.bench.gateway.look()[0]["get_bytes"] if self.subject.on_s3 else 0
+
     def put(self, key, value, note=""):
         m = Measured()
         m.value, m.note = value, note

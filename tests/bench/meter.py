@@ -10,7 +10,7 @@ import subprocess
 import time
 
 BEAST = re.compile(r'beast: .*? "([A-Z]+) /([^ ]*) HTTP/1\.1" (\d+) (\d+) ')
-TRAFFIC = re.compile(r"(\d+) (reads|writes|again|round trips|put|get|head|del|list)")
+TRAFFIC = re.compile(r"(\d+) (reads|writes|again|round trips|put|get|head|del|list|bytes down)")
 
 
 def mariadb(env, sql, database=None):
@@ -31,12 +31,16 @@ class Gateway:
         self.take()
 
     def take(self):
+        out, self.at = self.look()
+        return out
+
+    def look(self):
+        """What take() would say, and where the next one would begin."""
         time.sleep(0.05)                # its log is written by a thread
         with open(self.path, "rb") as f:
             f.seek(self.at)
             text = f.read()
         end = text.rfind(b"\n") + 1
-        self.at += end
         out = {"put": 0, "get": 0, "head": 0, "delete": 0, "post": 0, "list": 0,
                "get_bytes": 0}
         for m in BEAST.finditer(text[:end].decode(errors="replace")):
@@ -47,7 +51,7 @@ class Gateway:
             out[method] = out.get(method, 0) + 1
             if method == "get":
                 out["get_bytes"] += int(m[4])
-        return out
+        return out, self.at + end
 
 
 class Database:

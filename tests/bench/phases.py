@@ -4,6 +4,7 @@ A group is a function with a Run; it measures its phases in order and checks,
 outside of what is timed, that what came back is right.
 """
 import concurrent.futures
+import hashlib
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ PHASES = {
     "text-out-warm": ("200 MB compressible out, warm", "s"),
     "text-first": ("first byte of it, cold", "s"),
     "text-random": ("random 4 KB of it, cold, mean", "ms"),
+    "text-one": ("most fetched for 4 KB of it", "KB"),
     "copy": ("copy of 200 MB inside, durable", "s"),
     "rename": ("rename of 200 MB", "s"),
     "noise-in": ("200 MB incompressible in, durable", "s"),
@@ -39,6 +41,7 @@ PHASES = {
     "noise-out-warm": ("200 MB incompressible out, warm", "s"),
     "noise-first": ("first byte of it, cold", "s"),
     "noise-random": ("random 4 KB of it, cold, mean", "ms"),
+    "noise-one": ("most fetched for 4 KB of it", "KB"),
     "huge-first": ("first byte of 10 GB, cold", "s"),
     "write-1": ("small file written, 1 client", "ms"),
     "write-16": ("small file written, 16 clients", "ms"),
@@ -56,15 +59,16 @@ GROUPS = {
              "lslr-warm", "record-cold", "record-warm", "record-busy", "read-cold",
              "read-warm", "rename-dir", "rm-100"],
     "text": ["text-in", "text-bytes", "text-out-cold", "text-out-warm", "text-first",
-             "text-random", "copy", "rename"],
+             "text-random", "text-one", "copy", "rename"],
     "noise": ["noise-in", "noise-bytes", "noise-out-cold", "noise-out-warm",
-              "noise-first", "noise-random"],
+              "noise-first", "noise-random", "noise-one"],
     "huge": ["huge-first"],
     "clients": ["write-1", "write-16", "small-read-1", "small-read-16"],
     "many": ["many-cold"],
     "million": ["list-few", "stat-few", "list-million", "stat-million"],
 }
 RANDOM_READS = 200
+ISOLATED = 20
 SMALL = 8192
 
 
@@ -265,7 +269,25 @@ def large(run, kind):
             m.value = r["us"] / RANDOM_READS / 1000
             m.note = wrong(r, RANDOM_READS,
                            source.random_digest(RANDOM_READS, run.seed))
+    if run.wants(kind + "-one"):
+        isolated(run, kind, path, source)
     return path
+
+
+def isolated(run, kind, path, source):
+    """The most that one of a few single reads took from the object store."""
+    run.subject.cold()
+    os.stat(path)
+    with run.measure(kind + "-one") as m:
+        m.value = 0
+        for n in range(ISOLATED):
+            seed, before = run.seed + 7919 * n, run.fetched()
+            r = run.tool("random", path, 1, seed)
+            m.value = max(m.value, (run.fetched() - before) / 1000)
+            m.note = m.note or wrong(r, 1, source.random_digest(1, seed))
+        most = run.subject.one_read_kb(kind) if run.subject.ours else None
+        if most and not 0 < m.value <= most:
+            m.note = m.note or "WRONG: %d KB for 4 KB, at most %d" % (m.value, most)
 
 
 def text(run):
@@ -300,8 +322,13 @@ def huge(run):
     run.subject.cold()
     os.stat(path)
     with run.measure("huge-first") as m:
+        before = run.fetched()
         r = run.tool("first", path)
-        m.value, m.note = r["us"] / 1e6, wrong(r, 1)
+        m.value = r["us"] / 1e6
+        m.note = wrong(r, 1, hashlib.sha256(b"\0").hexdigest())
+        n = run.fetched() - before
+        if n > 2000000:
+            m.note = m.note or "WRONG: %d bytes were fetched" % n
 
 
 # ---- many clients

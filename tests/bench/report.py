@@ -192,7 +192,7 @@ def write(bench, medians, limit, options):
     with open(os.path.join(options.out, "table.txt"), "w") as f:
         f.write(text)
     for_programs(bench, medians, limit, options)
-    for unit, name in (("s", "seconds"), ("ms", "milliseconds"), ("MB", "megabytes")):
+    for unit, name in (("s", "seconds"), ("ms", "milliseconds"), ("MB", "megabytes"), ("KB", "kilobytes")):
         plot(bench, medians, limit, unit, os.path.join(options.out, name + ".svg"))
     print("%d rounds; load of %d CPUs before the groups: %s; results.json, table.txt "
           "and the plots are in %s" % (options.rounds, os.cpu_count(), loads(bench),

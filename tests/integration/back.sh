@@ -4,6 +4,7 @@
 # TIMEOUT 300
 # TAKES 10 85
 # BACKENDS embedded servers
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need_root
@@ -233,6 +234,26 @@ free
 fs_start a "$S" "$M"
 all_stored "$S"
 equal killed "$(cat "$D/killed")" "after the kill"
+fs_stop a
+
+step "written on, removed, and synced: nothing waits for what was dropped"
+fs_start a "$S" "$M" -o mount.commit=back
+cat >"$WORK/gone.py" <<'PY'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.pwrite(fd, b"x" * 1000, 0)
+os.close(os.dup(fd))
+os.pwrite(fd, b"y" * 1000, 500)
+os.unlink(sys.argv[1])
+os.fsync(fd)
+os.pwrite(fd, b"z" * 10, 0)
+os.close(os.dup(fd))
+assert os.pread(fd, 2000, 0) == b"z" * 10 + b"x" * 490 + b"y" * 1000
+PY
+hold
+timeout 60 python3 "$WORK/gone.py" "$D/gone" || fail "fsync of what is deleted"
+free
+all_stored "$S"
 fs_stop a
 
 step "above the watermark close() waits for room, then stores by itself"

@@ -4,6 +4,7 @@
 # TIMEOUT 600
 # TAKES 15 12
 # BACKENDS embedded servers
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 . "$TOP/tests/lib/churn.sh"
 need_fuse

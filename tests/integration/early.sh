@@ -4,6 +4,7 @@
 # TIMEOUT 200
 # TAKES 25 15
 # BACKENDS embedded servers
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3

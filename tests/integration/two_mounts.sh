@@ -3,6 +3,7 @@
 # TIMEOUT 300
 # TAKES 21 36
 # BACKENDS embedded servers
+# CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need sqlite3 sqlite3

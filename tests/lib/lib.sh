@@ -7,6 +7,7 @@
 #   # TAKES 60 90                   about so long, with each of BACKENDS
 #   # BACKENDS embedded servers     stores of which it runs with (embedded)
 #   # SERVERS mariadb rgw           servers of the run that it wants besides
+#   # CHECKED                       the daemon has the assertions of DEBUG=1
 #   . "$(dirname "$0")/../lib/lib.sh"
 #
 # It runs in a directory of its own ($WORK), ends with 0, or with 1 by fail,
@@ -22,6 +23,7 @@ if [ -z "${WORK:-}" ]; then
 	TESTS="^$name\$" KEEP_LOG=1 exec "$TOP/tests/run"
 fi
 FILESPACEFS=$BIN/filespacefs
+! sed -n 1,20p "$0" | grep -qx '# CHECKED' || FILESPACEFS=$BIN/checked/filespacefs
 CTL=$BIN/filespacectl
 export FIXTURE=$TOP/tests/fixtures/php-filespace
 export LC_ALL=C.UTF-8 TZ=UTC
