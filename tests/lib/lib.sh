@@ -152,7 +152,7 @@ fs_ready() { mounted "$2" || gone "$1"; }
 # Programs that look at all mounts of the machine (Galera's rsync transfer runs
 # lsof) hold each for a moment, so busy is a fault only when it lasts.
 unmount() { # unmount MOUNTPOINT
-	local umount=(umount) left=50
+	local umount=(umount) left=100
 	[ "$(id -u)" = 0 ] || umount=(fusermount3 -u)
 	until "${umount[@]}" "$1" 2>"$WORK/umount.err"; do
 		left=$((left - 1))
