@@ -70,7 +70,11 @@ static int read_password(const char *path, struct fsp_buf *out, char **error)
 	}
 	if (out->data)
 		out->data[strcspn(out->data, "\r\n")] = '\0';
-	return 0;
+	if (out->data && *out->data)
+		return 0;
+	/* Else the one in the configuration would be taken, unseen. */
+	*error = fsp_strf("%s: its first line, the password, is empty", path);
+	return -EINVAL;
 }
 
 static int copy_options(const struct fsp_config *c, const char *password,

@@ -13,6 +13,8 @@
 #include "fsp_ctx.h"
 #include "fsp_log.h"
 
+/* From one beginning to the next: no shorter, or it would be more than one
+ * question a second. */
 #define INTERVAL_NS FSP_NS_PER_SEC
 #define BUSY_NS (FSP_NS_PER_SEC / 5)    /* while others change things */
 #define CALM_NS (5 * FSP_NS_PER_SEC)    /* after the last of it */

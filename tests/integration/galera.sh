@@ -61,11 +61,11 @@ again() { # how many transactions the mounts have run again
 	done | awk '{ n += $1 } END { print n }'
 }
 both() { # both A... -- B...: operations of two processes at once; their statuses
-	local a=()
-	while [ "$1" != -- ]; do a+=("$1") && shift; done
+	local first=()
+	while [ "$1" != -- ]; do first+=("$1") && shift; done
 	shift
 	rm -f "$WORK/go"
-	"$OP" "${a[@]}" >"$WORK/out.a" 2>&1 & pa=$!
+	"$OP" "${first[@]}" >"$WORK/out.a" 2>&1 & pa=$!
 	"$OP" "$@" >"$WORK/out.b" 2>&1 & pb=$!
 	touch "$WORK/go"
 	won=0
