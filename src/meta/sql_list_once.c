@@ -60,8 +60,8 @@ enum {
 	SPACE_LIVE("s.") " ORDER BY s.space_key LIMIT ?) s UNION ALL " \
 	"SELECT NULL, " NODE_OF_PHP LIST_CONTENT "NULL, f.file_key," \
 	" f.space_key, 6 FROM (SELECT " NODE_OF_PHP LIST_CONTENT \
-	"f.file_key, f.space_key FROM {file} f WHERE f.space_key >= ? AND" \
-	" f.space_key < ? AND " PHP_LIVE("f.") \
+	"f.file_key, f.space_key FROM {file} f{by_php} WHERE" \
+	" f.space_key >= ? AND f.space_key < ? AND " PHP_LIVE("f.") \
 	" ORDER BY f.space_key, {head f.file_key} LIMIT ?) f UNION ALL "
 
 struct at_once {

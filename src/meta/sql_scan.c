@@ -14,9 +14,10 @@
 #define PAGE_FIRST 16
 #define PAGE_MOST 2048
 
-#define COLS(oldest) \
+#define COLS_BY(oldest, index) \
 	"SELECT f.space_key, f.file_key, " oldest ", " ROW_COLS \
-	", {head f.file_key} FROM {file} f WHERE "
+	", {head f.file_key} FROM {file} f" index " WHERE "
+#define COLS(oldest) COLS_BY(oldest, "")
 #define COL_HEAD (SCAN_ROW + ROW_N)
 #define IN_SPACE \
 	"{eq f.space_key} AND {from f.file_key} AND {below f.file_key}"
@@ -33,7 +34,8 @@ static const char php_space[] = COLS(OLDEST_ID) IN_SPACE " AND "
 static const char legacy_space[] = COLS("f.id") IN_SPACE BY_KEY;
 static const char at_space[] = COLS("f.id") IN_SPACE " AND " VALID_AT BY_KEY;
 static const char all_space[] = COLS("f.id") IN_SPACE BY_KEY;
-static const char php_spaces[] = COLS("f.id") IN_SPACES " AND "
+/* Left to itself the server reads all rows of PHP up to the first of these. */
+static const char php_spaces[] = COLS_BY("f.id", "{by_php}") IN_SPACES " AND "
 	PHP_LIVE("f.") BY_SPACE;
 static const char at_spaces[] = COLS("f.id") IN_SPACES " AND " VALID_AT
 	BY_SPACE;

@@ -40,7 +40,13 @@ sum() { # sum DATABASE CHARSET: what PHP reads
 before=$(sum t_php latin1)
 must_say "filespace_file lacks the column ino" schema t_php latin1 check
 schema t_php latin1 plan >"$WORK/plan"
-grep -q "^RENAME TABLE filespace_file TO fsp_old_file" "$WORK/plan" || fail "plan"
+# Where writers wait, and what happens meanwhile.
+sed -n '/^-- writers wait from here/,/^-- writers go on/p' "$WORK/plan" >"$WORK/locked"
+grep -q "^RENAME TABLE filespace_file TO fsp_old_file" "$WORK/locked" ||
+	fail "plan: $(cat "$WORK/plan")"
+equal 2 "$(grep -c '^-- writers wait from here: 0\.[0-9]* s at the longest with a million' \
+	"$WORK/locked")" "how long they wait: $(cat "$WORK/locked")"
+! grep '^INSERT\|^ALTER' "$WORK/locked" || fail "what takes long while they wait"
 schema t_php utf8mb4 plan >"$WORK/plan"
 grep -q "looks encoded twice" "$WORK/plan" || fail "no warning"
 schema t_php latin1 --json plan | python3 -c '
@@ -86,33 +92,8 @@ root t_big -e "INSERT INTO filespace_file (file_key, space_key, data_hash,
 	created_at, deleted_at, size_original, size_storage) SELECT
 	CONCAT('f', seq), CONCAT('a.b.', seq % 5000), SHA1(seq), seq,
 	IF(seq % 3, 0, 9), seq, seq FROM seq_1_to_100000"
-cat >"$WORK/writer.php" <<'PHP'
-<?php
-// What the library does, over and over; server-side prepared statements.
-$db = new PDO("mysql:host=127.0.0.1;port={$argv[1]};dbname=t_big", 'fsp',
-	$argv[2], [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION,
-	PDO::ATTR_EMULATE_PREPARES => false]);
-$end = $db->prepare('UPDATE filespace_file SET deleted_at = ? WHERE' .
-	' space_key = ? AND file_key = ? AND deleted_at = 0');
-$put = $db->prepare('INSERT INTO filespace_file (space_key, file_key,' .
-	' data_hash, created_at, size_original, size_storage) VALUES' .
-	' (?, ?, ?, ?, ?, ?)');
-$get = $db->prepare('SELECT data_hash FROM filespace_file WHERE space_key = ?' .
-	' AND file_key = ? AND deleted_at = 0 ORDER BY created_at DESC LIMIT 1');
-for ($n = 0; !file_exists($argv[3]); $n++) {
-	$key = 'k' . $n % 7;
-	$end->execute([1431090000, 'w.w.w', $key]);
-	if ($end->rowCount() !== ($n < 7 ? 0 : 1))
-		exit("upload $n: {$end->rowCount()} rows were live\n");
-	$put->execute(['w.w.w', $key, sha1($n), 1431080000 + $n, 5, 5]);
-	$get->execute(['w.w.w', $key]);
-	if ($get->fetchAll(PDO::FETCH_COLUMN) !== [sha1($n)])
-		exit("upload $n cannot be read\n");
-}
-echo "done $n\n";
-PHP
-php "$WORK/writer.php" "$FSP_TEST_MYSQL_PORT" "$FSP_TEST_MYSQL_PASSWORD" \
-	"$WORK/enough" >"$WORK/written" 2>&1 &
+php "$TOP/tests/tools/uploads.php" "$FSP_TEST_MYSQL_PORT" "$FSP_TEST_MYSQL_PASSWORD" \
+	t_big "$WORK/enough" >"$WORK/written" 2>&1 &
 writer=$!
 rows_in() { # rows_in TABLE: 0 while it is not there
 	root t_big -e "SELECT COUNT(*) FROM $1" 2>/dev/null || echo 0
@@ -135,7 +116,7 @@ schema t_big utf8mb4 upgrade >"$WORK/out" 2>&1 || fail "$(cat "$WORK/out")"
 note "$(grep waited "$WORK/out")"
 : >"$WORK/enough"
 wait "$writer" || fail "the writer: $(cat "$WORK/written")"
-n=$(sed -n 's/^done \([0-9]*\)$/\1/p' "$WORK/written")
+n=$(sed -n 's/^done \([0-9]*\) [0-9]*$/\1/p' "$WORK/written")
 [ -n "$n" ] || fail "the writer: $(cat "$WORK/written")"
 note "$n uploads meanwhile"
 equal "$n" "$(rows_in "filespace_file WHERE space_key = 'w.w.w'")" "uploads"

@@ -149,7 +149,13 @@ FX void fx_close(struct fx *f)
 {
 	if (f->m)
 		f->m->ops->close(f->m);
-	f->m = NULL;
+	f->m = f->inner = NULL;
+}
+
+/* What a test opened by itself has no decorators. */
+FX struct fsp_meta *fx_inner_of(const struct fx *f)
+{
+	return f->inner ? f->inner : f->m;
 }
 
 FX void fx_dir(struct fx *f, bool empty)
@@ -189,7 +195,7 @@ FX void fx_complain(void *arg, const char *what)
 FX void fx_check(struct fx *f)
 {
 	f->broken = 0;
-	assert_int_equal(fsp_meta_check(f->inner, &f->ctx, fx_complain, f),
+	assert_int_equal(fsp_meta_check(fx_inner_of(f), &f->ctx, fx_complain, f),
 	                 0);
 	assert_int_equal(f->broken, 0);
 }
@@ -199,7 +205,7 @@ FX int fx_teardown(void **state)
 	struct fx *f = *state;
 	int broken = 0;
 
-	if (f->m && fsp_meta_check(f->inner, &f->ctx, fx_complain, f) == 0)
+	if (f->m && fsp_meta_check(fx_inner_of(f), &f->ctx, fx_complain, f) == 0)
 		broken = f->broken;
 	fx_close(f);
 	fx_db_drop(&f->db);

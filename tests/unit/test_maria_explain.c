@@ -426,6 +426,11 @@ static const char *const fill[] = {
 	" seq_1_to_60000",
 	"INSERT INTO filespace (space_key, created_at, name) SELECT"
 	" CONCAT('big.contact.', seq), 1431080000, seq FROM seq_1_to_50000",
+	/* and behind that account, where a listing goes on */
+	"INSERT INTO filespace_file (file_key, space_key, data_hash,"
+	" created_at, size_original, size_storage) SELECT CONCAT('z', seq),"
+	" CONCAT('zoo.contact.', seq % 1000), SHA1(-seq), 1431080000, seq, seq"
+	" FROM seq_1_to_12000",
 	/* ours: a directory of many files, each with an older version */
 	"INSERT INTO filespace_file (id, file_key, space_key, data_hash,"
 	" created_at, deleted_at, size_original, size_storage, ino, mode, uid,"

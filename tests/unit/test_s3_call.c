@@ -453,6 +453,38 @@ static void test_expired(void **state)
 	unlink(keys_path);
 }
 
+#define CREDS(key, token)                                                      \
+	"{\"AccessKeyId\":\"" key "\",\"SecretAccessKey\":\"" SECRET "\","       \
+	"\"Token\":\"" token "\",\"Expiration\":\"2099-01-01T00:00:00Z\"}"
+
+/* Those that a container is given are fetched anew, before their time. */
+static void test_expired_container(void **state)
+{
+	struct fsp_s3_options o = options();
+	FSP_FREE char *url = fsp_strf("http://127.0.0.1:%d/creds",
+	                              standin.port);
+	FSP_FREE char *home = strdup(getenv("HOME") ? getenv("HOME") : "/");
+
+	(void)state;
+	setenv("HOME", "/nonexistent", 1);
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+	o.access_key = o.secret_key = NULL;
+	reopen(&o);
+	SCRIPT({ "GET /creds", "200 OK", NULL, CREDS("OLDKEY", "old-token") },
+	       { "Credential=OLDKEY", "403 Forbidden", NULL,
+	         ERROR_DOC("ExpiredToken") },
+	       { "GET /creds", "200 OK", NULL, CREDS("NEWKEY", "new-token") },
+	       { "Credential=NEWKEY", "200 OK", NULL, "fresh" });
+	assert_int_equal(get("k"), 0);
+	assert_got("fresh");
+	assert_script_done();
+	assert_string_equal(standin_header(3, "x-amz-security-token"),
+	                    "new-token");
+	assert_null(strstr(logged(), "-token"));
+	unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+	setenv("HOME", home, 1);
+}
+
 /* The settings have no others; a renewed one that is refused is the end. */
 static void test_expired_for_good(void **state)
 {
@@ -1194,6 +1226,7 @@ int main(void)
 		S3_TEST(test_skew),
 		S3_TEST(test_skew_once),
 		S3_TEST(test_expired),
+		S3_TEST(test_expired_container),
 		S3_TEST(test_expired_for_good),
 		S3_TEST(test_resume),
 		S3_TEST(test_resume_whole),

@@ -5,6 +5,7 @@
 #include "objstore_contract.h"
 
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../src/objstore/s3.h"
@@ -561,6 +562,31 @@ static void test_read_only(void **state)
 	fsp_obj_close(mine.s);
 }
 
+static int64_t late(void)
+{
+	struct timespec ts;
+
+	assert_int_equal(clock_gettime(CLOCK_REALTIME, &ts), 0);
+	return (int64_t)(ts.tv_sec - 7200) * FSP_NS_PER_SEC + ts.tv_nsec;
+}
+
+/* What the server says of this machine's clock is believed. */
+static void test_skewed(void **state)
+{
+	struct env *e = *state;
+	int rc, again;
+
+	fsp_clock_set(late);
+	rc = put(e, "skewed", "x", 1);
+	again = fsp_obj_del(e->s, &e->ctx, "skewed");
+	fsp_clock_set(NULL);
+	assert_int_equal(rc, 0);
+	assert_int_equal(again, 0);
+	/* and no longer than it is so */
+	assert_int_equal(put(e, "skewed", "y", 1), 0);
+	assert_object(e, "skewed", "y");
+}
+
 #define S3_TEST(name)                                                          \
 	cmocka_unit_test_setup_teardown(name, setup_s3, teardown)
 
@@ -581,6 +607,7 @@ int main(void)
 		S3_TEST(test_check),
 		S3_TEST(test_missing_bucket),
 		S3_TEST(test_forbidden),
+		S3_TEST(test_skewed),
 		S3_TEST(test_tls),
 		S3_TEST(test_virtual_host),
 		S3_TEST(test_read_only),
