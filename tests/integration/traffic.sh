@@ -20,7 +20,7 @@ fs_stop fs
 fs_start fs "$S" "$M" -o mount.cache_time=0,mount.entry_timeout=1h,mount.attr_timeout=1h
 
 traffic() { getfattr --absolute-names --only-values -n user.filespace.traffic "$M"; }
-objects() { traffic | sed 's/.*; //'; }
+objects() { traffic | sed 's/.*; \(objects [^;]*\);.*/\1/'; }
 trips() { traffic | sed 's/.*, \([0-9]*\) round trips;.*/\1/'; }
 
 # The journal is read once a second: not in what is counted next. At the first
