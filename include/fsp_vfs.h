@@ -211,6 +211,8 @@ uint64_t fsp_vfs_news(struct fsp_vfs *v);
 int64_t fsp_vfs_keep_ns(struct fsp_vfs *v, uint64_t ino, uint64_t news);
 /* May whole directories be kept, now and most of the time? */
 bool fsp_vfs_vouches(struct fsp_vfs *v);
+/* The kernel has asked for a listing, or opened a directory; counted. */
+void fsp_vfs_listing_asked(struct fsp_vfs *v);
 int fsp_vfs_fsyncdir(struct fsp_vfs *v, const struct fsp_ctx *ctx);
 
 struct fsp_fsstat {

@@ -9,9 +9,10 @@
 #include "fsp_clock.h"
 
 /*
- * st_blksize: what cp reads and writes at once, in one request then (max_write).
+ * st_blksize: what cp reads and writes at once, and Python reads for a byte; in
+ * one request then (max_write). DESIGN.md, "What the kernel does for us".
  */
-#define IO_SIZE 1048576
+#define IO_SIZE (256 * 1024)
 
 struct fsp_ctx fuse_ctx(fuse_req_t req)
 {
@@ -415,7 +416,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	else
 		conn->want |= conn->capable &
 			(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
-	conn->max_write = 1024 * 1024;
+	conn->max_write = IO_SIZE;
 	conn->time_gran = 1;
 	fsp_vfs_ready(f->vfs);
 	if (f->o.ready)

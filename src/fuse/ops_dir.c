@@ -16,6 +16,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fsp_fuse *f = fuse_of(req);
 
 	(void)ino;
+	fsp_vfs_listing_asked(f->vfs);
 	if (f->no_opendir && fsp_vfs_vouches(f->vfs))
 		fuse_reply_err(req, ENOSYS);
 	else
@@ -92,6 +93,7 @@ static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	int err = buf ? fsp_vfs_list(fuse_of(req)->vfs, ctx, ino,
 	                             (uint64_t)off, &l) : -ENOMEM;
 
+	fsp_vfs_listing_asked(fuse_of(req)->vfs);
 	if (!err)
 		err = fill(req, ctx, l, buf, size, (uint64_t)off, plus,
 		           &used);

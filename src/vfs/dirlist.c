@@ -434,3 +434,8 @@ void dirlist_load_many(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		free(path[k]);
 	}
 }
+
+void fsp_vfs_listing_asked(struct fsp_vfs *v)
+{
+	atomic_fetch_add(&v->listings_asked, 1);
+}

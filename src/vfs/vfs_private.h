@@ -236,6 +236,7 @@ struct fsp_vfs {
 	int64_t expect_until_ns;        /* the table does not shrink before */
 	struct dirlist *lists;          /* newest first */
 	uint64_t list_entries;          /* in all of them */
+	_Atomic uint64_t listings_asked;        /* requests of the kernel */
 	struct fsp_cond listing_done;   /* with lock: of an inode */
 	uint64_t handle_ids;
 	struct inode *root;

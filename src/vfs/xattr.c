@@ -160,9 +160,11 @@ static int traffic_fact(struct fsp_vfs *v, struct fsp_buf *out)
 	                      " round trips; objects %" PRIu64 " put, %" PRIu64
 	                      " get, %" PRIu64 " head, %" PRIu64 " del, %"
 	                      PRIu64 " list, %" PRIu64 " bytes down; ahead %" PRIu64
-	                      " pieces, %" PRIu64 " given up", m.reads,
-	                      m.writes, m.retries, m.trips, o.put, o.get,
-	                      o.head, o.del, o.list, o.down, asked, given_up);
+	                      " pieces, %" PRIu64 " given up; kernel %" PRIu64
+	                      " listings", m.reads, m.writes, m.retries,
+	                      m.trips, o.put, o.get, o.head, o.del, o.list,
+	                      o.down, asked, given_up,
+	                      atomic_load(&v->listings_asked));
 }
 
 /* Reading it waits until all that others had done by then shows here. */

@@ -44,6 +44,18 @@ note "$n round trips for 3,000 listings"
 # At most five a second for the journal, and never one for each listing.
 [ "$n" -lt 500 ] || fail "$n round trips"
 
+step "once no change is told any more, the kernel does not ask this daemon either"
+listings() { fact "$1" traffic | sed 's/.*; kernel \([0-9]*\) listings.*/\1/'; }
+none_asked() {
+	local before
+	before=$(listings "$B")
+	[ "$before" -gt 0 ] || fail "nothing was counted: $(fact "$B" traffic)"
+	equal 41 "$(python3 "$WORK/list.py" "$B/$R" 200)" "entries"
+	equal 41 "$(ls "$B/$R" | wc -l)" "entries"
+	[ "$before" = "$(listings "$B")" ]
+}
+wait_for 2 none_asked || fail "the kernel asks for what it could keep: $(fact "$B" traffic)"
+
 step "what another mount does"
 echo new >"$A/$R/new"
 current "$B"
