@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # .versions/@TIME against a recorded history.
 # TIMEOUT 400
+# TAKES 15 25
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

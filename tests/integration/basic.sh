@@ -81,6 +81,20 @@ $OP open "$R/hole" wct pwrite 3000000 end close >/dev/null
 equal 3000003 "$(stat -c %s "$R/hole")" "size with a hole"
 equal 0 "$(head -c 3000000 "$R/hole" | tr -d '\0' | wc -c)" "the hole is zeros"
 
+step "blocks are those of the size, not of what is stored"
+for size in 0 1 511 512 513 70000 3000003; do
+	truncate -s "$size" "$R/blocks"
+	equal "$(((size + 511) / 512)) 512" "$(stat -c '%b %B' "$R/blocks")" "blocks of $size bytes"
+	exec 3>>"$R/blocks"
+	printf %600s x >&3
+	equal "$(((size + 600 + 511) / 512))" "$(stat -c %b "$R/blocks")" "blocks, not stored yet"
+	exec 3>&-
+done
+equal "$(((3000603 + 511) / 512))" "$(stat -c %b "$R/.versions/blocks/"* | tail -n 1)" "blocks of a version"
+equal "$((((3000603 + 511) / 512 + 1) / 2))" "$(du "$R/blocks" | cut -f 1)" "du"
+equal "$(stat -c %b "$R/hole")" "$(((3000003 + 511) / 512))" "blocks of a file with a hole"
+rm "$R/blocks"
+
 step "modes, owners, times with nanoseconds, UTIME_OMIT"
 chmod 640 "$R/off"
 equal 640 "$(stat -c %a "$R/off")" "chmod"

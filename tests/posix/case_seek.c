@@ -82,6 +82,26 @@ static void holes(void)
 	content("f");
 }
 
+/* Which there are on ext4: what was not written, by pages. */
+static void sparse(void)
+{
+	int fd = open("f", O_RDWR | O_CREAT, 0644), blocks;
+	struct stat st;
+
+	C(pwrite(fd, "first", 5, 0));
+	C(pwrite(fd, "second", 6, 1 << 20));
+	OK(ftruncate(fd, 2 << 20));
+	OK(fsync(fd));
+	C(lseek(fd, 0, SEEK_HOLE));
+	C(lseek(fd, 100000, SEEK_DATA));
+	C(lseek(fd, (1 << 20) + 8192, SEEK_DATA));
+	C(lseek(fd, 2 << 20, SEEK_HOLE));
+	OK(fstat(fd, &st));
+	blocks = st.st_blocks < (2 << 20) / 512 ? 0 : 1;
+	say("blocks", "%s", blocks ? "of its size" : "of its data");
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	int mode;
@@ -231,6 +251,7 @@ static void sending(void)
 const struct posix_case cases_seek[] = {
 	{ "seek", seeking, AT_ALL },
 	{ "seek_holes", holes, 0 },
+	{ "seek_sparse", sparse, 0 },
 	{ "fallocate", allocating, 0 },
 	{ "fallocate_shift", shifting, 0 },
 	{ "copy_file_range", copying, 0 },
