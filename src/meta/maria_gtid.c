@@ -17,6 +17,8 @@
 
 #define WAIT_S "0.3"            /* then the write host is asked instead */
 #define LATE_NS FSP_NS_PER_SEC  /* and at once for so long */
+#define ASK_NS FSP_NS_PER_SEC   /* how often it is asked where it stands */
+#define UNTOLD_NS (60 * FSP_NS_PER_SEC) /* one that could not tell */
 
 static struct maria_pool *pool_of(const struct maria_conn *c)
 {
@@ -72,8 +74,21 @@ static bool note_locked(struct maria_pool *p, struct maria_gtid *g,
 	return true;
 }
 
-/* "GTID,GTID"; how many are noted, 0 when not all of them are. */
-static int note_list(struct maria_conn *c, const char *list)
+static bool is_behind_locked(struct maria_pool *p,
+                             const struct maria_gtid *g)
+{
+	fsp_assert_held(&p->lock);
+	for (int i = 0; i < p->gtids; i++)
+		if (p->gtid[i].domain == g->domain)
+			return g->seq < p->gtid[i].seq;
+	return false;
+}
+
+/*
+ * "GTID,GTID"; how many are noted, 0 when not all of them are. asked: where the
+ * host stands; one that is behind what is known tells nothing of our commits.
+ */
+static int note_list(struct maria_conn *c, const char *list, bool asked)
 {
 	struct maria_pool *p = pool_of(c);
 	FSP_FREE char *copy = strdup(list);
@@ -87,7 +102,8 @@ static int note_list(struct maria_conn *c, const char *list)
 		if (!read_gtid(s, &g))
 			return 0;
 		FSP_GUARD(&p->lock);
-		if (!note_locked(p, &g, c->born_ns))
+		if ((asked && is_behind_locked(p, &g)) ||
+		    !note_locked(p, &g, c->born_ns))
 			return 0;
 	}
 	return n;
@@ -107,7 +123,7 @@ static int note_tracked(struct maria_conn *c)
 		FSP_FREE char *s = strndup(data, len);
 
 		if (s && ours)
-			n = note_list(c, s);
+			n = note_list(c, s, false);
 		ours = s && strcmp(s, "last_gtid") == 0;
 		none = mysql_session_track_get_next(
 			c->l->my, SESSION_TRACK_SYSTEM_VARIABLES, &data, &len);
@@ -117,19 +133,10 @@ static int note_tracked(struct maria_conn *c)
 
 void maria_gtid_missed(struct maria_pool *p)
 {
-	FSP_GUARD(&p->lock);
-	p->gtid_missed++;
-}
-
-void maria_gtid_note(struct maria_conn *c)
-{
-	struct maria_pool *p = pool_of(c);
-
 	if (!maria_hosts_lag(&p->o))
 		return;
-	/* What Galera calls a commit may have another name on each node. */
-	if (c->l->galera || !note_tracked(c))
-		maria_gtid_missed(p);
+	FSP_GUARD(&p->lock);
+	p->gtid_missed++;
 }
 
 /* ---- asking for what was missed */
@@ -144,19 +151,32 @@ static int take_position(void *arg, char **f, const unsigned long *lengths)
 	struct position *at = arg;
 
 	(void)lengths;
-	at->known = f[0] && note_list(at->c, f[0]) > 0;
+	at->known = f[0] && note_list(at->c, f[0], true) > 0;
 	return 0;
 }
 
+/* Without a binary log it says what it once replicated, not what it wrote. */
 static bool ask_position(struct maria_conn *c, const struct fsp_ctx *ctx)
 {
 	struct position at = { .c = c };
 
-	if (c->l->galera || c->l->read_only)
-		return false;
 	atomic_fetch_add(&c->base.drv->trips, 1);
-	return !maria_rows(c->l, ctx, "SELECT @@global.gtid_binlog_pos",
-	                   take_position, &at) && at.known;
+	return !maria_rows(c->l, ctx,
+	                   "SELECT IF(@@log_bin, @@global.gtid_current_pos,"
+	                   " NULL)", take_position, &at) && at.known;
+}
+
+/* Is it time to ask? *missed: so many commits it is about. */
+static bool may_ask(struct maria_pool *p, uint64_t *missed)
+{
+	int64_t now = fsp_mono_ns();
+
+	FSP_GUARD(&p->lock);
+	*missed = p->gtid_missed;
+	if (*missed == p->gtid_learnt || now < p->gtid_ask_ns)
+		return false;
+	p->gtid_ask_ns = now + ASK_NS;
+	return true;
 }
 
 static void learnt(struct maria_pool *p, uint64_t missed, bool known)
@@ -166,6 +186,8 @@ static void learnt(struct maria_pool *p, uint64_t missed, bool known)
 	fsp_lock(&p->lock);
 	if (known && p->gtid_learnt < missed)
 		p->gtid_learnt = missed;
+	if (!known)
+		p->gtid_ask_ns = fsp_mono_ns() + UNTOLD_NS;
 	say = !known && !p->gtid_said;
 	p->gtid_said |= say;
 	fsp_unlock(&p->lock);
@@ -175,25 +197,46 @@ static void learnt(struct maria_pool *p, uint64_t missed, bool known)
 		         "are not read");
 }
 
-void maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx)
+/* On a host that can be written to, which is no node of Galera's. */
+static void learn_there(struct maria_conn *c, const struct fsp_ctx *ctx,
+                        uint64_t missed)
+{
+	bool known = ask_position(c, ctx);
+
+	if (!c->l->failed)
+		learnt(pool_of(c), missed, known);
+}
+
+bool maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx)
 {
 	struct maria_conn *c;
 	uint64_t missed;
-	bool known, galera, failed;
 
-	fsp_lock(&p->lock);
-	missed = p->gtid_missed;
-	known = missed == p->gtid_learnt;
-	fsp_unlock(&p->lock);
 	/* Who cannot ask reads at the write host, which says why. */
-	if (known || maria_take(p, ctx, MARIA_READER, &c))
-		return;
-	known = ask_position(c, ctx);
-	galera = c->l->galera;
-	failed = c->l->failed || c->l->read_only;
+	if (!may_ask(p, &missed) || maria_take(p, ctx, MARIA_READER, &c))
+		return false;
+	if (!c->l->galera && !c->l->read_only)
+		learn_there(c, ctx, missed);
 	maria_give(c);
-	if (!galera && !failed)
-		learnt(p, missed, known);
+	return true;
+}
+
+void maria_gtid_note(struct maria_conn *c)
+{
+	struct maria_pool *p = pool_of(c);
+	uint64_t missed;
+
+	if (!maria_hosts_lag(&p->o))
+		return;
+	/* What Galera calls a commit may have another name on each node. */
+	if (c->l->galera) {
+		maria_gtid_missed(p);
+		return;
+	}
+	if (!note_tracked(c))
+		maria_gtid_missed(p);
+	if (may_ask(p, &missed))
+		learn_there(c, c->ctx, missed);
 }
 
 /* ---- waiting */

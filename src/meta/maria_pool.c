@@ -337,9 +337,9 @@ static int pool_acquire(struct sqldrv *d, const struct fsp_ctx *ctx,
 		return -EROFS;
 	if (role == MARIA_REPLICA && maria_gtid_late(p))
 		role = MARIA_READER;
-	if (role == MARIA_REPLICA)
-		maria_gtid_learn(p, ctx);
 	err = take_and_begin(p, ctx, kind, role, &c);
+	if (err == -EAGAIN && role == MARIA_REPLICA && maria_gtid_learn(p, ctx))
+		err = take_and_begin(p, ctx, kind, role, &c);
 	/* What lags too far behind, or is not there. */
 	if (err && role == MARIA_REPLICA && !fsp_ctx_check(ctx))
 		err = take_and_begin(p, ctx, kind, MARIA_READER, &c);

@@ -135,6 +135,7 @@ struct maria_pool {
 	uint64_t gtid_missed;           /* commits of which no position is known */
 	uint64_t gtid_learnt;           /* so many of them were asked for since */
 	bool gtid_said;                 /* that they cannot be */
+	int64_t gtid_ask_ns;            /* not before */
 	int64_t late_until_ns;          /* read hosts are passed over */
 };
 
@@ -292,12 +293,13 @@ void maria_forget_outcome(struct maria_conn *c);
 
 /* ---- maria_gtid.c: what we committed, for hosts that lag behind */
 
-/* COMMIT was answered, just now. */
+/* COMMIT was answered, just now; what was missed before is asked for. */
 void maria_gtid_note(struct maria_conn *c);
 /* It happened without an answer. */
 void maria_gtid_missed(struct maria_pool *p);
-/* Asks a write host for what was missed; whoever waits sees how it ended. */
-void maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx);
+/* Asks a write host for what was missed, if it is time to; whoever waits sees
+ * how it ended. */
+bool maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx);
 /* Waits for it; -EAGAIN when the host does not get there soon. */
 int maria_gtid_wait(struct maria_conn *c);
 /* A read host did not, just before. */

@@ -165,7 +165,7 @@ static int try_all(struct maria_pool *p, struct maria_site *s,
  * known to be down is said at once.
  */
 static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
-                        const struct fsp_ctx *ctx)
+                        const struct fsp_ctx *ctx, enum maria_role role)
 {
 	int64_t until = 0, slice = fsp_mono_ns() + CANCEL_POLL_NS;
 	int err = fsp_ctx_check(ctx);
@@ -184,7 +184,9 @@ static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
 			until = h->down_ns + p->o.connect_timeout_ns;
 	}
 	if (fsp_mono_ns() >= until)
-		return read_only ? -EROFS : s->health[0].err;
+		return read_only && role == MARIA_WRITER ? -EROFS :
+			s->health[0].err == -EROFS ? -EHOSTDOWN :
+			s->health[0].err;
 	/* Whether it was time or a signal shows in the next round. */
 	(void)fsp_cond_wait(&p->changed, &p->lock, slice);
 	return 0;
@@ -207,7 +209,7 @@ int maria_site_connect(struct maria_pool *p, struct maria_site *s,
 		/* There is the write host to read from. */
 		if (role == MARIA_REPLICA)
 			return err;
-		waited = wait_for_one(p, s, ctx);
+		waited = wait_for_one(p, s, ctx, role);
 	} while (!waited);
 	return waited;
 }

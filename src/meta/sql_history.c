@@ -157,7 +157,8 @@ static bool went_elsewhere(const struct versions *l, const struct version *v)
 /*
  * Editors save by renaming over: what ended where this version is, as it came,
  * is its past, too, wherever it goes from there. Not what changed places with
- * it. All rows of this key are there, and of the one that it came from.
+ * it. All rows of this key are there, and of the one that it came from; the
+ * one before, but for what was in history only, is what it replaced, or nothing.
  */
 static void choose_replaced(struct versions *l, int64_t id)
 {
@@ -165,12 +166,16 @@ static void choose_replaced(struct versions *l, int64_t id)
 
 	if (pred && strcmp(pred->path, v->path) == 0)
 		return;                 /* committed, not renamed */
-	for (size_t i = 0; i < l->n && l->v[i].row.id < id; i++) {
+	for (size_t i = (size_t)(v - l->v); i-- > 0;) {
 		struct version *p = &l->v[i];
 
+		if (p->row.since_us == p->row.closed_us ||
+		    strcmp(p->path, v->path) != 0)
+			continue;
 		if (p->row.closed_us == v->row.since_us && !p->chosen &&
-		    strcmp(p->path, v->path) == 0 && !went_elsewhere(l, p))
+		    !went_elsewhere(l, p))
 			p->chosen = true;
+		return;
 	}
 }
 

@@ -33,7 +33,7 @@ static void failed_locked(struct back *b, struct item *it, int err)
 	it->next_ns = fsp_mono_ns() +
 		(pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
 	b->error = err;
-	if (err == -EHOSTDOWN)
+	if (err == -EHOSTDOWN || err == -EROFS)
 		b->down_ns = it->next_ns;
 }
 

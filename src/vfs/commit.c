@@ -300,10 +300,13 @@ static bool is_fenced(struct file *f)
 	return f->fence != 0;
 }
 
-/* back: into the queue; else with late, to the store. */
+/*
+ * back: into the queue, where *room is kept for it; else with late, to the store,
+ * which may take long, and needs none.
+ */
 static int commit_as(struct fsp_vfs *v, struct inode *i, struct file *f,
                      const struct fsp_ctx *ctx, const struct fsp_ctx *late,
-                     enum commit_kind kind, bool back)
+                     enum commit_kind kind, bool back, uint64_t *room)
 {
 	bool again;
 	int err;
@@ -324,6 +327,8 @@ static int commit_as(struct fsp_vfs *v, struct inode *i, struct file *f,
 			end(v, f, 0);
 			if (!err)
 				return 0;
+			back_room_end(v, *room);
+			*room = 0;
 			back = false;
 			continue;
 		}
@@ -339,14 +344,14 @@ static int commit_file(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	struct fsp_ctx late = *ctx;
 	bool wanted = back_wanted(v, kind) && !is_fenced(f);
-	uint64_t room;
+	uint64_t room = 0;
 	bool back = wanted && back_room(v, f, ctx, &room);
 	int err;
 
 	/* There was no room in time: as without a queue. */
 	if (!back && wanted)
 		late = row_ctx(v, ctx);
-	err = commit_as(v, i, f, ctx, &late, kind, back);
+	err = commit_as(v, i, f, ctx, &late, kind, back, &room);
 	if (back)
 		back_room_end(v, room);
 	return err;

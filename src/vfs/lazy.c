@@ -131,6 +131,8 @@ void lazy_end(struct fsp_vfs *v, struct inode *i, int err)
 {
 	FSP_GUARD(&v->lock);
 	i->lazy->busy = false;
+	if (err == -EROFS)
+		v->lazies.refused_ns = fsp_mono_ns();
 	/* Removed by another host: there is nothing to set any more. */
 	if (!err || err == -ESTALE || err == -ENOENT)
 		i->lazy->mask &= ~i->lazy->sent;
@@ -286,16 +288,24 @@ static void *set_due(void *arg)
 	return NULL;
 }
 
+static bool was_refused_locked(struct fsp_vfs *v)
+{
+	fsp_assert_held(&v->lock);
+	return v->lazies.refused_ns &&
+		fsp_mono_ns() - v->lazies.refused_ns < FSP_NS_PER_SEC;
+}
+
 bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
                const struct fsp_attr *a)
 {
 	struct fsp_attr now = *a;
 
-	/* With the database down, let the caller hear of it. */
+	/* With the database down, or read-only, let the caller hear of it. */
 	if (!is_dir(i) || atomic_load(&v->offline_ns))
 		return false;
 	FSP_GUARD(&v->lock);
-	if (!may_wait_locked(v, i, mask, a) || v->lazies.n >= LAZY_MOST ||
+	if (!may_wait_locked(v, i, mask, a) || was_refused_locked(v) ||
+	    v->lazies.n >= LAZY_MOST ||
 	    fsp_worker_start(&v->lazies.worker, set_due, v))
 		return false;
 	if (!i->lazy)

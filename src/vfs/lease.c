@@ -81,7 +81,7 @@ static int renew_locked(struct fsp_vfs *v, const struct fsp_ctx *ctx)
 	l->renewing = false;
 	if (!err)
 		l->until_ns = began + l->length_ns;
-	else if (err == -EHOSTDOWN || err == -ETIMEDOUT)
+	else if (lease_is_trouble(err))
 		l->trouble_ns = fsp_mono_ns();
 	fsp_worker_wake(&l->worker);
 	return err;
@@ -174,6 +174,11 @@ int lease_fence(struct fsp_handle *h)
 	if (!h->file->fence)
 		h->file->fence = lease;
 	return 0;
+}
+
+bool lease_is_trouble(int err)
+{
+	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EROFS;
 }
 
 void lease_trouble(struct fsp_vfs *v)

@@ -149,7 +149,7 @@ static int try_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 	err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
 	if (err == -EAGAIN && clear_dead(v, ctx, conflict.mount))
 		err = fsp_meta_lock_set(v->store->meta, ctx, &l, &conflict);
-	if (err == -EHOSTDOWN || err == -ETIMEDOUT)
+	if (lease_is_trouble(err))
 		lease_trouble(v);
 	if (!err)
 		leased(h, r, lease);

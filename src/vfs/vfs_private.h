@@ -274,6 +274,7 @@ struct fsp_vfs {
 		struct fsp_worker worker;
 		struct inode *first, **last;    /* referenced */
 		unsigned n, lost;
+		int64_t refused_ns;     /* when the rows could only be read */
 		bool taken;             /* some are on their way */
 	} lazies;
 
@@ -670,7 +671,9 @@ void lease_took(struct fsp_handle *h, int64_t lease);
 void lease_gave(struct fsp_handle *h);  /* it has no locks any more */
 /* Before content is changed: -ENOLCK when the handle's locks are lost. */
 int lease_fence(struct fsp_handle *h);
-/* The database did not answer: nobody could renew. */
+/* Did the database not answer, or none that can be written to? */
+bool lease_is_trouble(int err);
+/* Then nobody could renew. */
 void lease_trouble(struct fsp_vfs *v);
 /* Has a mount been seen with this lease for too long? */
 bool lease_overdue(struct fsp_vfs *v, const struct fsp_mountinfo *i);
