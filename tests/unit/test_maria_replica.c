@@ -150,6 +150,52 @@ static void test_answer_lost(void **state)
 	wait_read_there(f, "a/t/r/f", 2);
 }
 
+static void lose_answer(struct fx *f, const char *path, char c)
+{
+	atomic_store(&px.packet, PROXY_ON_COMMIT);
+	atomic_store(&px.fault, PROXY_CUT_AFTER);
+	fx_commit(f, path, c, 2);
+	assert_int_equal(atomic_load(&px.fired), 1);
+	atomic_store(&px.fired, 0);
+}
+
+/* A read-only host of the list serves reads again after the next commit. */
+static void test_answer_lost_once(void **state)
+{
+	struct fx *f = *state;
+	struct maria_pool *p;
+	struct fsp_entry e;
+	char hosts[140];
+
+	snprintf(hosts, sizeof(hosts), "%s,%s", at_proxy, at_replica);
+	open_with(f, hosts, NULL);
+	p = pool_of(f);
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	lose_answer(f, "a/t/r/f", '2');
+	assert_int_equal(p->gtid_missed, 1);
+	fx_commit(f, "a/t/r/f", '3', 3);
+	assert_int_equal(p->gtid_learnt, 1);
+	atomic_store(&px.down, true);
+	proxy_wake(&px);
+	while (fx_look(f, "a/t/r/f", &e) != 0)
+		assert_true(fsp_ctx_left_ns(&f->ctx) > 0);
+	assert_int_equal(e.content.size, 3);
+	atomic_store(&px.down, false);
+}
+
+/* Where nothing can lag behind, nothing is noted. */
+static void test_answer_lost_alone(void **state)
+{
+	struct fx *f = *state;
+
+	open_with(f, at_proxy, NULL);
+	fx_mkdirs(f, "a/t/r");
+	fx_put(f, "a/t/r/f", '1', 1);
+	lose_answer(f, "a/t/r/f", '2');
+	assert_int_equal(pool_of(f)->gtid_missed, 0);
+}
+
 /*
  * A replica that has taken over without the last commits counts on from where it
  * is. Its own numbers are waited for then, also on itself. The last test: the
@@ -194,6 +240,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PX_TEST(test_told), PX_TEST(test_answer_lost),
+		PX_TEST(test_answer_lost_once),
+		PX_TEST(test_answer_lost_alone),
 		PX_TEST(test_taken_over),
 	};
 
