@@ -143,17 +143,28 @@ for who in a b; do
 		4000000 >"$WORK/copied.$who" &
 	pids+=($!)
 done
-stored() { [ "$(grep -c '^ok' "$WORK/copied.$1")" -ge "$2" ]; }
-count() { grep -c "^$2" "$WORK/copied.$1" || :; }
-uploads() { [[ $(tail -n 1 "$WORK/copied.$1") = closing* ]]; }
+# They are asked often: without a process.
+said_of() { # said_of WHO WORD: sets COUNT, how many of its files, and LAST, its last line
+	local lines line
+	mapfile -t lines <"$WORK/copied.$1"
+	COUNT=0 LAST=
+	for line in "${lines[@]}"; do
+		[[ $line != "$2"* ]] || COUNT=$((COUNT + 1))
+		LAST=$line
+	done
+}
+stored() { said_of "$1" ok && [ "$COUNT" -ge "$2" ]; }
+failing() { said_of "$1" failed && [ "$COUNT" -gt "$2" ]; }
+uploads() { said_of "$1" closing && [[ $LAST = closing* ]]; }
+count() { said_of "$@" && echo "$COUNT"; }
 # Killed while close() of a file goes on, which is its upload nearly all the time.
 kill_in_upload() { # kill_in_upload WHO NODE
 	local tries last
 	for tries in 1 2 3 4 5 6 7 8 9; do
 		wait_for 30 uploads "$1" || fail "$1 uploads nothing"
-		last=$(tail -n 1 "$WORK/copied.$1")
+		last=$LAST
 		kill -STOP "$(cat "$WORK/galera/node-$2/mariadbd.pid")"
-		if [[ $last = closing* && $last = "$(tail -n 1 "$WORK/copied.$1")" ]]; then
+		if uploads "$1" && [ "$last" = "$LAST" ]; then
 			srv_kill "$WORK/galera" "$2"
 			note "node $2 killed while: $last, try $tries"
 			return
@@ -173,7 +184,6 @@ step "another one is killed: without a quorum nothing can be written"
 echo "known" >"$A/$D/known"
 equal known "$(cat "$A/$D/known")" "a small file"
 kill_in_upload a 1
-failing() { [ "$(count "$1" failed)" -gt "$2" ]; }
 a=$(count a failed) b=$(count b failed)
 wait_for 60 failing a "$a" || fail "no error without a quorum: $(tail -n 3 "$WORK/copied.a")"
 wait_for 60 failing b "$b" || fail "no error without a quorum: $(tail -n 3 "$WORK/copied.b")"

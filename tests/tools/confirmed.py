@@ -37,7 +37,7 @@ def copy(where, who, until, size):
             print("ok", name, flush=True)
         except OSError as e:
             print("failed", name, errno.errorcode[e.errno], flush=True)
-            time.sleep(0.05)
+            time.sleep(0.2)
         n += 1
 
 
