@@ -1204,7 +1204,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FX_TEST(test_upload_over), FX_TEST(test_upload_new),
-		FX_TEST(test_delete), FX_TEST(test_between), FX_TEST(test_two_live),
+		FX_TEST(test_delete), FX_TEST(test_between),
+		FX_TEST(test_two_live),
 		FX_TEST(test_rename_php_file), FX_TEST(test_implicit_dirs),
 		FX_TEST(test_hidden), FX_TEST(test_damaged),
 		FX_TEST(test_many), FX_TEST(test_pages),
