@@ -94,8 +94,10 @@ def measure(run, work, sqltime, number):
     with open(data.noise.path, "rb") as f:
         body = f.read()
     out["noise_put"], out["noise_get"] = transfer(s3, bucket, body)
+    out["noise_bytes"] = len(body)
     out["range_get"] = ranges(s3, bucket, data.noise, phases.RANDOM_READS)
     out.update(small(s3, bucket, data.tree))
+    out["tree_unique"] = len(data.tree.unique)
     bash('rgw_admin "$FSP_TEST_S3_DIR" bucket rm --bucket="$1" --purge-objects '
          '--bypass-gc', run.env, bucket)
     return out
@@ -105,6 +107,7 @@ def of_phase(lim, disk, files):
     """The limit of each phase that has one, in its unit. disk: the local disk's
     medians."""
     commit = lim["commit_us"] / 1e6
+    each = 1000 / lim["tree_unique"]            # ms for one small file
     out = {
         "tree-in": lim["tree_compress"] + lim["tree_put"] + commit * files,
         "tree-again": commit * files,
@@ -117,13 +120,33 @@ def of_phase(lim, disk, files):
         "noise-in": lim["noise_put"],
         "noise-out-cold": lim["noise_get"],
         "noise-random": lim["range_get"] * 1000,
-        "copy": commit, "rename": commit,
+        "noise-first": lim["range_get"] + lim["select_us"] / 1e6,
+        "noise-bytes": lim["noise_bytes"] / 1e6,
+        "copy": commit, "rename": commit, "rename-dir": commit,
+        "write-1": each * (lim["tree_compress"] + lim["tree_put"]) + commit * 1000,
+        "small-read-1": each * (lim["tree_get"] + lim["tree_unpack"]) +
+        lim["select_us"] / 1000,
         "stat-few": lim["select_us"] / 1000, "stat-million": lim["select_us"] / 1000,
         "list-few": lim["select10_us"] / 1000,
         "list-million": lim["select10_us"] / 1000,
     }
-    for key in ("lslr-cold", "lslr-warm", "record-warm", "record-busy", "read-warm",
-                "text-out-warm", "noise-out-warm", "rm-100"):
+    for key in OF_DISK:
         if key in disk:
             out[key] = disk[key]
     return out
+
+
+OF_DISK = ("lslr-cold", "lslr-warm", "record-warm", "record-busy", "read-warm",
+           "text-out-warm", "noise-out-warm", "rm-100")
+OF_BZIP2 = ("tree-in", "tree-bytes", "read-cold", "text-in", "text-bytes",
+            "text-out-cold")
+
+
+def applies(key, subject):
+    """Is that limit one for this subject? Those that are not the disk's are of
+    both servers, and some are bzip2's."""
+    if key in OF_DISK:
+        return True
+    if not subject.on_s3:
+        return False
+    return key not in OF_BZIP2 or "zstd" not in getattr(subject, "compression", "")

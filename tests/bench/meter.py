@@ -57,7 +57,7 @@ class Gateway:
 class Database:
     """Statements and commits since the last look, without those of the look."""
 
-    NAMES = ("Questions", "Com_commit", "Innodb_os_log_fsyncs")
+    NAMES = ("Questions", "Com_commit", "Innodb_log_writes", "Innodb_data_fsyncs")
 
     def __init__(self, env):
         self.env = env
@@ -71,7 +71,11 @@ class Database:
     def take(self):
         now = self.look()
         out = {"statements": now["Questions"] - self.last["Questions"] - 2,
-               "commits": now["Com_commit"] - self.last["Com_commit"]}
+               "commits": now["Com_commit"] - self.last["Com_commit"],
+               "log_writes": now["Innodb_log_writes"] -
+               self.last["Innodb_log_writes"],
+               "data_fsyncs": now["Innodb_data_fsyncs"] -
+               self.last["Innodb_data_fsyncs"]}
         self.last = now
         return out
 

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 
+import limits
 import phases
 import subjects
 
@@ -72,7 +73,9 @@ def ratios(bench, medians, limit):
         name = next((p for p in PEERS if best is not None and by.get(p) == best), "-")
         line = [title(key, bench.options.quick), name]
         for s in ours:
-            line += [ratio(by.get(s.name), best), ratio(by.get(s.name), limit.get(key))]
+            line += [ratio(by.get(s.name), best),
+                     ratio(by.get(s.name),
+                           limit.get(key) if limits.applies(key, s) else None)]
         lines.append(line)
     head = ["ratio", "peer"]
     for s in ours:
@@ -186,7 +189,8 @@ def for_programs(bench, medians, limit, options):
 def write(bench, medians, limit, options):
     text = "\n\n".join(filter(None, [
         figures(bench, medians, limit), ratios(bench, medians, limit),
-        requests(bench), notes(bench)])) + "\n"
+        requests(bench), notes(bench), "" if bench.machine["caches_dropped"] else
+        "NOT COLD: the kernel's caches were not dropped; that takes root."])) + "\n"
     print(text)
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "table.txt"), "w") as f:

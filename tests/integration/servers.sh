@@ -43,6 +43,44 @@ as_fsp() { # as_fsp ARGUMENT...: by TCP
 		-u "${FSP_USER:-fsp}" -p"$FSP_TEST_MYSQL_PASSWORD" -N -B "$@"
 }
 
+# What the server itself counts of closing files: nobody else is here.
+one_transaction_each() {
+	local commits i
+	[ -r /dev/fuse ] || return 0
+	mkdir "$WORK/store"
+	(umask 077 && cat >"$WORK/store/filespacefs.conf" <<-CONF
+		[general]
+		database = mysql
+		adapter = file
+		[file]
+		path = $WORK/store/objects/
+		[mysql]
+		socket = $FSP_TEST_MYSQL_SOCKET
+		user = $FSP_TEST_MYSQL_USER
+		password = $FSP_TEST_MYSQL_PASSWORD
+		database = t_commits
+		[encryption]
+		method = none
+		CONF
+	)
+	mkdir "$WORK/store/objects"
+	as_fsp -e "CREATE DATABASE t_commits"
+	"$CTL" -s "$WORK/store" schema upgrade >"$WORK/schema.out" || fail "schema"
+	fs_start fs "$WORK/store" "$WORK/mnt"
+	mkdir -p "$WORK/mnt/a/b/c"
+	commits() { as_fsp -e "SHOW GLOBAL STATUS LIKE 'Com_commit'" | cut -f 2; }
+	# A shell closes a descriptor before it writes, which is one more.
+	written() { "$TOOLS/fsop" open "$WORK/mnt/a/b/c/$1" "$2" write "$3" close >/dev/null; }
+	commits=$(commits)
+	for i in $(seq 20); do written "f$i" wct "$i"; done
+	equal 40 $(($(commits) - commits)) "commits for 20 new files, made and closed"
+	commits=$(commits)
+	for i in $(seq 20); do written "f$i" wt "$i, again"; done
+	equal 20 $(($(commits) - commits)) "commits for 20 new versions"
+	fs_stop fs
+	equal 20 "$(sql "$WORK/store" "SELECT count(*) FROM filespace_file WHERE deleted_at = 0")" rows
+}
+
 start mariadb
 as_fsp -e "CREATE DATABASE t_x; CREATE TABLE t_x.a (b INT)"
 must_say "denied" as_fsp -e "CREATE DATABASE other"
@@ -53,6 +91,7 @@ must_fail as_fsp -e "SELECT 1"
 srv_restart "$WORK/mariadb"
 equal 7 "$(as_fsp t_x -e "SELECT * FROM a")" "the row after kill -9"
 equal 1 "$(as_fsp -e "SELECT @@innodb_flush_log_at_trx_commit")" "flush at commit"
+one_transaction_each
 stop mariadb
 
 start mariadb-tls
