@@ -8,8 +8,8 @@ need_fuse
 need python3 python3
 M=$WORK/m
 
-OPERATIONS=${OPERATIONS:-$(on_servers && echo 250 || echo 1000)}
-VIEWS=${VIEWS:-$(on_servers && echo 40 || echo 100)}
+OPERATIONS=${OPERATIONS:-$(on_servers && echo 200 || echo 1000)}
+VIEWS=${VIEWS:-$(on_servers && echo 30 || echo 100)}
 # A server's clock is known to half of what it takes to ask for it.
 ERROR=$(on_servers && echo 20000 || echo 10)
 step "$OPERATIONS random changes over two mounts, $VIEWS views at random times"

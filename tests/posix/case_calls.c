@@ -102,19 +102,22 @@ static void flags(void)
 
 static void clones(void)
 {
-	struct {
-		struct file_dedupe_range r;
-		struct file_dedupe_range_info info;
-	} dedupe = { .r = { .src_length = SECTOR, .dest_count = 1 } };
+	struct file_dedupe_range *dedupe =
+		calloc(1, sizeof(*dedupe) + sizeof(*dedupe->info));
 	struct file_clone_range range = { .src_length = SECTOR };
 	int a = fill("a", 2 * SECTOR, 1), b = fill("b", 2 * SECTOR, 1);
 
+	if (!dedupe)
+		abort();
 	OK(ioctl(b, FICLONE, a));
 	range.src_fd = a;
 	OK(ioctl(b, FICLONERANGE, &range));
-	dedupe.info.dest_fd = b;
-	OK(ioctl(a, FIDEDUPERANGE, &dedupe));
-	say("deduplicated", "%s", strerrorname_np(-dedupe.info.status));
+	dedupe->src_length = SECTOR;
+	dedupe->dest_count = 1;
+	dedupe->info[0].dest_fd = b;
+	OK(ioctl(a, FIDEDUPERANGE, dedupe));
+	say("deduplicated", "%s", strerrorname_np(-dedupe->info[0].status));
+	free(dedupe);
 	close(a);
 	close(b);
 	content("b");
@@ -123,16 +126,18 @@ static void clones(void)
 /* Where the bytes lie: a file without a hole is all there. */
 static void extents(void)
 {
-	struct {
-		struct fiemap m;
-		struct fiemap_extent e[4];
-	} map = { .m = { .fm_length = ~0ULL, .fm_flags = FIEMAP_FLAG_SYNC,
-	                 .fm_extent_count = 4 } };
+	struct fiemap *map = calloc(1, sizeof(*map) + 4 * sizeof(*map->fm_extents));
 	int block = 0, fd = fill("f", 2 * SECTOR, 1);
 
+	if (!map)
+		abort();
+	map->fm_length = ~0ULL;
+	map->fm_flags = FIEMAP_FLAG_SYNC;
+	map->fm_extent_count = 4;
 	OK(fsync(fd));
-	OK(ioctl(fd, FS_IOC_FIEMAP, &map));
+	OK(ioctl(fd, FS_IOC_FIEMAP, map));
 	OK(ioctl(fd, FIBMAP, &block));
+	free(map);
 	close(fd);
 }
 

@@ -440,6 +440,8 @@ for _ in range(VIEWS):
         view_of_directory(path, at, living)
 print(f"seed {SEED}: {len(spans)} changes, {VIEWS} views, {between} of them during a change: as recorded;",
       ", ".join(f"{k} {n}" for k, n in sorted(counts.items())))
-never = [s.__name__ for s in STEPS if s.__name__ not in counts and (ROOT or s is not chown)]
+# Of so many that are expected one happens.
+often = [s for s, weight in STEPS.items() if weight * CHANGES / sum(STEPS.values()) >= 20 and (ROOT or s is not chown)]
+never = [s.__name__ for s in often if s.__name__ not in counts]
 if never:
     sys.exit(f"never done: {never}")
