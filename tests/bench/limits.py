@@ -98,6 +98,7 @@ def measure(run, work, sqltime, number):
     out["range_get"] = ranges(s3, bucket, data.noise, phases.RANDOM_READS)
     out.update(small(s3, bucket, data.tree))
     out["tree_unique"] = len(data.tree.unique)
+    out["tree_unique_bytes"] = data.tree.unique_bytes
     bash('rgw_admin "$FSP_TEST_S3_DIR" bucket rm --bucket="$1" --purge-objects '
          '--bypass-gc', run.env, bucket)
     return out
@@ -108,6 +109,7 @@ def of_phase(lim, disk, files):
     medians."""
     commit = lim["commit_us"] / 1e6
     each = 1000 / lim["tree_unique"]            # ms for one small file
+    part = phases.SMALL * lim["tree_unique"] / lim["tree_unique_bytes"]
     out = {
         "tree-in": lim["tree_compress"] + lim["tree_put"] + commit * files,
         "tree-again": commit * files,
@@ -123,8 +125,9 @@ def of_phase(lim, disk, files):
         "noise-first": lim["range_get"] + lim["select_us"] / 1e6,
         "noise-bytes": lim["noise_bytes"] / 1e6,
         "copy": commit, "rename": commit, "rename-dir": commit,
-        "write-1": each * (lim["tree_compress"] + lim["tree_put"]) + commit * 1000,
-        "small-read-1": each * (lim["tree_get"] + lim["tree_unpack"]) +
+        "write-1": each * (lim["tree_compress"] * part + lim["tree_put"]) +
+        commit * 1000,
+        "small-read-1": each * (lim["tree_get"] + lim["tree_unpack"] * part) +
         lim["select_us"] / 1000,
         "stat-few": lim["select_us"] / 1000, "stat-million": lim["select_us"] / 1000,
         "list-few": lim["select10_us"] / 1000,
