@@ -43,6 +43,11 @@ void fsp_breaker_free(struct fsp_breaker *b);
  */
 int fsp_breaker_enter(struct fsp_breaker *b, unsigned int *epoch);
 int fsp_breaker_leave(struct fsp_breaker *b, unsigned int epoch, int err);
+/*
+ * Does that answer to a call say anything of the server? Not that its time was
+ * up when it came with hardly any, which another server may have taken.
+ */
+bool fsp_breaker_tells(int err, int64_t left_ns);
 
 /*
  * What the thread does, once: probes when it is time. How long until the next

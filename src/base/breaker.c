@@ -17,6 +17,7 @@
 #define MS 1000000LL
 #define INTERVAL_MIN (200 * MS)
 #define INTERVAL_MAX (2000 * MS)
+#define FAIR_NS (1000 * MS)     /* in which a server can be judged */
 /* A probe that hangs when the server comes back must not hide it for long. */
 #define PROBE_LIMIT (3500 * MS)
 
@@ -110,6 +111,11 @@ int fsp_breaker_leave(struct fsp_breaker *b, unsigned int epoch, int err)
 	         (atomic_load(&b->failures) || atomic_load(&b->ailing)))
 		answered(b, epoch, err);
 	return err;
+}
+
+bool fsp_breaker_tells(int err, int64_t left_ns)
+{
+	return err != -ETIMEDOUT || left_ns >= FAIR_NS;
 }
 
 bool fsp_breaker_is_open(struct fsp_breaker *b)

@@ -87,14 +87,35 @@ static void apply_done(struct replay *r, const struct fsp_queue_end *e)
 	}
 }
 
+/*
+ * What replaces another one takes its place: before those that were made from
+ * it, which may be all that is left where the journal was written anew.
+ */
+static size_t place_of(const struct replay *r, uint64_t drops)
+{
+	size_t i = 0;
+
+	while (drops && i < r->n && r->v[i].r.q.key != drops &&
+	       r->v[i].r.q.behind != drops)
+		i++;
+	return drops ? i : r->n;
+}
+
 static int add(struct replay *r, const struct waiting *w)
 {
 	struct waiting *v = fsp_grow(r->v, r->n, &r->cap, sizeof(*v));
+	uint64_t drops = w->r.q.drops;
+	size_t at;
 
 	if (!v)
 		return -ENOMEM;
 	r->v = v;
-	r->v[r->n++] = *w;
+	at = place_of(r, drops);
+	memmove(v + at + 1, v + at, (r->n++ - at) * sizeof(*v));
+	v[at] = *w;
+	for (size_t i = at + 1; drops && i < r->n; i++)
+		if (v[i].r.q.behind == drops)
+			v[i].r.q.behind = w->r.q.key;
 	return 0;
 }
 

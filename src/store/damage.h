@@ -24,8 +24,8 @@ void damage_free(struct fsp_damage *d);
 
 struct fsp_blocks;
 struct fsp_buf;
-/* fetch.c: logs that an object was refused, and is the reader's -EIO. */
-int fsp_store_refused(const char *hash);
+/* fetch.c: logs that an object was refused, which is the reader's -EIO. */
+void fsp_store_refused(const char *hash);
 /* fetch.c: the bytes of the row, or none where they are too many. */
 int fsp_store_pack(const struct fsp_blocks *b, struct fsp_buf *out);
 

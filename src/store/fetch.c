@@ -226,11 +226,10 @@ static int fetch_again(struct fetch *f, const char *hash, uint64_t size,
 }
 
 /* Not known to be damaged: it may be there for who has the right keys. */
-int fsp_store_refused(const char *hash)
+void fsp_store_refused(const char *hash)
 {
 	fsp_error("object %s: the store does not let it be read, or it is "
 	          "missing", hash);
-	return -EIO;
 }
 
 /* -EIO with the log's line and the consequences. */
@@ -266,8 +265,10 @@ static int fetch(struct fsp_store *s, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	err = fetch_again(&f, hash, size, &k, to, &d, b);
-	if (err == -EACCES)
-		return fsp_store_refused(hash);
+	if (err == -EACCES) {
+		fsp_store_refused(hash);
+		return -EIO;
+	}
 	if (err == -ENOENT || err == -EIO)
 		return is_bad(s, ctx, hash, size, err, k.recorded);
 	if (err)

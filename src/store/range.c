@@ -131,8 +131,10 @@ int fsp_store_fetch_blocks(struct fsp_store *s, const struct fsp_ctx *ctx,
 		damage_met(s, ctx, hash, "is missing from the store");
 		return -EIO;
 	}
-	if (err == -EACCES)
-		return fsp_store_refused(hash);
+	if (err == -EACCES) {
+		fsp_store_refused(hash);
+		return -EIO;
+	}
 	/* All of it is not read again for each that asks. */
 	return err == -EIO && !damage_known(s, hash) ? -ESTALE : err;
 }

@@ -12,7 +12,8 @@ struct snap {
 	struct snap *next;              /* newer, of the same inode */
 	struct file *file;              /* of its own, in no inode */
 	char *path;                     /* where it was */
-	uint64_t key, behind;           /* in the journal */
+	uint64_t key, behind;           /* in the journal: b->lock */
+	uint64_t id, behind_id;         /* the same, whatever records follow */
 	uint64_t old_key;               /* while it is taken over */
 	uint64_t bytes;                 /* that it counts for */
 	struct fsp_content merged;      /* row set: first to be merged with it */
@@ -35,6 +36,7 @@ struct item {
 	unsigned held;                  /* a newer one is being written */
 	bool dropped;                   /* the last name went meanwhile */
 	struct fsp_queue_end ended;     /* what became of the one before */
+	uint64_t ended_id;              /* which it was; 0: none */
 	uint64_t ended_session;         /* that it was made in */
 	unsigned tries;
 	int64_t next_ns;                /* not before: monotonic */
@@ -48,6 +50,7 @@ struct back {
 	bool stop;
 	bool ready;                     /* the mount is up: workers may start */
 	struct fsp_journal *journal;
+	atomic_uint_fast64_t ids;       /* the last one's */
 	struct item *first, *last;
 	uint64_t files, bytes;          /* that wait */
 	uint64_t reserved;              /* and that are just being queued */
@@ -64,7 +67,8 @@ void snap_free(struct snap *s);
 /* The one that it is behind, made in that session, has come to its end. */
 void snap_follow(struct snap *s, const struct fsp_queue_end *e,
                  uint64_t session);
-/* A fresh journal record that replaces the one it has. */
+/* A fresh journal record that replaces the one it has; those behind it are told
+ * of its key. */
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops);
 
@@ -90,12 +94,12 @@ void item_check_sealed_locked(struct back *b, const struct file *f,
                               const struct item *it);
 /*
  * Where the newest snapshot waits, was never tried and is of this file in
- * memory, it is to be replaced, and comes back; else NULL, and the key of the
- * one that the next is behind. *held: nobody begins to store what is in it, and
- * it stays, until back_unhold(); NULL where there is no item.
+ * memory, it is to be replaced, and comes back; else NULL. s, the next one, is
+ * told what it is behind. *held: nobody begins to store what is in it, and it
+ * stays, until back_unhold(); NULL where there is no item.
  */
 struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
-                       uint64_t *behind);
+                       struct snap *s);
 /* s is in the journal in the place of old (NULL: back_add() was called), or err
  * says that it is not. */
 void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,

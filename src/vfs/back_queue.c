@@ -158,12 +158,11 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 }
 
 struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
-                       uint64_t *behind)
+                       struct snap *s)
 {
 	struct back *b = v->back;
 	struct snap *last;
 
-	*behind = 0;
 	FSP_GUARD(&b->lock);
 	*held = f->item;
 	if (!f->item)
@@ -171,8 +170,14 @@ struct snap *back_hold(struct fsp_vfs *v, struct file *f, struct item **held,
 	f->item->held++;
 	last = f->item->last;
 	if (last && (last->tried || !last->visible)) {
-		*behind = last->key;
+		s->behind = last->key;
+		s->behind_id = last->id;
 		return NULL;
+	}
+	if (last) {
+		s->behind = last->behind;
+		s->behind_id = last->behind_id;
+		s->merged = last->merged;
 	}
 	return last;
 }

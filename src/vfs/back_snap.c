@@ -61,21 +61,29 @@ static void describe(const struct snap *s, const struct inode *i,
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops)
 {
+	struct back *b = v->back;
 	struct fsp_queued q;
 	int err;
 
 	describe(s, i, &q);
 	q.drops = drops;
-	err = fsp_journal_put(v->back->journal, &q, s->file->spool);
-	if (!err)
-		s->key = q.key;
-	return err;
+	err = fsp_journal_put(b->journal, &q, s->file->spool);
+	if (err)
+		return err;
+	FSP_GUARD(&b->lock);
+	s->key = q.key;
+	if (!s->id)
+		s->id = atomic_fetch_add(&b->ids, 1) + 1;
+	for (struct snap *n = s->next; n; n = n->next)
+		if (n->behind_id == s->id)
+			n->behind = s->key;
+	return 0;
 }
 
 void snap_follow(struct snap *s, const struct fsp_queue_end *e,
                  uint64_t session)
 {
-	s->behind = 0;
+	s->behind = s->behind_id = 0;
 	if (!e->stored.row)
 		return;
 	s->file->pending = false;
@@ -191,22 +199,38 @@ static int refer(struct fsp_vfs *v, struct inode *i)
 	return err;
 }
 
+/* Has s got to say something else of the one that it is behind? */
+static bool is_late(struct back *b, const struct item *it, struct snap *s)
+{
+	FSP_GUARD(&b->lock);
+	if (!s->behind_id)
+		return false;
+	if (it->ended_id == s->behind_id) {
+		snap_follow(s, &it->ended, it->ended_session);
+		return true;
+	}
+	for (const struct snap *p = it->head; p; p = p->next) {
+		if (p->id != s->behind_id || p->key == s->behind)
+			continue;
+		s->behind = p->key;
+		return true;
+	}
+	return false;
+}
+
 /*
- * The one before it was stored while its record was written, which does not say
- * so. The item is held: it stays, and nobody begins with the new one.
+ * The one before it was stored, or got another record, while its own was
+ * written, which does not say so. The item is held: it stays, and nobody begins
+ * with the new one.
  */
 static int catch_up(struct fsp_vfs *v, struct inode *i, struct item *it,
                     struct snap *s)
 {
-	struct back *b = v->back;
-	bool ended;
+	int err = 0;
 
-	fsp_lock(&b->lock);
-	ended = s->behind && it->ended.key == s->behind;
-	if (ended)
-		snap_follow(s, &it->ended, it->ended_session);
-	fsp_unlock(&b->lock);
-	return ended ? snap_journal(v, i, s, s->key) : 0;
+	while (!err && is_late(v->back, it, s))
+		err = snap_journal(v, i, s, s->key);
+	return err;
 }
 
 static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
@@ -216,14 +240,8 @@ static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
 	struct snap *old;
 	int err;
 
-	old = back_hold(v, f, &it, &s->behind);
-	if (old) {
-		s->behind = old->behind;
-		s->merged = old->merged;
-		err = join(s->file, old->file);
-	} else {
-		err = 0;
-	}
+	old = back_hold(v, f, &it, s);
+	err = old ? join(s->file, old->file) : 0;
 	if (!err)
 		err = snap_journal(v, i, s, old ? old->key : 0);
 	if (!err && it)

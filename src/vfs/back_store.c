@@ -66,9 +66,10 @@ static void tell_followers(struct fsp_vfs *v, struct item *it,
 
 	FSP_GUARD(&b->lock);
 	it->ended = *e;
+	it->ended_id = it->head->id;
 	it->ended_session = it->head->file->session;
 	for (struct snap *s = it->head->next; s; s = s->next)
-		if (s->behind == e->key)
+		if (s->behind_id == it->ended_id)
 			snap_follow(s, e, it->ended_session);
 }
 

@@ -79,17 +79,19 @@ static bool is_known(struct fsp_vfs *v, struct file *f,
 }
 
 /* The one that it was behind has another key here. */
-static uint64_t behind(struct fsp_vfs *v, struct file *f, uint64_t old)
+static void find_behind(struct fsp_vfs *v, struct file *f, uint64_t old,
+                        struct snap *to)
 {
 	struct back *b = v->back;
-	uint64_t key = 0;
 
 	FSP_GUARD(&b->lock);
 	for (const struct snap *s = f->item ? f->item->head : NULL; s;
-	     s = s->next)
-		if (old && s->old_key == old)
-			key = s->key;
-	return key;
+	     s = s->next) {
+		if (!old || s->old_key != old)
+			continue;
+		to->behind = s->key;
+		to->behind_id = s->id;
+	}
 }
 
 /* Durably in our own journal, and shown as what the file has. */
@@ -102,7 +104,7 @@ static int enter(struct fsp_vfs *v, struct inode *i, struct file *f,
 	if (!err)
 		err = fsp_journal_load(e, v->spool, &s->file->spool);
 	if (!err) {
-		s->behind = behind(v, f, e->q.behind);
+		find_behind(v, f, e->q.behind, s);
 		err = snap_journal(v, i, s, 0);
 	}
 	if (err) {

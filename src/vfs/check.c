@@ -65,11 +65,12 @@ static void check_snap(struct back *b, const struct item *it,
 	must(s->key != 0, "a snapshot has a record");
 	must(first || !s->tried || s->old_key, "only the first is tried");
 	must(s->next || s == it->last, "the last one is the last");
+	must(s->id != 0 && (!s->next || s->next->id > s->id),
+	     "snapshots are in the order of their closes");
 	must(s->file != it->file && s->file->snap == s,
 	     "a snapshot is a file of its own");
 	if (first && it->flying)
 		return;                 /* its record may be anew, or ended */
-	must(!s->next || s->next->key > s->key, "keys are in order");
 	must(fsp_journal_has(b->journal, s->key), "its record is live");
 }
 

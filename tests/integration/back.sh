@@ -172,6 +172,31 @@ all_stored "$S"
 equal "begin there here" "$(xargs <"$E/both")" "on the other mount"
 equal "begin there here" "$(xargs <"$D/both")" "on this mount"
 
+step "what was closed behind one that is merged goes over what becomes of that"
+python3 - "$D/both" "$E/both" "$WORK" <<'PY' &
+import os, sys, time
+here = open(sys.argv[1], 'ab', 0)
+here.write(b'one\n')
+with open(sys.argv[2], 'ab', 0) as there:
+    there.write(b'two\n')
+open(sys.argv[3] + '/written', 'w').close()
+while not os.path.exists(sys.argv[3] + '/held'):
+    time.sleep(0.01)
+here.close()
+PY
+writer=$!
+wait_for 20 test -e "$WORK/written"
+hold
+touch "$WORK/held"
+wait "$writer" || fail "close"
+"$OP" open "$D/both" w fsync close >"$WORK/out" && fail "fsync: $(xargs <"$WORK/out")"
+echo three >>"$D/both"
+equal 2 "$(queued "$S")" "queued, the second behind what was tried"
+free
+all_stored "$S"
+equal "begin there here two one three" "$(xargs <"$E/both")" "on the other mount"
+equal "begin there here two one three" "$(xargs <"$D/both")" "on this mount"
+
 step "giving up a lock stores it"
 exec 8>>"$D/locked"
 flock 8

@@ -484,6 +484,15 @@ static int each_key(void *arg, const char *key, uint64_t size, int64_t mtime_us)
 	return *key == 'k' && size == 1 && mtime_us == 2 ? 0 : -EIO;
 }
 
+/* Of a call that has next to no time left. */
+static struct fsp_ctx hurried(void)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+
+	ctx.deadline_ns = fsp_mono_ns() + MS;
+	return ctx;
+}
+
 /* Each call once; all have to return `want`. */
 static void all_objects(struct fsp_objstore *s, int want)
 {
@@ -515,7 +524,7 @@ static void test_objects(void **state)
 {
 	struct fake_store fake = { .base.ops = &fake_ops };
 	struct fsp_breaker_options o = options(3);
-	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_ctx ctx = fsp_ctx_background(), late = hurried();
 	struct fsp_objwriter *w, *w2;
 	struct fsp_objstore *s;
 
@@ -526,6 +535,9 @@ static void test_objects(void **state)
 	assert_int_equal(srv.calls, 10);
 	srv.answer = -ENOENT;
 	all_objects(s, -ENOENT);
+	srv.answer = -ETIMEDOUT;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fsp_obj_del(s, &late, "k"), -ETIMEDOUT);
 	srv.answer = 0;
 	assert_int_equal(fsp_obj_put_begin(s, &ctx, "k", &w), 0);
 	assert_int_equal(fsp_obj_put_begin(s, &ctx, "k", &w2), 0);
@@ -609,6 +621,7 @@ static void test_rows(void **state)
 {
 	static struct fsp_meta fake = { .ops = &meta_ops };
 	struct fsp_breaker_options o = options(1);
+	struct fsp_ctx ctx = hurried();
 	struct fsp_meta *m;
 
 	(void)state;
@@ -619,8 +632,13 @@ static void test_rows(void **state)
 	all_calls(m, 0, true);
 	meta_answer = -ENOTEMPTY;
 	all_calls(m, -ENOTEMPTY, true);
+	/* Another server may have taken the time that it had. */
+	meta_answer = -ETIMEDOUT;
+	assert_int_equal(m->ops->sync(m, &ctx), -ETIMEDOUT);
+	meta_answer = 0;
+	all_calls(m, 0, true);
 	meta_answer = -EHOSTDOWN;
-	assert_int_equal(m->ops->sync(m, NULL), -EHOSTDOWN);
+	assert_int_equal(m->ops->sync(m, &ctx), -EHOSTDOWN);
 	all_calls(m, -EHOSTDOWN, false);
 	fsp_meta_close(m);
 	assert_true(meta_closed);

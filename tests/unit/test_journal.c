@@ -362,6 +362,40 @@ static void test_drops_and_followers(void **state)
 	assert_string_equal(s.q[1].merged.hash, "hash");
 }
 
+/* The one that others are behind gets another record: it stays before them. */
+static void test_replaced_before_followers(void **state)
+{
+	struct env *e = *state;
+	struct fsp_queued a = facts(1, 0), b = facts(2, 0), c = facts(3, 0);
+	struct fsp_queued other = facts(9, 0);
+	struct seen s;
+
+	put(e, &a, NULL);
+	put(e, &other, NULL);
+	b.behind = a.key;
+	put(e, &b, NULL);
+	c.behind = b.key;
+	put(e, &c, NULL);
+	for (int i = 0; i < 2; i++) {
+		a.drops = a.key;
+		put(e, &a, NULL);
+		s = read_all(e, NULL, NULL);
+		assert_int_equal(s.n, 4);
+		assert_int_equal(s.q[0].ino, 1);
+		assert_int_equal(s.q[0].key, a.key);
+		assert_int_equal(s.q[1].ino, 9);
+		assert_int_equal(s.q[2].ino, 2);
+		assert_int_equal(s.q[2].behind, a.key);
+		assert_int_equal(s.q[3].ino, 3);
+		assert_int_equal(s.q[3].behind, b.key);
+	}
+	end(e, a.key, 77, true);
+	s = read_all(e, NULL, NULL);
+	assert_int_equal(s.n, 3);
+	assert_int_equal(s.q[1].behind, 0);
+	assert_int_equal(s.q[1].merged.row, 77);
+}
+
 static off_t journal_size(struct env *e, const char *id)
 {
 	FSP_FREE char *path = fsp_strf("%s/%s/journal", e->path, id);
@@ -796,6 +830,7 @@ int main(void)
 		T(test_round_trip),
 		T(test_gaps),
 		T(test_drops_and_followers),
+		T(test_replaced_before_followers),
 		T(test_torn_at_every_byte),
 		T(test_every_byte_changed),
 		T(test_every_crash),
