@@ -94,8 +94,9 @@ def held():
 def goes_on(r):
     """What was not begun was given up, and does not come when it could."""
     until("nothing is given up", lambda c: c["given up"] >= 48 // PIECE - AT_ONCE)
+    begun = 48 // PIECE - counted()["given up"]
     os.unlink(hold)
-    came("afterwards", 48.25 + AT_ONCE * PIECE)
+    came("afterwards", 48.25 + begun * PIECE)
 
 def growing():
     grow(Reader(0), None)
