@@ -27,7 +27,8 @@ away, and to a close when the file has no name left, whoever took the last.
 What a kernel has in its cache of names it believes for S seconds (mount.
 entry_timeout; default 0), as the manual says: a name that another host took
 away may still be EEXIST to a creation, and a file that another host renamed may
-pass for two links of itself, so that renaming it once more does nothing.
+pass for two links of itself, so that renaming it once more does nothing (that
+too when it is moved between the look-ups of the two names).
 open() never believes it.
 
 The programs, and which calls of a step overlap, come from the seed.
@@ -265,9 +266,11 @@ class Beliefs:
         self.taking = {(self.who[w][0], p) for w, op, _ in
                        history["steps"][number]
                        if op[0] in ("rename", "unlink") for p in op[1:]}
-        self.moved = set()              # mounts that changed names lately
-        while seconds and number >= 0:
-            if self.now - times[min(number, len(times) - 1)] > seconds:
+        self.moved = set()      # mounts that change names, or did so lately
+        last = number
+        while number >= 0:
+            if number < last and (not seconds or self.now - times[min(
+                    number, len(times) - 1)] > seconds):
                 break
             for w, op, answer in history["steps"][number]:
                 if op[0] in ("rename", "unlink") and answer[0] == "ok":
@@ -491,6 +494,10 @@ def cases():
     moving = [W1, ["rename", "a", "b"], OK]
     yield "under both names", one_by_one(*STORED, moving, saw(R0, "b", t1),
                                          saw(R0, "a", t1)), 4
+    yield "renamed at once", one_by_one(*STORED) + [
+        [[W0, ["rename", "a", "b"], OK], moving]], None
+    yield "renamed twice", one_by_one(
+        *STORED, [W0, ["rename", "a", "b"], OK], moving), 3
     yield "under neither", one_by_one(
         *STORED, moving, [R0, ["read", "b"], ["ENOENT", None]]), 3
     yield "a close that is lost", one_by_one(
