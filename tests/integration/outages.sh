@@ -274,7 +274,8 @@ longest_of() { # longest_of LOG...
 outage() { # outage NAME START END: runs the commands under load
 	local m pids=() since longest stall limit=$DEADLINE
 	# What gets on begins the time anew: a commit's content, then its row.
-	[[ $1 != *crawling ]] || limit=$((2 * DEADLINE))
+	# A call there may be three requests: two look-ups, and an open.
+	[[ $1 != *crawling ]] || limit=$((3 * DEADLINE))
 	CHOSEN=
 	# shellcheck disable=SC2053 # a pattern
 	[[ $1 = ${ONLY:-*} ]] || return 0
