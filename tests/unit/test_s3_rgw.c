@@ -311,7 +311,7 @@ static void test_multipart_abort(void **state)
 	assert_missing(e, "big");
 	fsp_obj_put_abort(w);
 	fsp_obj_close(e->s);
-	e->s = open_store(&o);
+	e->s = bare = open_store(&o);
 	assert_int_equal(count_uploads(e), 0);
 	assert_missing(e, "big");
 }
@@ -329,7 +329,7 @@ static void test_multipart_cancelled(void **state)
 	assert_int_equal(fsp_obj_put_commit(w), -EINTR);
 	e->ctx.cancelled = NULL;
 	fsp_obj_close(e->s);
-	e->s = open_store(&o);
+	e->s = bare = open_store(&o);
 	assert_int_equal(count_uploads(e), 0);
 	assert_missing(e, "big");
 }
