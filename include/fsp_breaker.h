@@ -37,17 +37,20 @@ int fsp_breaker_new(const struct fsp_breaker_options *o,
 /* Ends a probe that is under way; no call may be. NULL is fine. */
 void fsp_breaker_free(struct fsp_breaker *b);
 
+/* What ties the two ends of a call together. */
+struct fsp_breaker_call {
+	unsigned int epoch;
+	int64_t left_ns;                /* the time that it came with */
+};
+
 /*
  * Around each call. enter: 0, or -EHOSTDOWN at once; never waits. leave takes
- * what the call returned and returns it; *epoch ties them together.
+ * what the call returned and returns it.
  */
-int fsp_breaker_enter(struct fsp_breaker *b, unsigned int *epoch);
-int fsp_breaker_leave(struct fsp_breaker *b, unsigned int epoch, int err);
-/*
- * Does that answer to a call say anything of the server? Not that its time was
- * up when it came with hardly any, which another server may have taken.
- */
-bool fsp_breaker_tells(int err, int64_t left_ns);
+int fsp_breaker_enter(struct fsp_breaker *b, const struct fsp_ctx *ctx,
+                      struct fsp_breaker_call *call);
+int fsp_breaker_leave(struct fsp_breaker *b,
+                      const struct fsp_breaker_call *call, int err);
 
 /*
  * What the thread does, once: probes when it is time. How long until the next

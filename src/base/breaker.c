@@ -48,6 +48,12 @@ static bool is_ours(int err)
 	return err == -EINTR || err == -ENOMEM;
 }
 
+/* Nor does the end of what hardly had time: another server may have taken it. */
+static bool was_hurried(const struct fsp_breaker_call *call, int err)
+{
+	return err == -ETIMEDOUT && call->left_ns < FAIR_NS;
+}
+
 static void open_locked(struct fsp_breaker *b, const char *why)
 {
 	fsp_assert_held(&b->lock);
@@ -73,10 +79,12 @@ static void close_locked(struct fsp_breaker *b)
 	atomic_fetch_add(&b->epoch, 1);
 }
 
-int fsp_breaker_enter(struct fsp_breaker *b, unsigned int *epoch)
+int fsp_breaker_enter(struct fsp_breaker *b, const struct fsp_ctx *ctx,
+                      struct fsp_breaker_call *call)
 {
+	call->left_ns = fsp_ctx_left_ns(ctx);
 	/* In this order: one that opens in between makes it the older. */
-	*epoch = atomic_load(&b->epoch);
+	call->epoch = atomic_load(&b->epoch);
 	return atomic_load(&b->open) ? -EHOSTDOWN : 0;
 }
 
@@ -103,19 +111,16 @@ static void answered(struct fsp_breaker *b, unsigned int epoch, int err)
 		fsp_health_set(b->o.health, FSP_HEALTH_OK, NULL);
 }
 
-int fsp_breaker_leave(struct fsp_breaker *b, unsigned int epoch, int err)
+int fsp_breaker_leave(struct fsp_breaker *b,
+                      const struct fsp_breaker_call *call, int err)
 {
+	if (is_ours(err) || was_hurried(call, err))
+		return err;
 	if (is_down(err))
-		failed(b, epoch, err);
-	else if (!is_ours(err) &&
-	         (atomic_load(&b->failures) || atomic_load(&b->ailing)))
-		answered(b, epoch, err);
+		failed(b, call->epoch, err);
+	else if (atomic_load(&b->failures) || atomic_load(&b->ailing))
+		answered(b, call->epoch, err);
 	return err;
-}
-
-bool fsp_breaker_tells(int err, int64_t left_ns)
-{
-	return err != -ETIMEDOUT || left_ns >= FAIR_NS;
 }
 
 bool fsp_breaker_is_open(struct fsp_breaker *b)

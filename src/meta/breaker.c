@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "fsp_buf.h"
-#include "fsp_ctx.h"
 #include "fsp_meta.h"
 
 struct guarded {
@@ -22,15 +21,13 @@ struct guarded {
 	static int g_##name params                                             \
 	{                                                                      \
 		struct guarded *g = (struct guarded *)m;                       \
-		int64_t left = fsp_ctx_left_ns(ctx);                           \
-		unsigned int epoch;                                            \
-		int err = fsp_breaker_enter(g->breaker, &epoch);               \
+		struct fsp_breaker_call call;                                  \
+		int err = fsp_breaker_enter(g->breaker, ctx, &call);           \
                                                                                \
 		if (err)                                                       \
 			return err;                                            \
 		err = g->inner->ops->name(g->inner, ctx, ##__VA_ARGS__);       \
-		return fsp_breaker_tells(err, left) ?                          \
-			fsp_breaker_leave(g->breaker, epoch, err) : err;       \
+		return fsp_breaker_leave(g->breaker, &call, err);              \
 	}
 #include "fsp_meta_calls.h"
 

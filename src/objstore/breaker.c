@@ -5,10 +5,8 @@
 #include "fsp_breaker.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
-#include "fsp_ctx.h"
 #include "fsp_objstore.h"
 
 struct guarded {
@@ -20,7 +18,7 @@ struct guarded {
 struct guarded_writer {
 	struct fsp_objwriter base;
 	struct fsp_objwriter *inner;
-	const struct fsp_ctx *ctx; /* the inner one keeps it, too */
+	const struct fsp_ctx *ctx;      /* the inner one keeps it, too */
 };
 
 static struct guarded *guarded_of(struct fsp_objstore *s)
@@ -32,16 +30,10 @@ static struct guarded *guarded_of(struct fsp_objstore *s)
 #define THROUGH(s, ctx, call)                                                  \
 	({                                                                     \
 		struct fsp_breaker *b_ = guarded_of(s)->breaker;               \
-		int64_t left_ = fsp_ctx_left_ns(ctx);                          \
-		unsigned int epoch_;                                           \
-		int err_ = fsp_breaker_enter(b_, &epoch_);                     \
+		struct fsp_breaker_call call_;                                 \
+		int err_ = fsp_breaker_enter(b_, ctx, &call_);                 \
                                                                                \
-		if (!err_) {                                                   \
-			err_ = call;                                           \
-			if (fsp_breaker_tells(err_, left_))                    \
-				err_ = fsp_breaker_leave(b_, epoch_, err_);    \
-		}                                                              \
-		err_;                                                          \
+		err_ ? err_ : fsp_breaker_leave(b_, &call_, call);             \
 	})
 
 static int g_put_begin(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -53,9 +45,8 @@ static int g_put_begin(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 	if (!w)
 		return -ENOMEM;
 	w->ctx = ctx;
-	err = THROUGH(
-	    s, ctx,
-	    fsp_obj_put_begin(guarded_of(s)->inner, ctx, key, &w->inner));
+	err = THROUGH(s, ctx, fsp_obj_put_begin(guarded_of(s)->inner, ctx, key,
+	                                        &w->inner));
 	if (err)
 		free(w);
 	else
@@ -74,12 +65,14 @@ static int g_put_write(struct fsp_objwriter *base, const void *buf, size_t len)
 static int g_put_commit(struct fsp_objwriter *base)
 {
 	struct guarded_writer *w = (struct guarded_writer *)base;
-	bool asked = false;
-	int err = THROUGH(base->store, w->ctx,
-	                  (asked = true, fsp_obj_put_commit(w->inner)));
+	struct fsp_breaker *b = guarded_of(base->store)->breaker;
+	struct fsp_breaker_call call;
+	int err = fsp_breaker_enter(b, w->ctx, &call);
 
-	if (!asked)
+	if (err)
 		fsp_obj_put_abort(w->inner);
+	else
+		err = fsp_breaker_leave(b, &call, fsp_obj_put_commit(w->inner));
 	free(w);
 	return err;
 }
@@ -95,24 +88,23 @@ static void g_put_abort(struct fsp_objwriter *base)
 static int g_get(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                  const char *key, fsp_obj_sink sink, void *arg)
 {
-	return THROUGH(s, ctx,
-	               fsp_obj_get(guarded_of(s)->inner, ctx, key, sink, arg));
+	return THROUGH(s, ctx, fsp_obj_get(guarded_of(s)->inner, ctx, key, sink,
+	                                   arg));
 }
 
 static int g_get_range(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                        const char *key, uint64_t off, uint64_t len,
                        fsp_obj_sink sink, void *arg)
 {
-	return THROUGH(s, ctx,
-	               fsp_obj_get_range(guarded_of(s)->inner, ctx, key, off,
-	                                 len, sink, arg));
+	return THROUGH(s, ctx, fsp_obj_get_range(guarded_of(s)->inner, ctx, key,
+	                                         off, len, sink, arg));
 }
 
 static int g_head(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                   const char *key, uint64_t *size)
 {
-	return THROUGH(s, ctx,
-	               fsp_obj_head(guarded_of(s)->inner, ctx, key, size));
+	return THROUGH(s, ctx, fsp_obj_head(guarded_of(s)->inner, ctx, key,
+	                                    size));
 }
 
 static int g_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -124,15 +116,15 @@ static int g_del(struct fsp_objstore *s, const struct fsp_ctx *ctx,
 static int g_del_many(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                       const char *const *keys, size_t n)
 {
-	return THROUGH(s, ctx,
-	               fsp_obj_del_many(guarded_of(s)->inner, ctx, keys, n));
+	return THROUGH(s, ctx, fsp_obj_del_many(guarded_of(s)->inner, ctx, keys,
+	                                        n));
 }
 
 static int g_list(struct fsp_objstore *s, const struct fsp_ctx *ctx,
                   const char *prefix, fsp_obj_each each, void *arg)
 {
-	return THROUGH(
-	    s, ctx, fsp_obj_list(guarded_of(s)->inner, ctx, prefix, each, arg));
+	return THROUGH(s, ctx, fsp_obj_list(guarded_of(s)->inner, ctx, prefix,
+	                                    each, arg));
 }
 
 static int g_space(struct fsp_objstore *s, const struct fsp_ctx *ctx,
@@ -156,19 +148,19 @@ static void g_close(struct fsp_objstore *s)
 }
 
 static const struct fsp_objstore_ops ops = {
-    .put_begin = g_put_begin,
-    .put_write = g_put_write,
-    .put_commit = g_put_commit,
-    .put_abort = g_put_abort,
-    .get = g_get,
-    .get_range = g_get_range,
-    .head = g_head,
-    .del = g_del,
-    .del_many = g_del_many,
-    .list = g_list,
-    .space = g_space,
-    .traffic = g_traffic,
-    .close = g_close,
+	.put_begin = g_put_begin,
+	.put_write = g_put_write,
+	.put_commit = g_put_commit,
+	.put_abort = g_put_abort,
+	.get = g_get,
+	.get_range = g_get_range,
+	.head = g_head,
+	.del = g_del,
+	.del_many = g_del_many,
+	.list = g_list,
+	.space = g_space,
+	.traffic = g_traffic,
+	.close = g_close,
 };
 
 /* An object that nobody has; its absence is an answer. */

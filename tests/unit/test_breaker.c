@@ -90,13 +90,14 @@ static struct fsp_breaker *make(int down_after)
 /* A call that returns err, if it gets through. */
 static int call(struct fsp_breaker *b, int err)
 {
-	unsigned int epoch;
-	int closed = fsp_breaker_enter(b, &epoch);
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_breaker_call call;
+	int closed = fsp_breaker_enter(b, &ctx, &call);
 
 	if (closed)
 		return closed;
 	srv.calls++;
-	return fsp_breaker_leave(b, epoch, err);
+	return fsp_breaker_leave(b, &call, err);
 }
 
 static void trip(struct fsp_breaker *b)
@@ -233,24 +234,25 @@ static void test_hung_probe(void **state)
 static void test_late(void **state)
 {
 	struct fsp_breaker *b = make(2);
-	unsigned int old[10], epoch;
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_breaker_call old[10], now;
 
 	(void)state;
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(fsp_breaker_enter(b, &old[i]), 0);
+		assert_int_equal(fsp_breaker_enter(b, &ctx, &old[i]), 0);
 	trip(b);
 	mono_ns += 200 * MS;
 	srv.probe_answer = 0;
 	(void)fsp_breaker_step(b);
-	assert_int_equal(fsp_breaker_enter(b, &epoch), 0);
+	assert_int_equal(fsp_breaker_enter(b, &ctx, &now), 0);
 	for (int i = 0; i < 9; i++)
-		assert_int_equal(fsp_breaker_leave(b, old[i], -ETIMEDOUT),
+		assert_int_equal(fsp_breaker_leave(b, &old[i], -ETIMEDOUT),
 		                 -ETIMEDOUT);
 	assert_false(fsp_breaker_is_open(b));
 	assert_true(fsp_breaker_step(b) == INT64_MAX);
 	/* Nor does an old success hide what is going on now. */
-	(void)fsp_breaker_leave(b, epoch, -EHOSTDOWN);
-	(void)fsp_breaker_leave(b, old[9], 0);
+	(void)fsp_breaker_leave(b, &now, -EHOSTDOWN);
+	(void)fsp_breaker_leave(b, &old[9], 0);
 	assert_int_equal(call(b, -EHOSTDOWN), -EHOSTDOWN);
 	assert_true(fsp_breaker_is_open(b));
 	fsp_breaker_free(b);
@@ -314,8 +316,10 @@ static void wait_probes(int n)
 static void test_thread(void **state)
 {
 	struct fsp_breaker_options o = options(3);
+	struct fsp_ctx ctx = fsp_ctx_background();
+	struct fsp_breaker_call now;
 	struct fsp_breaker *b;
-	unsigned int epoch;
+	int probes;
 
 	(void)state;
 	fsp_mutex_init(&real.lock);
@@ -329,15 +333,15 @@ static void test_thread(void **state)
 	fsp_lock(&real.lock);
 	real.up = true;
 	fsp_unlock(&real.lock);
-	while (fsp_breaker_enter(b, &epoch))
+	while (fsp_breaker_enter(b, &ctx, &now))
 		sched_yield();
 	/* It ends while a probe hangs. */
 	fsp_lock(&real.lock);
 	real.hang = true;
-	epoch = (unsigned int)real.probes;
+	probes = real.probes;
 	fsp_unlock(&real.lock);
 	(void)call(b, -EHOSTDOWN);
-	wait_probes((int)epoch + 1);
+	wait_probes(probes + 1);
 	fsp_breaker_free(b);
 	fsp_cond_destroy(&real.changed);
 	fsp_mutex_destroy(&real.lock);
