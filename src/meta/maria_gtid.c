@@ -20,11 +20,6 @@
 #define ASK_NS FSP_NS_PER_SEC   /* how often it is asked where it stands */
 #define UNTOLD_NS (60 * FSP_NS_PER_SEC) /* one that could not tell */
 
-static struct maria_pool *pool_of(const struct maria_conn *c)
-{
-	return (struct maria_pool *)c->base.drv;
-}
-
 /* "DOMAIN-SERVER-SEQUENCE" */
 static bool read_gtid(const char *s, struct maria_gtid *g)
 {
@@ -53,35 +48,38 @@ static bool is_old(const struct maria_gtid *known, const struct maria_gtid *g,
 	                                born_ns < known->noted_ns);
 }
 
-/* Of a connection that was made at born_ns; false: there is no room for it. */
-static bool note_locked(struct maria_pool *p, struct maria_gtid *g,
-                        int64_t born_ns)
-{
-	int i = 0;
-
-	fsp_assert_held(&p->lock);
-	while (i < p->gtids && p->gtid[i].domain != g->domain)
-		i++;
-	if (i == MARIA_DOMAINS)
-		return false;
-	if (i < p->gtids && is_old(&p->gtid[i], g, born_ns))
-		return true;
-	g->noted_ns = fsp_mono_ns();
-	p->gtid[i] = *g;
-	if (i == p->gtids)
-		p->gtids++;
-	p->gtid_count++;
-	return true;
-}
-
-static bool is_behind_locked(struct maria_pool *p,
-                             const struct maria_gtid *g)
+/* What is known of its domain, or NULL. */
+static struct maria_gtid *known_locked(struct maria_pool *p,
+                                       const struct maria_gtid *g)
 {
 	fsp_assert_held(&p->lock);
 	for (int i = 0; i < p->gtids; i++)
 		if (p->gtid[i].domain == g->domain)
-			return g->seq < p->gtid[i].seq;
-	return false;
+			return &p->gtid[i];
+	return NULL;
+}
+
+/* Of a connection that was made at born_ns; false: there is no room for it. */
+static bool note_locked(struct maria_pool *p, struct maria_gtid *g,
+                        int64_t born_ns)
+{
+	struct maria_gtid *known = known_locked(p, g);
+
+	if (known && is_old(known, g, born_ns))
+		return true;
+	if (!known && p->gtids == MARIA_DOMAINS)
+		return false;
+	g->noted_ns = fsp_mono_ns();
+	*(known ? known : &p->gtid[p->gtids++]) = *g;
+	p->gtid_count++;
+	return true;
+}
+
+static bool is_behind_locked(struct maria_pool *p, const struct maria_gtid *g)
+{
+	const struct maria_gtid *known = known_locked(p, g);
+
+	return known && g->seq < known->seq;
 }
 
 /*
@@ -90,7 +88,7 @@ static bool is_behind_locked(struct maria_pool *p,
  */
 static int note_list(struct maria_conn *c, const char *list, bool asked)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	FSP_FREE char *copy = strdup(list);
 	char *save = NULL;
 	int n = 0;
@@ -204,7 +202,7 @@ static void learn_there(struct maria_conn *c, const struct fsp_ctx *ctx,
 	bool known = ask_position(c, ctx);
 
 	if (!c->l->failed)
-		learnt(pool_of(c), missed, known);
+		learnt(maria_pool_of(c), missed, known);
 }
 
 bool maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx)
@@ -223,7 +221,7 @@ bool maria_gtid_learn(struct maria_pool *p, const struct fsp_ctx *ctx)
 
 void maria_gtid_note(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	uint64_t missed;
 
 	if (!maria_hosts_lag(&p->o))
@@ -261,37 +259,31 @@ struct there {
 	bool all;
 };
 
-static bool is_there_locked(const struct maria_gtid *want, const char *list)
+/* f[0]: "GTID,GTID", one for each domain. */
+static int compare(void *arg, char **f, const unsigned long *lengths)
 {
-	FSP_FREE char *copy = strdup(list);
+	struct there *t = arg;
+	FSP_FREE char *copy = f[0] ? strdup(f[0]) : NULL;
 	char *save = NULL;
+	int reached = 0;
 
+	(void)lengths;
+	FSP_GUARD(&t->p->lock);
 	for (char *s = copy ? strtok_r(copy, ", ", &save) : NULL; s;
 	     s = strtok_r(NULL, ", ", &save)) {
 		struct maria_gtid g;
 
-		if (read_gtid(s, &g) && g.domain == want->domain)
-			return g.seq >= want->seq;
+		reached += read_gtid(s, &g) && known_locked(t->p, &g) &&
+			!is_behind_locked(t->p, &g);
 	}
-	return false;
-}
-
-static int compare(void *arg, char **f, const unsigned long *lengths)
-{
-	struct there *t = arg;
-
-	(void)lengths;
-	FSP_GUARD(&t->p->lock);
-	t->all = true;
-	for (int i = 0; i < t->p->gtids && t->all; i++)
-		t->all = f[0] && is_there_locked(&t->p->gtid[i], f[0]);
+	t->all = reached == t->p->gtids;
 	return 0;
 }
 
 /* 0: it is there, -EAGAIN: not in time. */
 static int wait_there(struct maria_conn *c, const char *wait)
 {
-	struct there t = { .p = pool_of(c) };
+	struct there t = { .p = maria_pool_of(c) };
 	int64_t late = -1;
 	int err;
 
@@ -327,7 +319,7 @@ static bool is_blind(struct maria_pool *p)
 
 int maria_gtid_wait(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	FSP_FREE char *sql = NULL;
 	uint64_t count;
 	int err;

@@ -16,11 +16,6 @@
 /* Whether a server became read-only shows when connecting. */
 #define READER_MAX_NS (60 * FSP_NS_PER_SEC)
 
-static struct maria_pool *pool_of(const struct maria_conn *c)
-{
-	return (struct maria_pool *)c->base.drv;
-}
-
 static struct maria_site *site_of(struct maria_pool *p, enum maria_role role)
 {
 	return &p->site[role == MARIA_REPLICA ? MARIA_REPLICAS : MARIA_PRIMARY];
@@ -266,7 +261,7 @@ void maria_pause(struct maria_pool *p)
 
 void maria_drop(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 
 	maria_close(c->l);
 	c->l = NULL;
@@ -278,7 +273,7 @@ void maria_drop(struct maria_conn *c)
 
 void maria_give(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	bool lost = !c->l || c->l->failed;
 
 	c->ctx = NULL;

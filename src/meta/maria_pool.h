@@ -139,6 +139,11 @@ struct maria_pool {
 	int64_t late_until_ns;          /* read hosts are passed over */
 };
 
+static inline struct maria_pool *maria_pool_of(const struct maria_conn *c)
+{
+	return (struct maria_pool *)c->base.drv;
+}
+
 /* ---- maria_legacy.c */
 
 struct maria_found;

@@ -160,6 +160,14 @@ static int try_all(struct maria_pool *p, struct maria_site *s,
 	return err;
 }
 
+/* Others go on with reading where a host is read-only: it is down for them. */
+static int down_as(enum maria_role role, bool read_only, int err)
+{
+	if (read_only && role == MARIA_WRITER)
+		return -EROFS;
+	return err == -EROFS ? -EHOSTDOWN : err;
+}
+
 /*
  * Waits for a host that is only just down: a restart, a fail-over. What is
  * known to be down is said at once.
@@ -169,7 +177,7 @@ static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
 {
 	int64_t until = 0, slice = fsp_mono_ns() + CANCEL_POLL_NS;
 	int err = fsp_ctx_check(ctx);
-	bool read_only = false;         /* others go on with reading */
+	bool read_only = false;
 
 	if (err)
 		return err;
@@ -184,9 +192,7 @@ static int wait_for_one(struct maria_pool *p, const struct maria_site *s,
 			until = h->down_ns + p->o.connect_timeout_ns;
 	}
 	if (fsp_mono_ns() >= until)
-		return read_only && role == MARIA_WRITER ? -EROFS :
-			s->health[0].err == -EROFS ? -EHOSTDOWN :
-			s->health[0].err;
+		return down_as(role, read_only, s->health[0].err);
 	/* Whether it was time or a signal shows in the next round. */
 	(void)fsp_cond_wait(&p->changed, &p->lock, slice);
 	return 0;

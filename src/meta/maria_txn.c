@@ -16,11 +16,6 @@
 #define SNAPSHOT "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
 #define SNAPSHOT_ISOLATION "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
-static struct maria_pool *pool_of(const struct maria_conn *c)
-{
-	return (struct maria_pool *)c->base.drv;
-}
-
 static void make_token(char *out)
 {
 	uint8_t raw[(MARIA_TOKEN - 1) / 2];
@@ -77,7 +72,7 @@ int64_t maria_now_us(struct sqldrv *d)
 
 static int look_at_clock(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	int err;
 
 	if (fsp_mono_ns() - atomic_load(&p->clock_read_ns) < CLOCK_AGE_NS)
@@ -341,7 +336,7 @@ static int resolve_once(struct maria_pool *p, const struct fsp_ctx *ctx,
 /* 0 committed, -EDEADLK not, -EHOSTDOWN: nobody knows. */
 static int resolve(struct maria_conn *c)
 {
-	struct maria_pool *p = pool_of(c);
+	struct maria_pool *p = maria_pool_of(c);
 	struct fsp_ctx ctx = *c->ctx;
 	struct lost l = { .outcome = c->outcome };
 	int rc = -EDEADLK;
