@@ -20,11 +20,7 @@ mkdir "$CP"
 
 # The object store takes nothing: its disk is full, or it is frozen.
 if on_servers; then
-	FSP_OWNER=$$ srv_start rgw "$WORK/rgw" || fail "rgw did not start"
-	set -a
-	# shellcheck source=/dev/null
-	. "$WORK/rgw/env"
-	set +a
+	own_servers rgw "$WORK/rgw"
 	hold() { kill -STOP "$(cat "$WORK/rgw/rgw.pid")"; }
 	free() { kill -CONT "$(cat "$WORK/rgw/rgw.pid")"; }
 	store_init "$S" -o s3.timeout=2s -o s3.connect_timeout=1s -o s3.retries=0

@@ -12,12 +12,7 @@
 need_fuse
 need python3 python3
 need getfattr attr
-out=$(srv_needs_of galera 2>&1) || skip "${out#servers: }"
-FSP_OWNER=$$ srv_start galera "$WORK/galera" || fail "no cluster"
-set -a
-# shellcheck disable=SC1091 # made by the line above
-. "$WORK/galera/env"
-set +a
+own_servers galera "$WORK/galera"
 export FSP_BACKEND=servers
 # With a binary log only somebody with SUPER may make triggers, or:
 for n in 1 2 3; do
@@ -101,15 +96,9 @@ note "$round rounds, $(($(refused) - before)) transactions refused, $retried run
 [ "$retried" -ge 5 ] || fail "only $retried were run again"
 
 step "locks hold across nodes: no line is lost"
-append() { # append FILE NAME
-	local i
-	for i in $(seq 1 15); do
-		(flock 9 && echo "$2 $i" >&9) 9>>"$1"
-	done
-}
 : >"$A/$D/log"
-append "$A/$D/log" a & pa=$!
-append "$B/$D/log" b & pb=$!
+append_locked "$A/$D/log" a 15 & pa=$!
+append_locked "$B/$D/log" b 15 & pb=$!
 wait $pa && wait $pb || fail "an append failed"
 equal 30 "$(sort -u "$B/$D/log" | wc -l)" "lines of both"
 

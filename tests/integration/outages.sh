@@ -13,12 +13,7 @@ need php php-cli
 need python3 python3
 need getfattr attr
 for kind in mariadb rgw; do
-	out=$(srv_needs_of $kind 2>&1) || skip "${out#servers: }"
-	FSP_OWNER=$$ srv_start $kind "$WORK/$kind" || fail "$kind did not start"
-	set -a
-	# shellcheck disable=SC1090 # made by the line above
-	. "$WORK/$kind/env"
-	set +a
+	own_servers $kind "$WORK/$kind"
 done
 # How long a server is away, in seconds; ONLY is a pattern for some of them.
 AWAY=${AWAY:-30}

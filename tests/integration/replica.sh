@@ -10,12 +10,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3
-out=$(srv_needs_of replica 2>&1) || skip "${out#servers: }"
-FSP_OWNER=$$ srv_start replica "$WORK/r" || fail "no replica"
-set -a
-# shellcheck disable=SC1091 # made by the line above
-. "$WORK/r/env"
-set +a
+own_servers replica "$WORK/r"
 export FSP_BACKEND=servers
 P=$WORK/r/node-primary
 R=$WORK/r/node-replica

@@ -6,13 +6,8 @@
 # SERVERS rgw
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
-out=$(srv_needs_of mariadb 2>&1) || skip "${out#servers: }"
 # Its own, since the server counts what all ask.
-FSP_OWNER=$$ srv_start mariadb "$WORK/mariadb" || fail "no server"
-set -a
-# shellcheck disable=SC1091 # made by the line above
-. "$WORK/mariadb/env"
-set +a
+own_servers mariadb "$WORK/mariadb"
 export FSP_BACKEND=servers
 S=$WORK/store
 M=$WORK/mnt

@@ -7,11 +7,7 @@
 need_fuse
 need curl curl
 need sqlite3 sqlite3
-out=$(srv_needs_of rgw 2>&1) || skip "${out#servers: }"
-# One of its own, which may be killed.
-FSP_OWNER=$$ srv_start rgw "$WORK/rgw" || fail "the gateway did not start"
-# shellcheck disable=SC1091
-. "$WORK/rgw/env"
+own_servers rgw "$WORK/rgw"
 S=$WORK/store
 M=$WORK/mnt
 B=fsp-it-$$

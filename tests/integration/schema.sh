@@ -6,10 +6,7 @@
 . "$(dirname "$0")/../lib/lib.sh"
 
 need php php
-out=$(srv_needs_of mariadb 2>&1) || skip "${out#servers: }"
-FSP_OWNER=$$ srv_start mariadb "$WORK/db" || fail "no server"
-# shellcheck disable=SC1091 # made by the line above
-. "$WORK/db/env"
+own_servers mariadb "$WORK/db"
 export FILESPACEFS_MYSQL_USER=fsp FILESPACEFS_MYSQL_PASSWORD=$FSP_TEST_MYSQL_PASSWORD
 S=$WORK/store
 store_init "$S"

@@ -3,10 +3,7 @@
 # it knows, what may be done, which role the server has; and what does not work.
 # TIMEOUT 120
 . "$(dirname "$0")/../lib/lib.sh"
-out=$(srv_needs_of mariadb-tls 2>&1) || skip "${out#servers: }"
-FSP_OWNER=$$ srv_start mariadb-tls "$WORK/db" || fail "no server"
-# shellcheck disable=SC1091 # made by the line above
-. "$WORK/db/env"
+own_servers mariadb-tls "$WORK/db"
 S=$WORK/store
 store_init "$S"
 root() { mariadb_root "$WORK/db" "$@"; }

@@ -124,15 +124,9 @@ equal "from a, round 1" "$(cat "$A/$R/f")" "restored by path in the store, seen 
 equal "from a, round 1" "$(cat "$B/$R/f")" "and by B"
 
 step "appending under a lock through both mounts loses no line"
-append() { # append FILE NAME
-	local i
-	for i in $(seq 1 60); do
-		(flock 9 && echo "$2 $i" >&9) 9>>"$1"
-	done
-}
 : >"$A/$R/log"
-append "$A/$R/log" a & pa=$!
-append "$B/$R/log" b & pb=$!
+append_locked "$A/$R/log" a 60 & pa=$!
+append_locked "$B/$R/log" b 60 & pb=$!
 wait $pa
 wait $pb
 equal 120 "$(sort -u "$A/$R/log" | wc -l)" "lines of both"

@@ -121,6 +121,24 @@ preloaded() { # preloaded TOOL
 	echo "${asan:+$asan:}$TOOLS/$1"
 }
 
+# Servers that no other test has, which may be stopped; their facts are ours.
+own_servers() { # own_servers KIND DIR
+	local out
+	out=$(srv_needs_of "$1" 2>&1) || skip "${out#servers: }"
+	FSP_OWNER=$$ srv_start "$1" "$2" || fail "$1 did not start"
+	set -a
+	# shellcheck disable=SC1091 # made by srv_start
+	. "$2/env"
+	set +a
+}
+
+append_locked() { # append_locked FILE NAME LINES
+	local i
+	for i in $(seq 1 "$3"); do
+		(flock 9 && echo "$2 $i" >&9) 9>>"$1"
+	done
+}
+
 # What was cached would be read in the place of the objects: mounts begin without,
 # unless KEEP_CACHE is set.
 cache_drop() { # cache_drop SOURCE
