@@ -545,8 +545,8 @@ void fsp_maria_options_free(struct fsp_maria_options *o);       /* wipes */
 
 /*
  * The MariaDB backend, as fsp_meta_sqlite_open(); create makes the tables in a
- * database that has none, which is -ENODATA else. PHP's two tables need a user who may SELECT them.
- * busy_timeout_ns is for callers without a deadline.
+ * database that has none, which is -ENODATA else. PHP's two tables need a user
+ * who may SELECT them. busy_timeout_ns is for callers without a deadline.
  */
 int fsp_meta_maria_open(const struct fsp_maria_options *o,
                         const struct fsp_meta_options *mo,

@@ -11,9 +11,9 @@
 
 #include "fsp_admin.h"
 #include "fsp_buf.h"
-#include "fsp_config.h"
 #include "fsp_cleanup.h"
 #include "fsp_clock.h"
+#include "fsp_config.h"
 #include "fsp_store.h"
 #include "text.h"
 
