@@ -50,6 +50,9 @@ struct fsp_content {
 struct fsp_entry {
 	struct fsp_attr attr;
 	struct fsp_content content;     /* regular files */
+	int64_t holder;                 /* directories: whose delegation it is
+	                                   (fsp_meta_holder()), negative when
+	                                   it is recalled; 0: nobody's */
 };
 
 #define FSP_LIST_MANY 8
@@ -100,6 +103,7 @@ struct fsp_new {
 	uint64_t rdev;
 	const char *target;     /* symlinks */
 	const char *owner;      /* regular: the mount's id; the name is pending */
+	int64_t holder;         /* directories: to be delegated to this one */
 };
 
 enum fsp_attr_mask {
@@ -164,6 +168,50 @@ struct fsp_commit {
 	uint32_t mask;                  /* attributes to set as well */
 	struct fsp_attr attr;           /* mtime_ns always counts */
 };
+
+/*
+ * Entries that were made in a delegated directory, or below it, and are to be
+ * rows now: all or none of them, in one transaction. DESIGN.md, "Delegations".
+ */
+struct fsp_birth {
+	uint64_t ino;                   /* of new_ino() */
+	const char *dir;                /* below the root, "": in the root */
+	const char *name;
+	struct fsp_attr attr;           /* a directory's or a regular file's;
+	                                   owner, mode and times are as here */
+	const char *owner;              /* files without content: whose pending
+	                                   name it is; NULL: it stays */
+	const struct fsp_commit *commit;        /* of a file: its first content.
+	                                   ref, owner, base_row, require_base
+	                                   and fence do not count */
+	bool was_there;                 /* set: the place had this very inode
+	                                   already; nothing was done, nor
+	                                   committed */
+	struct fsp_entry out;           /* set, as create() or commit() would */
+};
+
+struct fsp_touch {
+	uint64_t ino;                   /* of a directory */
+	int64_t time_ns;                /* its mtime and ctime */
+};
+
+struct fsp_graft {
+	struct fsp_ref root;            /* the path is a hint; ino 0: whatever
+	                                   directory is at the path */
+	int64_t holder;                 /* whose delegation it has to be; 0:
+	                                   that does not matter */
+	struct fsp_birth *births;       /* parents before what is in them */
+	size_t n;
+	const struct fsp_touch *touches;
+	size_t n_touches;
+};
+
+/* What became of a delegation. */
+enum fsp_deleg { FSP_DELEG_HELD, FSP_DELEG_RECALLED, FSP_DELEG_LOST };
+#define FSP_DELEG_MOST 16               /* of one mount at a time */
+
+/* A mount as fsp_entry.holder; never 0. */
+int64_t fsp_meta_holder(const char *mount_id);
 
 struct fsp_version {
 	int64_t row;
@@ -428,6 +476,31 @@ struct fsp_meta_ops {
 	 */
 	int (*lease_revoke)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                    const char *mount, int64_t lease_us);
+	/* A number that nothing has had, nor will have by another call. */
+	int (*new_ino)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	               uint64_t *ino);
+	/*
+	 * -ENOLCK: the root is not delegated to its holder (any more); -ESTALE:
+	 * it has no name, or is no directory; -EEXIST: one of the places has
+	 * another inode. Durable where a birth has content. What PHP wrote to a
+	 * place is what the content is written over.
+	 */
+	int (*graft)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	             const struct fsp_graft *what);
+	/* The delegations of a holder, FSP_DELEG_MOST at the most. */
+	int (*deleg_poll)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                  int64_t holder, const uint64_t *inos, size_t n,
+	                  enum fsp_deleg *out);
+	/* Gives up those that are still held, recalled or not. */
+	int (*deleg_release)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                     int64_t holder, const uint64_t *inos, size_t n);
+	/*
+	 * 0: the directory is nobody's (any more), or its holder was a mount
+	 * that is gone. -EAGAIN: its holder is asked to give it up. force: it
+	 * is taken from him.
+	 */
+	int (*deleg_recall)(struct fsp_meta *m, const struct fsp_ctx *ctx,
+	                    uint64_t ino, bool force);
 	/*
 	 * What others have changed since the last call with this feed (*feed
 	 * NULL: begins one, and everything may have changed). Each change is

@@ -103,6 +103,15 @@ FSP_META_CALL(mount_each, (FSP_META_ARGS,
                                        const struct fsp_mountinfo *i),
                            void *arg), each, arg)
 
+FSP_META_CALL(new_ino, (FSP_META_ARGS, uint64_t *ino), ino)
+FSP_META_CALL(graft, (FSP_META_ARGS, const struct fsp_graft *what), what)
+FSP_META_CALL(deleg_poll, (FSP_META_ARGS, int64_t holder, const uint64_t *inos,
+                           size_t n, enum fsp_deleg *out),
+              holder, inos, n, out)
+FSP_META_CALL(deleg_release, (FSP_META_ARGS, int64_t holder,
+                              const uint64_t *inos, size_t n), holder, inos, n)
+FSP_META_CALL(deleg_recall, (FSP_META_ARGS, uint64_t ino, bool force), ino,
+              force)
 FSP_META_CALL(changes, (FSP_META_ARGS, struct fsp_feed **feed,
                         fsp_meta_change each, void *arg), feed, each, arg)
 FSP_META_CALL(changes_purge, (FSP_META_ARGS, struct fsp_feed *f), f)
