@@ -207,7 +207,12 @@ struct fsp_graft {
 };
 
 /* What became of a delegation. */
-enum fsp_deleg { FSP_DELEG_HELD, FSP_DELEG_RECALLED, FSP_DELEG_LOST };
+enum fsp_deleg {
+	FSP_DELEG_HELD,
+	FSP_DELEG_RECALLED,     /* another mount asks for it */
+	FSP_DELEG_SHARED,       /* PHP has written a live row below it */
+	FSP_DELEG_LOST          /* another mount took it */
+};
 #define FSP_DELEG_MOST 16               /* of one mount at a time */
 
 /* A mount as fsp_entry.holder; never 0. */
@@ -487,9 +492,9 @@ struct fsp_meta_ops {
 	 */
 	int (*graft)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	             const struct fsp_graft *what);
-	/* The delegations of a holder, FSP_DELEG_MOST at the most. */
+	/* One statement; the path is where its rows are looked for. */
 	int (*deleg_poll)(struct fsp_meta *m, const struct fsp_ctx *ctx,
-	                  int64_t holder, const uint64_t *inos, size_t n,
+	                  int64_t holder, const struct fsp_ref *dir,
 	                  enum fsp_deleg *out);
 	/* Gives up those that are still held, recalled or not. */
 	int (*deleg_release)(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -653,6 +658,13 @@ struct fsp_breaker_options;
 int fsp_meta_breaker(struct fsp_meta *inner,
                      const struct fsp_breaker_options *o,
                      struct fsp_meta **out);
+
+/*
+ * The decorator that keeps what is made in new directories in memory until it
+ * has to be rows, and asks other mounts for theirs. Owns inner once it returns 0.
+ * If it holds any, then from mount_add() to mount_remove() of one that writes.
+ */
+int fsp_meta_deleg(struct fsp_meta *inner, bool holds, struct fsp_meta **out);
 
 /*
  * The calls: what callers use. They check that the caller holds no lock.

@@ -105,9 +105,9 @@ FSP_META_CALL(mount_each, (FSP_META_ARGS,
 
 FSP_META_CALL(new_ino, (FSP_META_ARGS, uint64_t *ino), ino)
 FSP_META_CALL(graft, (FSP_META_ARGS, const struct fsp_graft *what), what)
-FSP_META_CALL(deleg_poll, (FSP_META_ARGS, int64_t holder, const uint64_t *inos,
-                           size_t n, enum fsp_deleg *out),
-              holder, inos, n, out)
+FSP_META_CALL(deleg_poll, (FSP_META_ARGS, int64_t holder,
+                           const struct fsp_ref *dir, enum fsp_deleg *out),
+              holder, dir, out)
 FSP_META_CALL(deleg_release, (FSP_META_ARGS, int64_t holder,
                               const uint64_t *inos, size_t n), holder, inos, n)
 FSP_META_CALL(deleg_recall, (FSP_META_ARGS, uint64_t ino, bool force), ino,

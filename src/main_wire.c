@@ -272,6 +272,14 @@ static int guard_meta(struct fsp_store *s)
 		0;
 }
 
+/* A mount's names need not be rows at once, and others' may not be yet. */
+static int hold_names(struct fsp_store *s)
+{
+	return s->read_only ? 0 : fsp_meta_deleg(
+		s->meta, fsp_config_bool(s->config, "mount", "delegate"),
+		&s->meta);
+}
+
 static void set_compression(struct fsp_store *s)
 {
 	const struct fsp_config *c = s->config;
@@ -460,6 +468,8 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 			err = open_meta(s, o, create, error);
 		if (!err && o->ask_servers)
 			err = guard_meta(s);
+		if (!err && o->ask_servers)
+			err = hold_names(s);
 		if (!err)
 			err = check_key(s, error);
 	}

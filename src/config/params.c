@@ -285,6 +285,12 @@ const struct fsp_param fsp_params[] = {
 	         "does not tell (SQL by hand that is committed late) shows "
 	         "after twice that time. 0, or 0 in one of the time-outs above: "
 	         "only those hold, and every listing is read anew."),
+	BOOL("mount", "delegate", true,
+	     "Directories that this mount makes are its own until another "
+	     "mount looks into them: what is made in them meanwhile becomes "
+	     "rows together with the first content of a file, a tenth of a "
+	     "second after the last change at the latest, and not one by one. "
+	     "What is closed is in the rows in any case."),
 	CHOICE("mount", "allow_other", "auto", "auto|yes|no",
 	       "Whether other users may use the mount, as the files' modes "
 	       "allow. auto means yes when root mounts. An ordinary user needs "

@@ -1,0 +1,214 @@
+/*
+ * Directories that are delegated to other mounts: whoever is about to look into
+ * one, or to change it, asks for it, and waits until its names are rows.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "deleg.h"
+#include "fsp_cleanup.h"
+#include "fsp_clock.h"
+#include "fsp_log.h"
+#include "fsp_path.h"
+
+/* Who has not given it up by then is not there, or cannot: it is taken, and he
+ * learns that from the rows. */
+#define FORCE_NS (5 * FSP_NS_PER_SEC)
+#define STEP_NS 5000000L
+#define STEP_MOST_NS 50000000L
+
+static struct dforeign **find_locked(struct deleg *d, uint64_t ino)
+{
+	struct dforeign **p = &d->foreign;
+
+	fsp_assert_held(&d->lock);
+	while (*p && (*p)->ino != ino)
+		p = &(*p)->next;
+	return p;
+}
+
+static void drop_locked(struct deleg *d, struct dforeign **p)
+{
+	struct dforeign *f = *p;
+
+	*p = f->next;
+	atomic_fetch_sub(&d->n_foreign, 1);
+	free(f->path);
+	free(f);
+}
+
+static void forget(struct deleg *d, uint64_t ino)
+{
+	struct dforeign **p;
+
+	FSP_GUARD(&d->lock);
+	p = find_locked(d, ino);
+	if (*p)
+		drop_locked(d, p);
+}
+
+/* Without memory the caller recalls it before he goes on. */
+static bool note(struct deleg *d, const char *path, uint64_t ino)
+{
+	struct dforeign **p, *f;
+	char *copy = strdup(path);
+
+	FSP_GUARD(&d->lock);
+	p = find_locked(d, ino);
+	if (!copy)
+		return *p != NULL;
+	if (*p) {
+		free((*p)->path);
+		(*p)->path = copy;
+		return true;
+	}
+	f = calloc(1, sizeof(*f));
+	if (!f) {
+		free(copy);
+		return false;
+	}
+	f->ino = ino;
+	f->path = copy;
+	f->next = d->foreign;
+	d->foreign = f;
+	atomic_fetch_add(&d->n_foreign, 1);
+	return true;
+}
+
+static int recall(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
+{
+	struct timespec step = { .tv_nsec = STEP_NS };
+	int64_t began = fsp_mono_ns();
+	int err;
+
+	for (;;) {
+		bool force = fsp_mono_ns() - began > FORCE_NS;
+
+		err = d->inner->ops->deleg_recall(d->inner, ctx, ino, force);
+		if (err != -EAGAIN)
+			break;
+		err = fsp_ctx_check(ctx);
+		if (err)
+			break;
+		(void)nanosleep(&step, NULL);   /* woken early it asks sooner */
+		if (step.tv_nsec < STEP_MOST_NS)
+			step.tv_nsec += step.tv_nsec / 2;
+	}
+	/* Who may not write sees what is in the rows. */
+	return err == -EROFS ? 0 : err;
+}
+
+static bool concerns(const struct dforeign *f, const char *path, bool whole)
+{
+	return deleg_below(path, f->path) ||
+	       (whole && deleg_below(f->path, path));
+}
+
+static int enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
+                 bool whole)
+{
+	while (path && atomic_load(&d->n_foreign)) {
+		struct dforeign *f;
+		uint64_t ino = 0;
+		int err;
+
+		fsp_lock(&d->lock);
+		for (f = d->foreign; f && !concerns(f, path, whole);)
+			f = f->next;
+		if (f)
+			ino = f->ino;
+		fsp_unlock(&d->lock);
+		if (!ino)
+			break;
+		err = recall(d, ctx, ino);
+		if (err)
+			return err;
+		forget(d, ino);
+	}
+	return 0;
+}
+
+int deleg_enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path)
+{
+	return enter(d, ctx, path, false);
+}
+
+static int enter_place(struct deleg *d, const struct fsp_ctx *ctx,
+                       const struct fsp_place *at, bool whole)
+{
+	FSP_FREE char *path = NULL;
+
+	if (!atomic_load(&d->n_foreign))
+		return 0;
+	path = fsp_path_join(at->dir, at->name);
+	return path ? enter(d, ctx, path, whole) : -ENOMEM;
+}
+
+int deleg_enter_at(struct deleg *d, const struct fsp_ctx *ctx,
+                   const struct fsp_place *at)
+{
+	return enter_place(d, ctx, at, false);
+}
+
+int deleg_enter_tree(struct deleg *d, const struct fsp_ctx *ctx,
+                     const struct fsp_place *at)
+{
+	return enter_place(d, ctx, at, true);
+}
+
+/* Ours is what is in memory here: how it is known, and its times. */
+static bool is_ours(struct deleg *d, struct fsp_entry *e)
+{
+	struct dnode *n;
+
+	FSP_GUARD(&d->lock);
+	n = d->trees ? dnode_find(d, e->attr.ino) : NULL;
+	if (n && n->touch_ns > e->attr.mtime_ns)
+		e->attr.mtime_ns = n->touch_ns;
+	if (n && n->touch_ns > e->attr.ctime_ns)
+		e->attr.ctime_ns = n->touch_ns;
+	return n != NULL;
+}
+
+static bool is_mine(const struct deleg *d, int64_t holder)
+{
+	return holder && (holder == d->holder || holder == -d->holder);
+}
+
+void deleg_seen_path(struct deleg *d, const char *path, struct fsp_entry *e)
+{
+	struct fsp_ctx ctx = fsp_ctx_background();
+
+	/* With our number, and not in memory: it is just coming, or going. */
+	if (!S_ISDIR(e->attr.mode) || is_ours(d, e) || is_mine(d, e->holder))
+		return;
+	if (!e->holder && atomic_load(&d->n_foreign))
+		forget(d, e->attr.ino);
+	if (!e->holder || note(d, path, e->attr.ino))
+		return;
+	ctx.deadline_ns = fsp_mono_ns() + 2 * FORCE_NS;
+	if (recall(d, &ctx, e->attr.ino))
+		fsp_warn("/%s: another mount is making what is in it, and "
+		         "cannot be asked", path);
+}
+
+void deleg_seen(struct deleg *d, const char *dir, const char *name,
+                struct fsp_entry *e)
+{
+	FSP_FREE char *path = NULL;
+
+	if (!S_ISDIR(e->attr.mode) ||
+	    (!e->holder && !atomic_load(&d->n_foreign) && !atomic_load(&d->n_trees)))
+		return;
+	path = fsp_path_join(dir, name);
+	deleg_seen_path(d, path ? path : "", e);
+}
+
+void deleg_foreign_free(struct deleg *d)
+{
+	FSP_GUARD(&d->lock);
+	while (d->foreign)
+		drop_locked(d, &d->foreign);
+}
