@@ -667,6 +667,27 @@ int fsp_meta_breaker(struct fsp_meta *inner,
 int fsp_meta_deleg(struct fsp_meta *inner, bool holds, struct fsp_meta **out);
 
 /*
+ * What it takes to make the rows of a file that such a mount has in memory, when
+ * that is gone: the directories above it that have none, the topmost first; they
+ * are the last ones of the file's path. *dirs is fresh memory, the caller frees
+ * it. -ENOENT: the inode has its rows, or is not known.
+ */
+struct fsp_unborn_dir {
+	uint64_t ino;
+	uint32_t mode, uid, gid;        /* mode with type */
+	int64_t atime_ns, mtime_ns, ctime_ns;
+};
+int fsp_meta_unborn(struct fsp_meta *m, uint64_t ino,
+                    struct fsp_unborn_dir **dirs, size_t *n);
+/*
+ * fn is called, without locks held, when a file has got its rows before its
+ * content came: from then on it may be removed by others. Set before the first
+ * call that makes anything; m that is no such decorator never calls it.
+ */
+void fsp_meta_on_birth(struct fsp_meta *m, void (*fn)(void *arg, uint64_t ino),
+                       void *arg);
+
+/*
  * The calls: what callers use. They check that the caller holds no lock.
  */
 #include "fsp_lock.h"

@@ -285,7 +285,7 @@ const struct fsp_param fsp_params[] = {
 	         "does not tell (SQL by hand that is committed late) shows "
 	         "after twice that time. 0, or 0 in one of the time-outs above: "
 	         "only those hold, and every listing is read anew."),
-	BOOL("mount", "delegate", true,
+	BOOLEAN("mount", "delegate", "yes",
 	     "Directories that this mount makes are its own until another "
 	     "mount looks into them: what is made in them meanwhile becomes "
 	     "rows together with the first content of a file, a tenth of a "

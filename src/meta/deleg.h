@@ -84,8 +84,12 @@ struct deleg {
 	uint64_t spare_ino;             /* asked for, not used; 0: none */
 	struct dforeign *foreign;
 	_Atomic unsigned n_foreign;
+	void (*on_birth)(void *arg, uint64_t ino);
+	void *birth_arg;
 };
 
+/* The caller knows that it is one; deleg_is() where he does not. */
+bool deleg_is(const struct fsp_meta *m);
 static inline struct deleg *deleg_of(struct fsp_meta *m)
 {
 	return (struct deleg *)m;

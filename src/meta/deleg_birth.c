@@ -89,6 +89,8 @@ static void end_locked(struct deleg *d, struct flight *f, int err)
 			n->touch_ns = f->touches[i].time_ns;
 	}
 	t->flying--;
+	/* Whoever brings contents is still at it. */
+	t->used_ns = t->oldest_ns = fsp_mono_ns();
 	t->lost = t->lost || f->lost || err == -ESTALE;
 	t->ending = t->ending || t->lost;
 	fsp_cond_broadcast(&d->changed);
@@ -120,6 +122,14 @@ static int fly(struct deleg *d, const struct fsp_ctx *ctx, struct flight *f)
 	         "too long", f->path);
 	f->lost = true;
 	return graft(d, ctx, f);
+}
+
+/* Those that have no content yet: what is promised of them is told so. */
+static void tell_born(struct deleg *d, const struct flight *f)
+{
+	for (size_t i = 0; d->on_birth && i < f->n; i++)
+		if (S_ISREG(f->births[i].attr.mode) && !f->births[i].commit)
+			d->on_birth(d->birth_arg, f->births[i].ino);
 }
 
 static void say_conflict(const struct flight *f, const struct dnode *n, int err)
@@ -222,6 +232,8 @@ static int birth_once(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
 		say_conflict(&f, f.nodes[f.n - 1], err);
 	end_locked(d, &f, err);
 	fsp_unlock(&d->lock);
+	if (!err)
+		tell_born(d, &f);
 	free_dirs(&f);
 	return err == -EEXIST || err == -ESTALE ? -EIO : err;
 }
@@ -299,6 +311,8 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	fsp_lock(&d->lock);
 	end_locked(d, &f, err);
 	fsp_unlock(&d->lock);
+	if (!err)
+		tell_born(d, &f);
 	if (err == -EEXIST && f.n > 1) {
 		*most = 1;
 		err = 0;
@@ -417,4 +431,50 @@ int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 	fsp_cond_broadcast(&d->changed);
 	fsp_unlock(&d->lock);
 	return err;
+}
+
+static struct fsp_unborn_dir *dirs_of(const struct dnode *n, size_t *count)
+{
+	struct fsp_unborn_dir *v;
+	size_t depth = 0;
+
+	for (const struct dnode *p = n->parent; p->state != DNODE_BORN;
+	     p = p->parent)
+		depth++;
+	v = calloc(depth + 1, sizeof(*v));
+	*count = depth;
+	for (const struct dnode *p = n->parent; v && depth; p = p->parent)
+		v[--depth] = (struct fsp_unborn_dir){
+			p->ino, p->attr.mode, p->attr.uid, p->attr.gid,
+			p->attr.atime_ns, p->attr.mtime_ns, p->attr.ctime_ns,
+		};
+	return v;
+}
+
+int fsp_meta_unborn(struct fsp_meta *m, uint64_t ino,
+                    struct fsp_unborn_dir **dirs, size_t *n)
+{
+	struct deleg *d = deleg_of(m);
+	const struct dnode *node;
+
+	*dirs = NULL;
+	*n = 0;
+	if (!deleg_is(m))
+		return -ENOENT;
+	FSP_GUARD(&d->lock);
+	node = dnode_find(d, ino);
+	/* One that is on its way may still fail to be one. */
+	if (!node || node->state == DNODE_BORN || !node->parent)
+		return -ENOENT;
+	*dirs = dirs_of(node, n);
+	return *dirs ? 0 : -ENOMEM;
+}
+
+void fsp_meta_on_birth(struct fsp_meta *m, void (*fn)(void *arg, uint64_t ino),
+                       void *arg)
+{
+	if (!deleg_is(m))
+		return;
+	deleg_of(m)->on_birth = fn;
+	deleg_of(m)->birth_arg = arg;
 }

@@ -270,6 +270,11 @@ static const struct fsp_meta_ops ops = {
 };
 #pragma GCC diagnostic pop
 
+bool deleg_is(const struct fsp_meta *m)
+{
+	return m->ops == &ops;
+}
+
 int fsp_meta_deleg(struct fsp_meta *inner, bool holds, struct fsp_meta **out)
 {
 	struct deleg *d = calloc(1, sizeof(*d));
