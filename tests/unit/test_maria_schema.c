@@ -636,7 +636,9 @@ static const struct damage {
 	{ "DELETE FROM fsp_info WHERE name = 'journal'", "is not in use" },
 	{ "DROP TABLE fsp_shard", "the table fsp_shard is missing" },
 	{ "UPDATE fsp_info SET value = '1' WHERE name = 'schema'",
-	  "the schema is version 1, this program's is 2" },
+	  "the schema is version 1, this program's is 3" },
+	{ "UPDATE fsp_info SET value = '2' WHERE name = 'schema'",
+	  "the schema is version 2, this program's is 3" },
 };
 
 static void test_mend(void **state)
