@@ -31,6 +31,7 @@ struct dnode {
 	char *name;
 	uint64_t ino;
 	uint64_t order;                         /* of its making */
+	int64_t made_ns;                        /* monotonic */
 	enum dnode_state state;
 	struct fsp_attr attr;                   /* unborn: all of it; of a born
 	                                           directory mode and owner */

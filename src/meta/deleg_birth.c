@@ -52,7 +52,8 @@ static int add_birth(struct deleg *d, struct flight *f, struct dnode *n)
 	if (!f->dirs[f->n])
 		return -ENOMEM;
 	*b = (struct fsp_birth){ .ino = n->ino, .dir = f->dirs[f->n],
-	                         .name = n->name, .attr = n->attr };
+	                         .name = n->name, .attr = n->attr,
+	                         .age_ns = fsp_mono_ns() - n->made_ns };
 	if (S_ISREG(n->attr.mode))
 		b->owner = d->id;
 	f->nodes[f->n++] = n;

@@ -359,6 +359,20 @@ static int put_birth(struct txn *t, struct graft *a, size_t i)
 		sql_put_new(t, e, NULL, b->commit ? NULL : b->owner);
 }
 
+/* A directory is there since it was made, a file since it has its row. */
+static int put_since(struct txn *t, struct graft *a, size_t i)
+{
+	const struct fsp_birth *b = &a->g->births[i];
+	int64_t now_us = t->now_us;
+	int err;
+
+	if (S_ISDIR(b->attr.mode))
+		t->now_us -= b->age_ns / 1000;
+	err = put_birth(t, a, i);
+	t->now_us = now_us;
+	return err;
+}
+
 static int bear(struct txn *t, struct graft *a, size_t i)
 {
 	struct fsp_birth *b = &a->g->births[i];
@@ -368,7 +382,7 @@ static int bear(struct txn *t, struct graft *a, size_t i)
 
 	if (b->was_there)
 		return 0;
-	err = put_birth(t, a, i);
+	err = put_since(t, a, i);
 	/* A pending file's is made with its row. */
 	if (!err && (sql_is_dir(e) || e->has_row))
 		err = space_of(t, a, e, is_free);
