@@ -746,11 +746,19 @@ static void test_php_content(void **state)
 	assert_int_equal(graft(f, ino, "a/t/r", &b, 1), 0);
 	assert_told(f, &b, "a/t/r/h");
 	assert_int_equal(versions(f, "a/t/r/h").n, 2);
+	assert_int_equal(fx_number(f, "SELECT COUNT(*) FROM filespace_file"
+	                           " WHERE ino IS NULL"), 0);
 	/* A name whose row it closed is dead. */
-	fx_php_delete(f, "a.t.r", "h");
-	b = a_file(f, "", "h", &c);
-	assert_int_equal(graft(f, ino, "a/t/r", &b, 1), 0);
-	assert_told(f, &b, "a/t/r/h");
+	for (int i = 0; i < 2; i++) {
+		fx_php_delete(f, "a.t.r", "h");
+		fx_gone(f, "a/t/r/h");
+		b = a_file(f, "", "h", &c);
+		b.commit = i ? &c : NULL;
+		assert_int_equal(graft(f, ino, "a/t/r", &b, 1), 0);
+		assert_told(f, &b, "a/t/r/h");
+		assert_int_equal(b.out.attr.mtime_ns, i ? FX_MTIME : T1);
+		fx_commit(f, "a/t/r/h", '9', 9);
+	}
 }
 
 /* What its rows make a directory gets the name of ours. */
