@@ -88,7 +88,7 @@ static int claim(struct txn *t, const struct graft *a)
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
-	if (a->g->holder)
+	if (a->g->holder && a->g->root.ino)
 		return sql_claim(t);
 	for (size_t i = 0; i < a->g->n && !err; i++) {
 		FSP_FREE char *dir = is_beside(a, i) ? NULL : dir_of(a, i);
