@@ -37,11 +37,23 @@ static void free_dirs(struct flight *f)
 /* The directory's times go along, once. */
 static void add_touch(struct flight *f, struct dnode *dir)
 {
-	if (!dir->touch_ns || f->n_touches == BATCH)
+	if (!dir->touch_ns || dir->touching || f->n_touches == BATCH)
 		return;
 	f->touches[f->n_touches++] = (struct fsp_touch){ dir->ino,
 	                                                 dir->touch_ns };
-	dir->touch_ns = 0;
+	dir->touching = f;
+}
+
+static void end_touch(struct deleg *d, const struct flight *f,
+                      const struct fsp_touch *touch, int err)
+{
+	struct dnode *n = dnode_find(d, touch->ino);
+
+	if (!n || n->touching != f)
+		return;
+	n->touching = NULL;
+	if (!err && n->touch_ns == touch->time_ns)
+		n->touch_ns = 0;
 }
 
 static int add_birth(struct deleg *d, struct flight *f, struct dnode *n)
@@ -83,12 +95,8 @@ static void end_locked(struct deleg *d, struct flight *f, int err)
 		f->nodes[i]->flight = NULL;
 		dnode_set_state(f->nodes[i], err ? DNODE_UNBORN : DNODE_BORN);
 	}
-	for (size_t i = 0; err && i < f->n_touches; i++) {
-		struct dnode *n = dnode_find(d, f->touches[i].ino);
-
-		if (n && n->touch_ns < f->touches[i].time_ns)
-			n->touch_ns = f->touches[i].time_ns;
-	}
+	for (size_t i = 0; i < f->n_touches; i++)
+		end_touch(d, f, &f->touches[i], err);
 	t->flying--;
 	/* Whoever brings contents is still at it. */
 	t->used_ns = t->oldest_ns = fsp_mono_ns();
@@ -440,12 +448,19 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	return err;
 }
 
-static bool has_touch(const struct dtree *t)
+/* As left_locked(). */
+static int touches_left(const struct dtree *t)
 {
-	for (const struct dnode *n = t->nodes; n; n = n->next)
-		if (n->touch_ns && n->state == DNODE_BORN)
-			return true;
-	return false;
+	int left = 0;
+
+	for (const struct dnode *n = t->nodes; n; n = n->next) {
+		if (!n->touch_ns || n->state != DNODE_BORN)
+			continue;
+		if (!n->touching)
+			return 1;
+		left = -EAGAIN;
+	}
+	return left;
 }
 
 /* 1: there is something for a flight; 0: all is born; else somebody else has
@@ -455,9 +470,7 @@ static int left_locked(const struct dtree *t, uint64_t until)
 	if (t->unborn && t->unborn->order <= until &&
 	    !above_is_busy(t->unborn))
 		return 1;
-	if (t->flying)
-		return -EAGAIN;
-	return has_touch(t);
+	return t->flying ? -EAGAIN : touches_left(t);
 }
 
 static int flush_locked(struct deleg *d, const struct fsp_ctx *ctx,
