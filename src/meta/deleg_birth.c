@@ -59,7 +59,8 @@ static int add_birth(struct deleg *d, struct flight *f, struct dnode *n)
 	f->nodes[f->n++] = n;
 	n->flight = f;
 	dnode_set_state(n, DNODE_BUSY);
-	if (n->parent->state == DNODE_BORN)
+	/* Of those below nobody knows who has not asked for all. */
+	if (!n->parent->parent)
 		add_touch(f, n->parent);
 	return 0;
 }

@@ -76,6 +76,11 @@ static const struct fsp_birth *parent_of(const struct graft *a, size_t i)
 	return NULL;
 }
 
+static bool is_held(const struct graft *a)
+{
+	return a->g->holder && a->g->root.ino;
+}
+
 /* ---- claims */
 
 /*
@@ -88,7 +93,7 @@ static int claim(struct txn *t, const struct graft *a)
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
-	if (a->g->holder && a->g->root.ino)
+	if (is_held(a))
 		return sql_claim(t);
 	for (size_t i = 0; i < a->g->n && !err; i++) {
 		FSP_FREE char *dir = is_beside(a, i) ? NULL : dir_of(a, i);
@@ -103,6 +108,17 @@ static int claim(struct txn *t, const struct graft *a)
 
 /* ---- questions */
 
+/*
+ * A directory in one that is held is not there: what PHP has written below its
+ * place makes no difference to its name, and another name is refused by the index.
+ * Then all is asked.
+ */
+static bool is_sure(const struct graft *a, size_t i)
+{
+	return is_held(a) && a->tries == 1 &&
+		S_ISDIR(a->g->births[i].attr.mode);
+}
+
 static int ahead_place(struct txn *t, const struct graft *a, size_t i)
 {
 	const struct fsp_birth *b = &a->g->births[i];
@@ -112,7 +128,8 @@ static int ahead_place(struct txn *t, const struct graft *a, size_t i)
 	if (!err && !a->g->holder && *b->dir && !is_beside(a, i) &&
 	    !parent_of(a, i))
 		err = sql_ahead_dir(t, dir);
-	return err ? err : sql_ahead_place(t, dir, b->name, true);
+	return err || is_sure(a, i) ? err :
+		sql_ahead_place(t, dir, b->name, true);
 }
 
 static int ahead_places(struct txn *t, const struct graft *a, size_t from)
@@ -234,6 +251,19 @@ static int check_there(struct fsp_birth *b, const struct ent *e)
 	return sql_is_dir(e) == !!S_ISDIR(b->attr.mode) ? 0 : -EEXIST;
 }
 
+static int find_place(struct txn *t, const struct graft *a, size_t i,
+                      const char *dir, struct ent *e)
+{
+	const char *name = a->g->births[i].name;
+	int err;
+
+	if (!is_sure(a, i))
+		return sql_find_new(t, dir, name, e);
+	*e = (struct ent){ .how = BY_ROW };
+	err = sql_key(dir, name, &e->key);
+	return err ? err : -ENOENT;
+}
+
 static int look(struct txn *t, struct graft *a, size_t i)
 {
 	struct fsp_birth *b = &a->g->births[i];
@@ -243,7 +273,7 @@ static int look(struct txn *t, struct graft *a, size_t i)
 
 	b->was_there = false;
 	if (!err)
-		err = sql_find_new(t, dir, b->name, e);
+		err = find_place(t, a, i, dir, e);
 	if (!err)
 		err = check_there(b, e);
 	else if (err == -ENOENT)
