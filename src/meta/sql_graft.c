@@ -325,19 +325,24 @@ static void node_of(struct txn *t, const struct fsp_birth *b, struct node *n)
 		          n);
 }
 
-/* The space of the entries in a directory, or of a file, has a row. */
+/*
+ * The space of the entries in a directory, or of a file, has a row. Below a
+ * record that is held, or in one that is held, it was made with that.
+ */
 static int space_of(struct txn *t, struct graft *a, const struct ent *e,
                     bool was_free)
 {
 	bool record = sql_is_dir(e) && e->key.depth == FSP_RECORD_DEPTH;
+	bool made = is_held(a) && e->key.depth > FSP_RECORD_DEPTH;
 	struct fsp_dirkey own;
-	int err = fsp_path_dirkey(e->key.path, &own);
+	int err = made ? 1 : fsp_path_dirkey(e->key.path, &own);
 	const char *space = record ? own.space : e->key.space;
 
 	if (err)
-		return err;
+		return err < 0 ? err : 0;
 	if (!a->spaced || strcmp(a->spaced, space) != 0) {
-		err = record && was_free ? sql_new_record(t, &e->key) :
+		err = record && was_free && !is_held(a) ?
+			sql_new_record(t, &e->key) :
 			sql_space_for(t, &e->key, sql_is_dir(e));
 		/* A directory above a record makes none. */
 		free(fsp_steal(a->spaced));
