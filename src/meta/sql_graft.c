@@ -84,6 +84,8 @@ static int claim(struct txn *t, const struct graft *a)
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
+	else
+		err = sql_want_dir(t, a->path);
 	for (size_t i = 0; i < a->g->n && !err; i++) {
 		FSP_FREE char *dir = is_beside(a, i) ? NULL : dir_of(a, i);
 
