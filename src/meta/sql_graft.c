@@ -93,6 +93,8 @@ static int claim(struct txn *t, const struct graft *a)
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
+	else
+		err = sql_want_dir(t, a->path);
 	if (is_held(a))
 		return sql_claim(t);
 	for (size_t i = 0; i < a->g->n && !err; i++) {

@@ -828,6 +828,14 @@ static void test_touches(void **state)
 	g.n = 0;
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, T2);
+	/* By path, and without anything to touch. */
+	d[0].time_ns = T1;
+	g.root.ino = 0;
+	g.holder = 0;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, T1);
+	g.n_touches = 0;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 }
 
 struct told {
