@@ -16,7 +16,7 @@ struct fsp_buf;
 struct fsp_ctx;
 struct maria_link;
 
-#define MARIA_SCHEMA_VERSION 2
+#define MARIA_SCHEMA_VERSION 3
 
 /* ---- the description */
 

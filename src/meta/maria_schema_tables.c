@@ -289,8 +289,8 @@ const struct maria_table *const maria_own_tables[] = {
 };
 
 const char maria_version_row[] =
-	"INSERT INTO fsp_info (name, value) VALUES ('schema', '2')\n"
-	"  ON DUPLICATE KEY UPDATE value = '2'";
+	"INSERT INTO fsp_info (name, value) VALUES ('schema', '3')\n"
+	"  ON DUPLICATE KEY UPDATE value = '3'";
 
 /* The clock without time zones: an hour that comes twice would be ambiguous. */
 static const char *const kind_sql[] = {

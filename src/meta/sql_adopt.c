@@ -171,12 +171,10 @@ static int adopt_parent(struct txn *t, const struct ent *e)
 
 static int put_or_link_node(struct txn *t, const struct ent *e)
 {
-	int64_t there;
-	int err = sql_number(t, &there, "SELECT 1 FROM {node} d WHERE"
-	                     " d.ino = ?", "i", (int64_t)e->ino);
+	int there = sql_has_node(t, e->ino);
 
-	if (err)
-		return err;
+	if (there < 0)
+		return there;
 	if (!there)
 		return sql_put_node(t, e->ino, &e->node, NULL);
 	return sql_later(t, "UPDATE {node} SET nlink = nlink + 1 WHERE ino = ?",
@@ -193,10 +191,19 @@ static int put_ent_name(struct txn *t, struct ent *e, int64_t since)
 	return err;
 }
 
-static int adopt_dir(struct txn *t, struct ent *e)
+int sql_name_dir(struct txn *t, struct ent *e)
 {
 	/* It was there before this change. */
 	int64_t since = e->since_us < t->now_us ? e->since_us : t->now_us - 1;
+	int err = sql_bury(t, e);
+
+	if (!err)
+		err = sql_put_node(t, e->ino, &e->node, NULL);
+	return err ? err : put_ent_name(t, e, since);
+}
+
+static int adopt_dir(struct txn *t, struct ent *e)
+{
 	int err;
 
 	sql_want(t, e->key.space);
@@ -207,24 +214,14 @@ static int adopt_dir(struct txn *t, struct ent *e)
 		e->how = BY_NAME;
 		return sql_put_node(t, e->ino, &e->node, NULL);
 	}
-	if (!err)
-		err = sql_bury(t, e);
-	if (!err)
-		err = sql_put_node(t, e->ino, &e->node, NULL);
-	return err ? err : put_ent_name(t, e, since);
+	return err ? err : sql_name_dir(t, e);
 }
 
-static int adopt_file(struct txn *t, struct ent *e)
+int sql_name_file(struct txn *t, struct ent *e)
 {
 	int64_t since;
-	int err;
+	int err = sql_lock_rows(t, e);
 
-	sql_want(t, e->key.space);
-	err = adopt_parent(t, e);
-	if (!err)
-		err = sql_claim(t);
-	if (!err)
-		err = sql_lock_rows(t, e);
 	if (!err)
 		err = sql_bury(t, e);
 	if (!err)
@@ -237,6 +234,17 @@ static int adopt_file(struct txn *t, struct ent *e)
 		err = dress_row(t, e);
 	e->file_id = e->row.id;
 	return err ? err : put_ent_name(t, e, since);
+}
+
+static int adopt_file(struct txn *t, struct ent *e)
+{
+	int err;
+
+	sql_want(t, e->key.space);
+	err = adopt_parent(t, e);
+	if (!err)
+		err = sql_claim(t);
+	return err ? err : sql_name_file(t, e);
 }
 
 /* A row that PHP wrote over one of our names. */

@@ -74,18 +74,12 @@ static int64_t not_before(int64_t us, bool follows, int64_t pred_us)
 	return follows && pred_us > us ? pred_us : us;
 }
 
-/* since_us: a step's successor is valid from where the step was. */
-static int insert_row(struct txn *t, const struct fsp_object *o,
-                      struct ent *e, int64_t since_us, int64_t stored_us,
-                      int64_t *id)
+int sql_put_row(struct txn *t, const struct fsp_object *o, int64_t stored,
+                struct ent *e, int64_t since_us, int64_t stored_us,
+                int64_t *id)
 {
 	const struct node *n = &e->node;
-	int64_t stored;
-	int err = sql_stored_size(t, o, &stored);
-
-	if (err)
-		return err;
-	err = sql_later(t, "INSERT INTO {file} (file_key, space_key,"
+	int err = sql_later(t, "INSERT INTO {file} (file_key, space_key,"
 	              " data_hash, created_at, deleted_at, size_original,"
 	              " size_storage, ino, mode, uid, gid, mtime_ns,"
 	              " stored_at, since_us, pred_id)"
@@ -95,11 +89,9 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	              (int64_t)e->ino, (int64_t)(n->mode & 07777),
 	              (int64_t)n->uid, (int64_t)n->gid, n->mtime_ns, stored_us,
 	              since_us, e->has_row ? e->row.id : (int64_t)0);
+
 	if (!err)
 		err = sql_last(t, id);
-	if (!err)
-		err = sql_later(t, "UPDATE {name} SET file_id = {last}, owner ="
-		                " NULL WHERE id = ?", "i", e->name_id);
 	if (err)
 		return err;
 	e->has_row = true;
@@ -109,9 +101,23 @@ static int insert_row(struct txn *t, const struct fsp_object *o,
 	return 0;
 }
 
-/* *id: as in struct commit; as it was, where there is no new row. */
-static int commit_name(struct txn *t, const struct fsp_object *o,
-                       struct ent *e, int64_t step_us, int64_t *id)
+/* since_us: a step's successor is valid from where the step was. */
+static int insert_row(struct txn *t, const struct fsp_object *o,
+                      struct ent *e, int64_t since_us, int64_t stored_us,
+                      int64_t *id)
+{
+	int64_t stored;
+	int err = sql_stored_size(t, o, &stored);
+
+	if (!err)
+		err = sql_put_row(t, o, stored, e, since_us, stored_us, id);
+	return err ? err : sql_later(t, "UPDATE {name} SET file_id = {last},"
+	                             " owner = NULL WHERE id = ?", "i",
+	                             e->name_id);
+}
+
+int sql_commit_name(struct txn *t, const struct fsp_object *o, struct ent *e,
+                    int64_t step_us, int64_t *id)
 {
 	int64_t since = not_before(t->now_us, e->has_row, e->row.since_us);
 	int64_t stored = not_before(t->now_us, e->has_row, e->row.stored_us);
@@ -163,8 +169,9 @@ static int commit_all(struct txn *t, struct commit *a, struct ents *l,
 	for (size_t i = 0; i < l->n && !err; i++) {
 		l->v[i].node = n;
 		err = c->object ?
-			commit_name(t, c->object, &l->v[i], step_us,
-			            &l->v[i] == told ? &a->row : &a->other) :
+			sql_commit_name(t, c->object, &l->v[i], step_us,
+			                &l->v[i] == told ? &a->row
+			                                 : &a->other) :
 			keep_name(t, &l->v[i]);
 		if (!err)
 			err = sql_changed(t, &l->v[i].key, l->v[i].ino, false);
@@ -247,13 +254,18 @@ static int commit(struct txn *t, void *arg)
 	return err;
 }
 
+bool sql_is_object(const struct fsp_object *o)
+{
+	return *o->key && o->size <= INT64_MAX;
+}
+
 int sql_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
                const struct fsp_commit *c, struct fsp_entry *out)
 {
 	struct commit a = { c, out, 0, 0 };
 	int err;
 
-	if (c->object && (!*c->object->key || c->object->size > INT64_MAX))
+	if (c->object && !sql_is_object(c->object))
 		return -EINVAL;
 	err = sql_txn(m, ctx, SQL_DURABLE, commit, &a);
 	/* It is done; only which row it is was not told. Asking may fail, too:

@@ -56,7 +56,8 @@ static void new_node(const struct txn *t, const struct fsp_new *what,
 		.uid = what->uid,
 		.gid = what->gid,
 		.nlink = 1,
-		.rdev = what->rdev,
+		.rdev = S_ISDIR(what->mode) ? (uint64_t)what->holder
+		                            : what->rdev,
 		.size = what->target ? strlen(what->target) : 0,
 		.atime_ns = t->now_ns,
 		.mtime_ns = t->now_ns,
@@ -69,12 +70,23 @@ static void new_node(const struct txn *t, const struct fsp_new *what,
 		n->mode |= S_ISGID;
 }
 
+int sql_put_new(struct txn *t, const struct ent *e, const char *target,
+                const char *owner)
+{
+	int err = sql_is_file(e) && e->oldest ? sql_adopt_past(t, &e->key) : 0;
+
+	if (!err)
+		err = sql_put_node(t, e->ino, &e->node, target);
+	return err ? err : sql_put_name(t, &e->key, e->ino, 0,
+	                                sql_is_file(e) ? owner : NULL,
+	                                t->now_us);
+}
+
 static int create(struct txn *t, void *arg)
 {
 	struct create *a = arg;
 	struct ent parent ENT = { .how = BY_NAME };
 	struct ent e ENT = { .how = BY_NAME };
-	bool file = S_ISREG(a->what->mode);
 	int err = sql_want_dir(t, a->at->dir);
 
 	if (!err)
@@ -85,17 +97,11 @@ static int create(struct txn *t, void *arg)
 		return err;
 	new_node(t, a->what, &parent.node, &e.node);
 	e.ino = a->ino;
-	if (file && e.oldest)
-		err = sql_adopt_past(t, &e.key);
-	if (!err)
-		err = sql_put_node(t, a->ino, &e.node, a->what->target);
-	if (!err)
-		err = sql_put_name(t, &e.key, a->ino, 0,
-		                   file ? a->what->owner : NULL, t->now_us);
+	err = sql_put_new(t, &e, a->what->target, a->what->owner);
 	/* A file's space is made with its row. */
-	if (!err && S_ISDIR(e.node.mode))
+	if (!err && sql_is_dir(&e))
 		err = sql_new_record(t, &e.key);
-	else if (!err && !file)
+	else if (!err && !sql_is_file(&e))
 		err = sql_space_for(t, &e.key, false);
 	if (!err)
 		err = sql_changed(t, &e.key, e.ino, true);
@@ -114,6 +120,7 @@ static int check_new(const struct fsp_new *what)
 			return -EINVAL;
 		return strlen(what->target) < FSP_PATH_MAX ? 0 : -ENAMETOOLONG;
 	case S_IFDIR:
+		return what->holder < 0 ? -EINVAL : 0;
 	case S_IFIFO:
 	case S_IFSOCK:
 	case S_IFCHR:

@@ -48,11 +48,12 @@ void sql_fill(const struct ent *e, struct fsp_entry *out)
 			.gid = n->gid,
 			.nlink = sql_is_dir(e) ? 1 : n->nlink,
 			.size = sql_is_dir(e) ? 4096 : n->size,
-			.rdev = n->rdev,
+			.rdev = sql_is_dir(e) ? 0 : n->rdev,
 			.atime_ns = n->atime_ns,
 			.mtime_ns = n->mtime_ns,
 			.ctime_ns = n->ctime_ns,
 		},
+		.holder = sql_is_dir(e) ? (int64_t)n->rdev : 0,
 	};
 	if (!sql_is_file(e) || !e->has_row)
 		return;

@@ -191,14 +191,11 @@ uint64_t sql_path_ino(const char *path, uint64_t round)
  */
 int sql_implicit_ino(struct txn *t, const char *path, uint64_t *ino)
 {
-	int64_t taken = 1;
-	int err = 0;
+	int taken = 1;
 
-	for (uint64_t round = 0; taken && !err; round++) {
+	for (uint64_t round = 0; taken > 0; round++) {
 		*ino = sql_path_ino(path, round);
-		err = sql_number(t, &taken,
-		                 "SELECT 1 FROM {node} d WHERE d.ino = ?",
-		                 "i", (int64_t)*ino);
+		taken = sql_has_node(t, *ino);
 	}
-	return err;
+	return taken;
 }

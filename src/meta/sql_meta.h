@@ -82,8 +82,8 @@ int sql_txn(struct fsp_meta *m, const struct fsp_ctx *ctx, enum sql_kind kind,
 
 /*
  * Parameters by letter: t text (NULL is NULL), b the bytes of a struct fsp_buf,
- * i int64_t, z int64_t where 0 is NULL, T an array of FSP_LIST_MANY texts
- * (where the answer is waited for only).
+ * i int64_t, z int64_t where 0 is NULL, I an array of FSP_DELEG_MOST of them, T
+ * one of FSP_LIST_MANY texts (b and T where the answer is waited for only).
  */
 int sql_start(struct txn *t, struct sqlstmt **out, const char *text,
               const char *types, ...);
@@ -219,7 +219,9 @@ struct row {
 
 struct node {
 	uint32_t mode, uid, gid, nlink;
-	uint64_t rdev, size;            /* size: of a symlink's target */
+	uint64_t rdev, size;            /* rdev: of a directory its holder, as
+	                                   int64_t; size: of a symlink's
+	                                   target */
 	int64_t atime_ns, mtime_ns, ctime_ns;
 };
 
@@ -347,6 +349,9 @@ bool sql_quick_is_worth(const struct txn *t, atomic_uint *unsure);
 int sql_quick_failed(struct txn *t, atomic_uint *unsure);
 /* A directory that has a name: 1, 0 when it has none. Sets e->key. */
 int sql_named_dir(struct txn *t, const char *path, struct ent *e);
+/* The directory of a number, that has a name: likewise. */
+int sql_dir_of_ino(struct txn *t, uint64_t ino, struct ent *e);
+int sql_ahead_dir_of_ino(struct txn *t, uint64_t ino);
 /* sql_find_dir(), and sql_find() or sql_find_new(), will be asked. */
 int sql_ahead_dir(struct txn *t, const char *path);
 int sql_ahead_root(struct txn *t);
@@ -552,6 +557,8 @@ int sql_number_dirs(struct txn *t, const struct tree *tree, bool ended,
 /* The directory that a place means, adopted; -ESTALE -ENOENT -ENOTDIR. */
 int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir);
 int sql_touch(struct txn *t, uint64_t dir_ino);
+int sql_touch_at(struct txn *t, uint64_t dir_ino, int64_t time_ns);
+int sql_has_node(struct txn *t, uint64_t ino);          /* 1 yes, 0 no */
 int sql_put_node(struct txn *t, uint64_t ino, const struct node *n,
                  const char *target);
 /* ROW_LAST: the row that was inserted just before. */
@@ -587,6 +594,12 @@ int sql_space_for(struct txn *t, const struct key *k, bool is_dir);
 
 /* Afterwards e is BY_NAME, with one live row of ours where it has any. */
 int sql_adopt(struct txn *t, struct ent *e);
+/*
+ * A name for a directory that only rows make, and for a file that is PHP's row,
+ * with the inode that e says and in a container that is claimed.
+ */
+int sql_name_dir(struct txn *t, struct ent *e);
+int sql_name_file(struct txn *t, struct ent *e);
 /* A row like another under a new key, its successor. NULL or *copy: sql_last()
  * says it. */
 int sql_copy_row(struct txn *t, int64_t id, const struct key *k,
@@ -612,7 +625,25 @@ int sql_end_entry(struct txn *t, struct ent *e);
 /* Closes the name of anything but a regular file. */
 int sql_end_name(struct txn *t, int64_t name_id);
 
+/* ---- sql_create.c */
+
+/* The node and the name of an entry whose place is free, pending where it is a
+ * file; owner: whose name that is. */
+int sql_put_new(struct txn *t, const struct ent *e, const char *target,
+                const char *owner);
+
 /* ---- sql_commit.c */
+
+bool sql_is_object(const struct fsp_object *o);
+/* A live row, which follows the one that e has, if any; the name does not say
+ * it yet. stored: of sql_stored_size(). *id: as sql_last() says it. */
+int sql_put_row(struct txn *t, const struct fsp_object *o, int64_t stored,
+                struct ent *e, int64_t since_us, int64_t stored_us,
+                int64_t *id);
+/* An adopted name gets this content, in the place of what it has. step_us: as
+ * of sql_is_step(). *id: as above; as it was, where there is no new row. */
+int sql_commit_name(struct txn *t, const struct fsp_object *o, struct ent *e,
+                    int64_t step_us, int64_t *id);
 
 /* Of an object that nobody has verified: what its other rows say. */
 int sql_stored_size(struct txn *t, const struct fsp_object *o, int64_t *out);
@@ -794,6 +825,15 @@ int sql_lease_revoke(struct fsp_meta *m, const struct fsp_ctx *ctx,
                      const char *mount, int64_t lease_us);
 /* -ENOLCK when not. The mount's shard, sql_want(mount), is claimed. */
 int sql_lease_holds(struct txn *t, const char *mount, int64_t started_us);
+int sql_graft(struct fsp_meta *m, const struct fsp_ctx *ctx,
+              const struct fsp_graft *what);
+int sql_deleg_poll(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                   int64_t holder, const uint64_t *inos, size_t n,
+                   enum fsp_deleg *out);
+int sql_deleg_release(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                      int64_t holder, const uint64_t *inos, size_t n);
+int sql_deleg_recall(struct fsp_meta *m, const struct fsp_ctx *ctx,
+                     uint64_t ino, bool force);
 int sql_mount_each(struct fsp_meta *m, const struct fsp_ctx *ctx,
                    int (*each)(void *arg, const struct fsp_mountinfo *i),
                    void *arg);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fsp_buf.h"
+#include "fsp_cleanup.h"
 #include "fsp_clock.h"
 #include "sql_meta.h"
 
@@ -259,6 +260,44 @@ int sql_named_dir(struct txn *t, const char *path, struct ent *e)
 		return err;
 	err = sql_read_found(s, e);
 	return err ? err : sql_is_dir(e);
+}
+
+static int start_of_ino(struct txn *t, struct sqlstmt **st, uint64_t ino)
+{
+	return sql_start(t, st, "SELECT n.id, n.ino, n.file_id, n.owner, "
+	                 NODE_COLS ", NULL, n.space_key, n.dir_key, n.name"
+	                 " FROM {name} n JOIN {node} d ON d.ino = n.ino"
+	                 " WHERE n.ino = ? AND n.live = 1", "i", (int64_t)ino);
+}
+
+int sql_dir_of_ino(struct txn *t, uint64_t ino, struct ent *e)
+{
+	enum { SPACE = 4 + NODE_N + 1, DIR, NAME };
+	struct sqlstmt *s SQL_STMT = NULL;
+	const char *space, *dir, *name;
+	FSP_FREE char *file = NULL;
+	int err = start_of_ino(t, &s, ino);
+
+	if (!err)
+		err = sql_next(s);
+	if (err != 1)
+		return err;
+	err = sql_read_found(s, e);
+	if (err || !sql_is_dir(e))
+		return err;
+	space = sql_str(s, SPACE);
+	dir = sql_str(s, DIR);
+	name = sql_str(s, NAME);
+	if (!space || !dir || !name)
+		return -EIO;
+	file = fsp_path_join(dir, name);
+	err = file ? sql_key_of_row(space, file, &e->key) : -ENOMEM;
+	return err ? err == -EINVAL ? -EIO : err : 1;
+}
+
+int sql_ahead_dir_of_ino(struct txn *t, uint64_t ino)
+{
+	return start_of_ino(t, NULL, ino);
 }
 
 /* ---- ahead: what the functions above will ask, by what they know so far */

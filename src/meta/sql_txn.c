@@ -113,6 +113,11 @@ static int bind(struct sqlstmt *s, const char *types, va_list ap)
 
 			for (int k = 0; k < FSP_LIST_MANY && !err; k++)
 				err = ops->bind_text(s, ++at, v[k]);
+		} else if (types[i] == 'I') {
+			const int64_t *v = va_arg(ap, const int64_t *);
+
+			for (int k = 0; k < FSP_DELEG_MOST && !err; k++)
+				err = ops->bind_int(s, ++at, v[k]);
 		} else if (types[i] == 'b') {
 			const struct fsp_buf *b = va_arg(ap, const void *);
 
@@ -138,17 +143,27 @@ static int values(const char *types, va_list ap, struct sql_value *v)
 {
 	int n = 0;
 
-	for (; types[n]; n++) {
-		if (n == SQL_VALUES || types[n] == 'b' || types[n] == 'T')
+	for (; *types; types++) {
+		const int64_t *all = NULL;
+		int more = 1;
+
+		if (*types == 'I') {
+			all = va_arg(ap, const int64_t *);
+			more = FSP_DELEG_MOST;
+		}
+		if (n + more > SQL_VALUES || *types == 'b' || *types == 'T')
 			return -EINVAL;
 		v[n] = (struct sql_value){ .null = false };
-		if (types[n] == 't') {
+		for (int k = 0; all && k < more; k++)
+			v[n + k] = (struct sql_value){ .n = all[k] };
+		if (*types == 't') {
 			v[n].text = va_arg(ap, const char *);
 			v[n].null = !v[n].text;
-		} else {
+		} else if (!all) {
 			v[n].n = va_arg(ap, int64_t);
-			v[n].null = types[n] == 'z' && !v[n].n;
+			v[n].null = *types == 'z' && !v[n].n;
 		}
+		n += more;
 	}
 	return n;
 }

@@ -16,11 +16,25 @@ int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
 	return sql_adopt(t, dir);
 }
 
-int sql_touch(struct txn *t, uint64_t dir_ino)
+int sql_touch_at(struct txn *t, uint64_t dir_ino, int64_t time_ns)
 {
 	return sql_later(t, "UPDATE {node} SET mtime_ns = ?, ctime_ns = ?"
-	               " WHERE ino = ?", "iii", t->now_ns, t->now_ns,
+	               " WHERE ino = ?", "iii", time_ns, time_ns,
 	               (int64_t)dir_ino);
+}
+
+int sql_touch(struct txn *t, uint64_t dir_ino)
+{
+	return sql_touch_at(t, dir_ino, t->now_ns);
+}
+
+int sql_has_node(struct txn *t, uint64_t ino)
+{
+	int64_t there;
+	int err = sql_number(t, &there, "SELECT 1 FROM {node} d WHERE"
+	                     " d.ino = ?", "i", (int64_t)ino);
+
+	return err ? err : there != 0;
 }
 
 /*

@@ -9,7 +9,7 @@
 
 #include "sqldrv.h"
 
-#define SQLITE_SCHEMA_VERSION 4
+#define SQLITE_SCHEMA_VERSION 5
 
 enum sqlite_schema {
 	SQLITE_NOTHING,         /* an empty database */

@@ -189,7 +189,7 @@ static const char *const own_tables[] = {
 	"  name TEXT NOT NULL PRIMARY KEY,\n"
 	"  value TEXT NOT NULL\n"
 	")",
-	"INSERT INTO fsp_info VALUES ('schema', '4'), ('next_ino', '16'),\n"
+	"INSERT INTO fsp_info VALUES ('schema', '5'), ('next_ino', '16'),\n"
 	"  ('sync', '0'), ('store', lower(hex(randomblob(16)))),\n"
 	"  ('created', strftime('%s', 'now'))",
 	NULL
@@ -446,7 +446,8 @@ static int migrate_to_4(const struct migration *m)
 	return emit(m, BLOCKS_TABLE);
 }
 
-/* From each version to the next. */
+/* From each version to the next; 5 has the tables of 4, but directories that
+ * are delegated, of which an older program knows nothing. */
 static const struct {
 	int from;
 	int (*run)(const struct migration *m);

@@ -755,6 +755,50 @@ static void test_change(void **state)
 	explain("rename of what is too large");
 }
 
+static void test_deleg(void **state)
+{
+	struct fx *f = *state;
+	struct fsp_object o = fx_object('9', 31);
+	struct fsp_commit c = { .object = &o, .attr = { .mtime_ns = 5 } };
+	struct fsp_new n = { .mode = S_IFDIR | 0755,
+		             .holder = fsp_meta_holder("mount1") };
+	struct fsp_place at = { .dir = "own/t/r/x", .name = "held" };
+	struct fsp_birth b[3] = {
+		{ .dir = "", .name = "d", .attr = { .mode = S_IFDIR | 0755 } },
+		{ .dir = "d", .name = "f", .attr = { .mode = S_IFREG | 0644 },
+		  .commit = &c },
+		{ .dir = "", .name = "p", .attr = { .mode = S_IFREG | 0644 },
+		  .owner = "mount1" },
+	};
+	struct fsp_graft g = { .births = b, .n = 3, .holder = n.holder };
+	enum fsp_deleg d;
+	struct fsp_entry e;
+
+	assert_int_equal(fsp_meta_create(f->m, &f->ctx, &at, &n, &e), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fsp_meta_new_ino(f->m, &f->ctx, &b[i].ino), 0);
+	g.root = (struct fsp_ref){ e.attr.ino, "own/t/r/x/held" };
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	explain("graft");
+	b[1].name = "doc.pdf";
+	b[1].dir = "";
+	g = (struct fsp_graft){ .births = &b[1], .n = 1,
+		                .root = { 0, "big/contact/127" } };
+	assert_int_equal(fsp_meta_new_ino(f->m, &f->ctx, &b[1].ino), 0);
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	explain("graft over PHP's file");
+	assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder,
+	                                     &e.attr.ino, 1, &d), 0);
+	assert_int_equal(d, FSP_DELEG_HELD);
+	assert_int_equal(fsp_meta_deleg_release(f->m, &f->ctx, n.holder,
+	                                        &e.attr.ino, 1), 0);
+	at.name = "held2";
+	assert_int_equal(fsp_meta_create(f->m, &f->ctx, &at, &n, &e), 0);
+	assert_int_equal(fsp_meta_deleg_recall(f->m, &f->ctx, e.attr.ino, true),
+	                 0);
+	explain("delegations");
+}
+
 /* What is rare, and what comes each second. */
 static void test_seldom(void **state)
 {
@@ -976,6 +1020,7 @@ static void test_all(void **state)
 	test_list(state);
 	test_list_many(state);
 	test_change(state);
+	test_deleg(state);
 	test_seldom(state);
 	test_changes(state);
 	test_rest(state);

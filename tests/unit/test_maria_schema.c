@@ -636,7 +636,9 @@ static const struct damage {
 	{ "DELETE FROM fsp_info WHERE name = 'journal'", "is not in use" },
 	{ "DROP TABLE fsp_shard", "the table fsp_shard is missing" },
 	{ "UPDATE fsp_info SET value = '1' WHERE name = 'schema'",
-	  "the schema is version 1, this program's is 2" },
+	  "the schema is version 1, this program's is 3" },
+	{ "UPDATE fsp_info SET value = '2' WHERE name = 'schema'",
+	  "the schema is version 2, this program's is 3" },
 };
 
 static void test_mend(void **state)
@@ -727,6 +729,36 @@ static void test_old_version(void **state)
 	fsp_meta_close(m);
 	assert_int_equal(maria_count(php, "SELECT COUNT(*) FROM fsp_blocks"),
 	                 1);
+}
+
+/* The version before has the same tables: the upgrade writes the number. */
+static void test_version_before(void **state)
+{
+	struct fsp_meta *m = NULL;
+	char *error = NULL;
+
+	(void)state;
+	assert_int_equal(maria_schema_create(conn, &ctx), 0);
+	maria_do(php, "UPDATE fsp_info SET value = '2' WHERE name = 'schema'");
+	assert_int_equal(open_store(false, &m, &error), -EROFS);
+	assert_non_null(strstr(error, "version 2, this program's is 3"));
+	free(error);
+	assert_int_equal(open_store(true, &m, &error), 0);
+	fsp_meta_close(m);
+	for (int i = 0; i < 2; i++) {
+		struct outcome up OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                   "utf8mb4");
+
+		assert_int_equal(up.err, 0);
+		assert_int_equal(up.needed, i == 0);
+	}
+	assert_upgraded();
+	assert_int_equal(open_store(false, &m, &error), 0);
+	fsp_meta_close(m);
+	maria_do(php, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
+	assert_int_equal(open_store(true, &m, &error), -EPROTO);
+	assert_non_null(strstr(error, "version 4"));
+	free(error);
 }
 
 /* An empty database gets all of it. */
@@ -915,6 +947,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_charset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mend, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_version_before, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(test_old_version, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),

@@ -719,8 +719,8 @@ static void test_refusals(void **state)
 	o.create = true;
 	fx_open(f, &o);
 	fx_close(f);
-	fx_sql(f, "UPDATE fsp_info SET value = '5' WHERE name = 'schema'");
-	refused(f, -EPROTO, "version 5");
+	fx_sql(f, "UPDATE fsp_info SET value = '6' WHERE name = 'schema'");
+	refused(f, -EPROTO, "version 6");
 	fd = open(f->db.path, O_CREAT | O_WRONLY, 0600);
 	assert_int_equal(fsp_write_all(fd, "this is no database at all, but"
 	                               " long enough to be looked at; this is"
@@ -764,7 +764,7 @@ static void test_old_version(void **state)
 	fx_open(f, &o);
 	fx_put(f, "a/t/r/f", '2', 2);
 	assert_int_equal(fx_number(f, "SELECT value FROM fsp_info WHERE"
-	                           " name = 'schema'"), 4);
+	                           " name = 'schema'"), 5);
 	assert_int_equal(fsp_buf_adds(&index, "x"), 0);
 	o1.blocks = &index;
 	o1.verified_us = 1;
@@ -773,6 +773,43 @@ static void test_old_version(void **state)
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM fsp_change"), 1);
 	assert_int_equal(fx_number(f, "SELECT count(*) FROM sqlite_master"
 	                           " WHERE name = 'fsp_file_pred'"), 1);
+}
+
+/*
+ * The version before has the same tables; only the number says that directories
+ * may be delegated. Who reads changes nothing, who writes brings it up to date.
+ */
+static void test_version_before(void **state)
+{
+	static const char version[] = "SELECT value FROM fsp_info WHERE"
+		" name = 'schema'";
+	struct fsp_meta_options o = fx_options();
+	struct fx *f = *state;
+	char *error = NULL;
+	bool changed;
+
+	fx_open(f, &o);
+	fx_mkdirs(f, "a/t/r");
+	fx_close(f);
+	for (int i = 0; i < 2; i++) {
+		fx_sql(f, "UPDATE fsp_info SET value = '4' WHERE"
+		       " name = 'schema'");
+		o.read_only = true;
+		fx_open(f, &o);
+		assert_int_equal(fx_get(f, "a/t/r").holder, 0);
+		fx_close(f);
+		assert_int_equal(fx_number(f, version), 4);
+		o.read_only = false;
+		if (i) {
+			fx_open(f, &o);
+			fx_close(f);
+		} else {
+			assert_int_equal(upgrade_sqlite(f->db.path, false, NULL,
+			                                &changed, &error), 0);
+			assert_true(changed);
+		}
+		assert_int_equal(fx_number(f, version), 5);
+	}
 }
 
 /* Optional columns may be missing; ids that were used stay used. */
@@ -1219,6 +1256,7 @@ int main(void)
 		FX_DIR_TEST(test_upgrade), FX_DIR_TEST(test_refusals),
 		FX_DIR_TEST(test_upgrade_variants),
 		FX_DIR_TEST(test_old_version),
+		FX_DIR_TEST(test_version_before),
 		FX_DIR_TEST(test_readonly_dir),
 #endif
 	};
