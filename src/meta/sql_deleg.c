@@ -30,57 +30,85 @@ int64_t fsp_meta_holder(const char *mount_id)
 	return n ? n : 1;
 }
 
-struct deleg {
+/* Live rows of PHP in a directory or below it. */
+#define IN_SPACE "EXISTS (SELECT 1 FROM {file} b{by_php} WHERE" \
+	" {eq b.space_key} AND " PHP_LIVE("b.") ")"
+#define IN_SPACES "EXISTS (SELECT 1 FROM {file} b{by_php} WHERE" \
+	" b.space_key >= ? AND b.space_key < ? AND " PHP_LIVE("b.") ")"
+#define IN_DIR \
+	"EXISTS (SELECT 1 FROM {file} b{by_php} WHERE " BELOW " AND " \
+	PHP_LIVE("b.") ")"
+#define POLL(shared) \
+	"SELECT d.rdev, " shared " FROM {node} d WHERE d.ino = ? AND" \
+	" (d.mode & 61440) = 16384"
+
+struct poll {
 	int64_t holder;
-	const uint64_t *ino;
-	size_t n;
-	enum fsp_deleg *out;            /* of a poll */
+	const struct fsp_ref *dir;
+	enum fsp_deleg *out;
 };
 
-/* As many as the statements have: missing ones are the last one again. */
-static void fill_up(const struct deleg *d, int64_t all[FSP_DELEG_MOST])
+static int start_poll(struct txn *t, struct sqlstmt **s,
+                      const struct fsp_ref *dir)
 {
-	for (size_t i = 0; i < FSP_DELEG_MOST; i++)
-		all[i] = (int64_t)d->ino[i < d->n ? i : d->n - 1];
+	struct tree b TREE = { .depth = 0 };
+	int err = sql_tree(dir->path, &b);
+	int64_t ino = (int64_t)dir->ino;
+
+	if (err)
+		return err;
+	if (b.depth > FSP_RECORD_DEPTH)
+		return sql_start(t, s, POLL(IN_DIR), "ttti", b.k.space, b.lo,
+		                 b.hi, ino);
+	if (b.depth == FSP_RECORD_DEPTH)
+		return sql_start(t, s, POLL(IN_SPACE), "ti", b.k.space, ino);
+	return sql_start(t, s, POLL("(" IN_SPACE " OR " IN_SPACES ")"), "ttti",
+	                 b.k.space, b.lo, b.hi, ino);
 }
 
 static int poll_txn(struct txn *t, void *arg)
 {
-	const struct deleg *d = arg;
+	const struct poll *p = arg;
 	struct sqlstmt *s SQL_STMT = NULL;
-	int64_t all[FSP_DELEG_MOST];
-	int err;
+	int64_t who;
+	int err = start_poll(t, &s, p->dir);
 
-	fill_up(d, all);
-	for (size_t i = 0; i < d->n; i++)
-		d->out[i] = FSP_DELEG_LOST;
-	err = sql_start(t, &s, "SELECT ino, rdev FROM {node} WHERE ino IN " INOS
-	                " AND " IS_DIR, "I", all);
-	while (!err && (err = sql_next(s)) == 1) {
-		int64_t ino = sql_int_or(s, 0, 0), who = sql_int_or(s, 1, 0);
-
-		for (size_t i = 0; i < d->n; i++) {
-			if ((int64_t)d->ino[i] != ino)
-				continue;
-			if (who == d->holder)
-				d->out[i] = FSP_DELEG_HELD;
-			else if (who == -d->holder)
-				d->out[i] = FSP_DELEG_RECALLED;
-		}
-		err = 0;
-	}
-	return err;
+	*p->out = FSP_DELEG_LOST;
+	if (!err)
+		err = sql_next(s);
+	if (err <= 0)
+		return err;
+	who = sql_int_or(s, 0, 0);
+	if (who == -p->holder)
+		*p->out = FSP_DELEG_RECALLED;
+	else if (who == p->holder)
+		*p->out = sql_int_or(s, 1, 1) ? FSP_DELEG_SHARED :
+			FSP_DELEG_HELD;
+	return 0;
 }
 
 int sql_deleg_poll(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                   int64_t holder, const uint64_t *inos, size_t n,
+                   int64_t holder, const struct fsp_ref *dir,
                    enum fsp_deleg *out)
 {
-	struct deleg d = { holder, inos, n, out };
+	struct poll p = { holder, dir, out };
 
-	if (holder <= 0 || n > FSP_DELEG_MOST)
-		return -EINVAL;
-	return n ? sql_txn(m, ctx, SQL_ONE, poll_txn, &d) : 0;
+	return holder > 0 ? sql_txn(m, ctx, SQL_ONE, poll_txn, &p) : -EINVAL;
+}
+
+/* ---- giving up */
+
+struct deleg {
+	int64_t holder;
+	const uint64_t *ino;
+	size_t n;
+};
+
+/* As many as the statement has: missing ones are the last one again. */
+static void fill_up(const struct deleg *d, int64_t all[FSP_DELEG_MOST])
+{
+	for (size_t i = 0; i < FSP_DELEG_MOST; i++)
+		all[i] = (int64_t)d->ino[i < d->n ? i : d->n - 1];
 }
 
 static int release_txn(struct txn *t, void *arg)
@@ -101,7 +129,7 @@ static int release_txn(struct txn *t, void *arg)
 int sql_deleg_release(struct fsp_meta *m, const struct fsp_ctx *ctx,
                       int64_t holder, const uint64_t *inos, size_t n)
 {
-	struct deleg d = { holder, inos, n, NULL };
+	struct deleg d = { holder, inos, n };
 
 	if (holder <= 0 || n > FSP_DELEG_MOST)
 		return -EINVAL;

@@ -828,7 +828,7 @@ int sql_lease_holds(struct txn *t, const char *mount, int64_t started_us);
 int sql_graft(struct fsp_meta *m, const struct fsp_ctx *ctx,
               const struct fsp_graft *what);
 int sql_deleg_poll(struct fsp_meta *m, const struct fsp_ctx *ctx,
-                   int64_t holder, const uint64_t *inos, size_t n,
+                   int64_t holder, const struct fsp_ref *dir,
                    enum fsp_deleg *out);
 int sql_deleg_release(struct fsp_meta *m, const struct fsp_ctx *ctx,
                       int64_t holder, const uint64_t *inos, size_t n);
