@@ -12,8 +12,8 @@
 #define TICK_NS (50 * MS)
 /* Nothing was made in it for so long: others shall not have to ask for it. */
 #define IDLE_NS (100 * MS)
-/* What was promised is durable, and PHP's, after that at the latest. */
-#define UNBORN_NS FSP_NS_PER_SEC
+/* While more is made all the time: as often as a disk writes its journal. */
+#define UNBORN_NS (5 * FSP_NS_PER_SEC)
 #define RETRY_NS FSP_NS_PER_SEC
 #define TRY_NS (10 * FSP_NS_PER_SEC)    /* of the thread, for one of them */
 

@@ -78,12 +78,18 @@ static const struct fsp_birth *parent_of(const struct graft *a, size_t i)
 
 /* ---- claims */
 
+/*
+ * Whoever holds the directory is alone in it, and all below it: others come
+ * there after a recall only, and who renames what is above claims everything.
+ */
 static int claim(struct txn *t, const struct graft *a)
 {
 	int err = 0;
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
+	if (a->g->holder)
+		return sql_claim(t);
 	for (size_t i = 0; i < a->g->n && !err; i++) {
 		FSP_FREE char *dir = is_beside(a, i) ? NULL : dir_of(a, i);
 
@@ -103,7 +109,8 @@ static int ahead_place(struct txn *t, const struct graft *a, size_t i)
 	FSP_FREE char *dir = dir_of(a, i);
 	int err = dir ? 0 : -ENOMEM;
 
-	if (!err && *b->dir && !is_beside(a, i) && !parent_of(a, i))
+	if (!err && !a->g->holder && *b->dir && !is_beside(a, i) &&
+	    !parent_of(a, i))
 		err = sql_ahead_dir(t, dir);
 	return err ? err : sql_ahead_place(t, dir, b->name, true);
 }
@@ -180,7 +187,7 @@ static int check_holder(struct txn *t, const struct graft *a)
 
 /* ---- the places */
 
-/* Names without a directory must not be, whoever vouches for it. */
+/* Names without a directory must not be. */
 static int check_parent(struct txn *t, const struct graft *a, size_t i,
                         const char *dir)
 {
@@ -193,6 +200,9 @@ static int check_parent(struct txn *t, const struct graft *a, size_t i,
 	p = parent_of(a, i);
 	if (p)
 		return S_ISDIR(p->attr.mode) ? 0 : -EINVAL;
+	/* The holder has made it, and nobody else can have removed it. */
+	if (a->g->holder)
+		return 0;
 	err = stale(sql_find_dir(t, dir, &e));
 	return err ? err : sql_adopt(t, &e);
 }

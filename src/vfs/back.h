@@ -39,6 +39,7 @@ struct item {
 	uint64_t ended_id;              /* which it was; 0: none */
 	uint64_t ended_session;         /* that it was made in */
 	unsigned tries;
+	int64_t since_ns;               /* it has been in the queue */
 	int64_t next_ns;                /* not before: monotonic */
 };
 
@@ -55,6 +56,7 @@ struct back {
 	uint64_t files, bytes;          /* that wait */
 	uint64_t reserved;              /* and that are just being queued */
 	uint64_t pending_max, free_min;
+	int64_t closed_ns;              /* when the last one came */
 	int64_t down_ns;                /* a server is: nothing before that */
 	int error;                      /* of the last try; 0: it succeeded */
 	unsigned max_threads, n_threads;

@@ -13,10 +13,27 @@
 #include "fsp_log.h"
 
 #define EMPTY_NS (100 * 1000 * 1000LL)  /* emptied: it may be written soon */
+/* While one close() comes after another, they have processors and servers to
+ * themselves, but for no longer than that. */
+#define LULL_NS (20 * 1000 * 1000LL)
+#define LULL_MOST_NS FSP_NS_PER_SEC
+
+/* When it may be begun: now, or later while more is being closed. */
+static int64_t due_locked(const struct back *b, const struct item *it)
+{
+	int64_t lull = b->closed_ns + LULL_NS, most = it->since_ns + LULL_MOST_NS;
+
+	/* Somebody waits for room, or for the end. */
+	if (!b->on || b->bytes > b->pending_max / 2)
+		return it->next_ns;
+	if (lull > most)
+		lull = most;
+	return it->next_ns > lull ? it->next_ns : lull;
+}
 
 struct item *item_next_locked(struct back *b, int64_t *wake_ns)
 {
-	int64_t now = fsp_mono_ns();
+	int64_t now = fsp_mono_ns(), due;
 
 	fsp_assert_held(&b->lock);
 	*wake_ns = b->down_ns > now ? b->down_ns : 0;
@@ -25,10 +42,11 @@ struct item *item_next_locked(struct back *b, int64_t *wake_ns)
 	for (struct item *it = b->first; it; it = it->next) {
 		if (it->flying || it->held)
 			continue;
-		if (it->next_ns <= now)
+		due = due_locked(b, it);
+		if (due <= now)
 			return it;
-		if (!*wake_ns || it->next_ns < *wake_ns)
-			*wake_ns = it->next_ns;
+		if (!*wake_ns || due < *wake_ns)
+			*wake_ns = due;
 	}
 	return NULL;
 }
@@ -103,6 +121,7 @@ static struct item *item_locked(struct back *b, struct inode *i, struct file *f)
 		return NULL;
 	it->inode = i;
 	it->file = f;
+	it->since_ns = fsp_mono_ns();
 	f->item = it;
 	link_locked(b, it);
 	return it;
@@ -139,6 +158,7 @@ int back_add(struct fsp_vfs *v, struct inode *i, struct file *f, struct snap *s)
 		if (it->head == s)
 			it->next_ns = start_ns(s);
 		count_locked(b, s, true);
+		b->closed_ns = fsp_mono_ns();
 		queued_locked(f, s);
 		item_check_locked(b, it);
 		item_check_sealed_locked(b, f, it);
@@ -203,6 +223,7 @@ void back_unhold(struct fsp_vfs *v, struct item *it, struct snap *old,
 			it->next_ns = start_ns(s);
 		count_locked(b, old, false);
 		count_locked(b, s, true);
+		b->closed_ns = fsp_mono_ns();
 		queued_locked(f, s);
 		item_check_locked(b, it);
 		item_check_sealed_locked(b, f, it);
