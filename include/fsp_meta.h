@@ -179,6 +179,8 @@ struct fsp_birth {
 	const char *name;
 	struct fsp_attr attr;           /* a directory's or a regular file's;
 	                                   owner, mode and times are as here */
+	int64_t age_ns;                 /* so long ago it was made: as of then a
+	                                   directory is there */
 	const char *owner;              /* files without content: whose pending
 	                                   name it is; NULL: it stays */
 	const struct fsp_commit *commit;        /* of a file: its first content.

@@ -103,7 +103,7 @@ FSP_META_CALL(mount_each, (FSP_META_ARGS,
                                        const struct fsp_mountinfo *i),
                            void *arg), each, arg)
 
-FSP_META_CALL(new_ino, (FSP_META_ARGS, uint64_t *ino), ino)
+FSP_META_CALL(new_ino, (FSP_META_ARGS, uint64_t *number), number)
 FSP_META_CALL(graft, (FSP_META_ARGS, const struct fsp_graft *what), what)
 FSP_META_CALL(deleg_poll, (FSP_META_ARGS, int64_t holder,
                            const struct fsp_ref *dir, enum fsp_deleg *out),

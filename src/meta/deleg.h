@@ -31,6 +31,7 @@ struct dnode {
 	char *name;
 	uint64_t ino;
 	uint64_t order;                         /* of its making */
+	int64_t made_ns;                        /* monotonic */
 	enum dnode_state state;
 	struct fsp_attr attr;                   /* unborn: all of it; of a born
 	                                           directory mode and owner */
@@ -51,6 +52,7 @@ struct dtree {
 	struct dnode *unborn, *unborn_last;     /* oldest first */
 	size_t n, n_unborn;
 	unsigned flying;                /* grafts under way */
+	bool leading;                   /* one for those who wait */
 	bool ending;                    /* nothing is made in memory any more */
 	bool closing;                   /* somebody ends it */
 	bool lost;                      /* it was taken from us */
@@ -80,6 +82,7 @@ struct deleg {
 	_Atomic size_t n_trees;
 	size_t n_names;
 	uint64_t orders;
+	struct dwant *wants;            /* who waits for rows, oldest first */
 	struct dnode *by_ino[DELEG_BUCKETS], *by_name[DELEG_BUCKETS];
 	uint64_t spare_ino;             /* asked for, not used; 0: none */
 	struct dforeign *foreign;

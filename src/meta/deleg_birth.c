@@ -53,7 +53,8 @@ static int add_birth(struct deleg *d, struct flight *f, struct dnode *n)
 	if (!f->dirs[f->n])
 		return -ENOMEM;
 	*b = (struct fsp_birth){ .ino = n->ino, .dir = f->dirs[f->n],
-	                         .name = n->name, .attr = n->attr };
+	                         .name = n->name, .attr = n->attr,
+	                         .age_ns = fsp_mono_ns() - n->made_ns };
 	if (S_ISREG(n->attr.mode))
 		b->owner = d->id;
 	f->nodes[f->n++] = n;
@@ -160,114 +161,228 @@ static void say_conflict(const struct flight *f, const struct dnode *n, int err)
 	          strerror(-err));
 }
 
-/* The node and the directories it is in that have no rows, the topmost first. */
+/*
+ * The node and the directories it is in that have no rows, the topmost first;
+ * those above alone where it takes more than one flight. Nothing where others
+ * have left no room.
+ */
 static int collect(struct deleg *d, struct flight *f, struct dnode *n)
 {
 	struct dnode *up[BATCH];
-	size_t depth = 0;
+	size_t depth = 0, room = BATCH - f->n;
 	int err = 0;
 
-	for (; n && n->state == DNODE_UNBORN && depth < BATCH; n = n->parent)
-		up[depth++] = n;
-	/* So deep that it takes more than one: those above first. */
+	for (struct dnode *p = n; p->state == DNODE_UNBORN; p = p->parent)
+		depth++;
+	if (depth > room && f->n)
+		return 0;
+	for (; depth > room; depth--)
+		n = n->parent;
+	for (size_t i = 0; i < depth; i++, n = n->parent)
+		up[i] = n;
 	while (depth && !err)
 		err = add_birth(d, f, up[--depth]);
 	return err;
 }
 
-static bool above_is_busy(const struct dnode *n)
+/* Is it, or what it is in, on its way with another flight? */
+static bool is_busy_for(const struct dnode *n, const struct flight *f)
 {
 	for (; n; n = n->parent)
-		if (n->state == DNODE_BUSY)
+		if (n->state == DNODE_BUSY && n->flight != f)
 			return true;
 	return false;
 }
 
-/*
- * Waits until nobody is making the rows of it, or of what it is in. NULL: it is
- * not unborn. -errno in *err: it takes too long.
- */
-static struct dnode *wait_locked(struct deleg *d, const struct fsp_ctx *ctx,
-                                 uint64_t ino, int *err)
+static bool above_is_busy(const struct dnode *n)
 {
-	struct dnode *n;
-
-	*err = 0;
-	while ((n = dnode_find(d, ino)) && above_is_busy(n)) {
-		*err = fsp_cond_wait(&d->changed, &d->lock, ctx->deadline_ns);
-		if (!*err)
-			*err = fsp_ctx_check(ctx);
-		if (*err)
-			return NULL;
-	}
-	return n && n->state == DNODE_UNBORN ? n : NULL;
+	return is_busy_for(n, NULL);
 }
 
-/* Its content goes with the last of the flight, which is it. */
-static void add_commit(struct flight *f, const struct fsp_commit *c)
+/* ---- one name with its content, and those that others want meanwhile */
+
+/* A caller who wants rows. Whoever finds nobody at it brings all that wait for
+ * the same tree. */
+struct dwant {
+	struct dwant *next;
+	uint64_t ino;
+	const struct fsp_commit *commit;
+	bool alone;             /* with others it met a conflict */
+	bool taken, done, born;
+	const struct flight *flight;
+	size_t at;              /* its birth in that */
+	int err;
+	struct fsp_entry *out;
+};
+
+static void want_drop(struct deleg *d, const struct dwant *w)
+{
+	struct dwant **p = &d->wants;
+
+	while (*p && *p != w)
+		p = &(*p)->next;
+	if (*p)
+		*p = w->next;
+}
+
+static void want_done(struct deleg *d, struct dwant *w, int err)
+{
+	want_drop(d, w);
+	w->taken = false;
+	w->done = true;
+	w->err = err;
+}
+
+/* Its content goes with the last of what was added for it, which is it. */
+static void add_commit(struct flight *f, struct dwant *w)
 {
 	struct fsp_birth *b = &f->births[f->n - 1];
 
-	if (c && c->object)
-		b->commit = c;
-	else if (c)
+	if (w->commit && w->commit->object)
+		b->commit = w->commit;
+	else if (w->commit)
 		b->owner = NULL;
+	w->flight = f;
+	w->at = f->n - 1;
+	w->taken = true;
 }
 
-static int birth_once(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
-                      const struct fsp_commit *c, bool *born, bool *again,
-                      struct fsp_entry *out)
+/* false: not in this flight. */
+static bool take_want(struct deleg *d, struct flight *f, struct dtree *t,
+                      struct dwant *w)
 {
-	struct flight f = { .n = 0 };
-	struct fsp_birth *last;
-	struct dnode *n;
+	struct dnode *n = dnode_find(d, w->ino);
 	int err;
 
-	*again = false;
-	fsp_lock(&d->lock);
-	n = wait_locked(d, ctx, ino, &err);
-	if (!n) {
-		fsp_unlock(&d->lock);
-		return err;
+	if (!n || n->state == DNODE_BORN) {
+		want_done(d, w, 0);
+		return false;
 	}
-	f.path = strdup(n->tree->path);
-	begin_locked(d, &f, n->tree);
-	err = f.path ? collect(d, &f, n) : -ENOMEM;
-	fsp_unlock(&d->lock);
-	*again = f.n && f.nodes[f.n - 1] != n;
-	if (!err && !*again)
-		add_commit(&f, c);
-	if (!err)
-		err = fly(d, ctx, &f);
-	last = f.n ? &f.births[f.n - 1] : NULL;
-	if (!err && !*again) {
-		*out = last->out;
+	if (w->taken || n->tree != t || is_busy_for(n, f))
+		return false;
+	err = collect(d, f, n);
+	if (err)
+		want_done(d, w, err);
+	else if (f->n && f->nodes[f->n - 1] == n)
+		add_commit(f, w);
+	return w->taken;
+}
+
+/* The first is the leader's own; those who were in the way of each other go one
+ * by one. */
+static size_t take_wants(struct deleg *d, struct flight *f, struct dtree *t,
+                         struct dwant *own)
+{
+	struct dwant *next;
+	size_t n = take_want(d, f, t, own);
+
+	for (struct dwant *w = d->wants; w && n && !own->alone; w = next) {
+		next = w->next;
+		if (w != own && !w->alone && f->n < BATCH / 2)
+			n += take_want(d, f, t, w);
+	}
+	return n;
+}
+
+static void end_want(struct deleg *d, struct flight *f, struct dwant *w,
+                     size_t n, int err)
+{
+	const struct fsp_birth *b = &f->births[w->at];
+
+	if (err == -EEXIST && n > 1) {
+		w->taken = false;
+		w->alone = true;
+		return;
+	}
+	if (err == -EEXIST || err == -ESTALE) {
+		say_conflict(f, f->nodes[w->at], err);
+		err = -EIO;
+	}
+	if (!err) {
+		*w->out = b->out;
 		/* It has its rows since an answer was lost: without this. */
-		*born = !last->was_there || !last->commit;
+		w->born = !b->was_there || !b->commit;
 	}
-	fsp_lock(&d->lock);
-	if (err == -EEXIST || err == -ESTALE)
-		say_conflict(&f, f.nodes[f.n - 1], err);
-	end_locked(d, &f, err);
+	want_done(d, w, err);
+}
+
+static void end_wants(struct deleg *d, struct flight *f, struct dtree *t,
+                      size_t n, int err)
+{
+	struct dwant *next;
+
+	for (struct dwant *w = d->wants; w; w = next) {
+		next = w->next;
+		if (w->taken && w->flight == f)
+			end_want(d, f, w, n, err);
+	}
+	t->leading = false;
+	end_locked(d, f, err);
+}
+
+/* Nobody else of the tree is at it. */
+static void lead(struct deleg *d, const struct fsp_ctx *ctx, struct dtree *t,
+                 struct dwant *own)
+{
+	struct flight f = { .n = 0 };
+	size_t n = 0;
+	int err;
+
+	fsp_assert_held(&d->lock);
+	f.path = strdup(t->path);
+	begin_locked(d, &f, t);
+	t->leading = true;
+	if (f.path)
+		n = take_wants(d, &f, t, own);
+	else
+		want_done(d, own, -ENOMEM);
 	fsp_unlock(&d->lock);
+	err = f.n ? fly(d, ctx, &f) : 0;
 	if (!err)
 		tell_born(d, &f);
+	fsp_lock(&d->lock);
+	end_wants(d, &f, t, n, err);
 	free_dirs(&f);
-	return err == -EEXIST || err == -ESTALE ? -EIO : err;
+}
+
+static void wait_for_want(struct deleg *d, const struct fsp_ctx *ctx,
+                          struct dwant *w)
+{
+	/* Who brings it has a deadline of his own. */
+	int err = fsp_cond_wait(&d->changed, &d->lock,
+	                        w->taken ? 0 : ctx->deadline_ns);
+
+	if (!err && !w->taken)
+		err = fsp_ctx_check(ctx);
+	if (err && !w->taken && !w->done)
+		want_done(d, w, err);
 }
 
 int deleg_birth(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
                 const struct fsp_commit *c, bool *born, struct fsp_entry *out)
 {
-	bool again;
-	int err;
+	struct dwant w = { .ino = ino, .commit = c, .out = out }, **last;
 
-	*born = false;
-	do {
-		err = birth_once(d, ctx, ino, c, born, &again, out);
-	} while (!err && again);
-	return err;
+	fsp_lock(&d->lock);
+	for (last = &d->wants; *last; last = &(*last)->next)
+		;
+	*last = &w;
+	while (!w.done) {
+		struct dnode *n = dnode_find(d, ino);
+
+		if (!w.taken && (!n || n->state == DNODE_BORN))
+			want_done(d, &w, 0);
+		else if (!w.taken && !n->tree->leading && !above_is_busy(n))
+			lead(d, ctx, n->tree, &w);
+		else
+			wait_for_want(d, ctx, &w);
+	}
+	fsp_unlock(&d->lock);
+	*born = w.born;
+	return w.err;
 }
+
+/* ---- all of a tree */
 
 /* What of the oldest can go: not what is in something that is on its way. */
 static int collect_oldest(struct deleg *d, struct flight *f, struct dtree *t,

@@ -119,6 +119,7 @@ static struct dnode *node_new(struct deleg *d, struct dtree *t,
 	n->ino = a->ino;
 	n->attr = *a;
 	n->order = ++d->orders;
+	n->made_ns = fsp_mono_ns();
 	slot = ino_slot(d, n->ino);
 	n->next_ino = *slot;
 	*slot = n;

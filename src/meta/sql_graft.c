@@ -207,6 +207,19 @@ static int check_parent(struct txn *t, const struct graft *a, size_t i,
 	return err ? err : sql_adopt(t, &e);
 }
 
+/* Nothing is there; what it tells beside that may be of a dead name. */
+static int set_free(struct ent *e)
+{
+	e->how = BY_ROW;
+	e->has_row = false;
+	return 0;
+}
+
+static bool is_free(const struct ent *e)
+{
+	return e->how == BY_ROW && !e->has_row;
+}
+
 /* May this be born where something is already? */
 static int check_there(struct fsp_birth *b, const struct ent *e)
 {
@@ -234,7 +247,7 @@ static int look(struct txn *t, struct graft *a, size_t i)
 	if (!err)
 		err = check_there(b, e);
 	else if (err == -ENOENT)
-		err = 0;
+		err = set_free(e);
 	/* Its number may be somewhere else, where it was brought before. */
 	if (!err && !b->was_there && a->tries > 1)
 		err = sql_has_node(t, b->ino) ? -EEXIST : 0;
@@ -284,7 +297,7 @@ static void node_of(struct txn *t, const struct fsp_birth *b, struct node *n)
 
 /* The space of the entries in a directory, or of a file, has a row. */
 static int space_of(struct txn *t, struct graft *a, const struct ent *e,
-                    bool is_free)
+                    bool was_free)
 {
 	bool record = sql_is_dir(e) && e->key.depth == FSP_RECORD_DEPTH;
 	struct fsp_dirkey own;
@@ -294,7 +307,7 @@ static int space_of(struct txn *t, struct graft *a, const struct ent *e,
 	if (err)
 		return err;
 	if (!a->spaced || strcmp(a->spaced, space) != 0) {
-		err = record && is_free ? sql_new_record(t, &e->key) :
+		err = record && was_free ? sql_new_record(t, &e->key) :
 			sql_space_for(t, &e->key, sql_is_dir(e));
 		/* A directory above a record makes none. */
 		free(fsp_steal(a->spaced));
@@ -345,12 +358,11 @@ static int put_birth(struct txn *t, struct graft *a, size_t i)
 {
 	struct fsp_birth *b = &a->g->births[i];
 	struct ent *e = &a->l.v[i];
-	bool is_free = e->how == BY_ROW && !e->has_row;
 	int err;
 
 	e->ino = b->ino;
 	node_of(t, b, &e->node);
-	if (!is_free)
+	if (!is_free(e))
 		return put_over(t, a, i);
 	err = sql_bury(t, e);
 	if (err)
@@ -359,19 +371,33 @@ static int put_birth(struct txn *t, struct graft *a, size_t i)
 		sql_put_new(t, e, NULL, b->commit ? NULL : b->owner);
 }
 
+/* A directory is there since it was made, a file since it has its row. */
+static int put_since(struct txn *t, struct graft *a, size_t i)
+{
+	const struct fsp_birth *b = &a->g->births[i];
+	int64_t now_us = t->now_us;
+	int err;
+
+	if (S_ISDIR(b->attr.mode))
+		t->now_us -= b->age_ns / 1000;
+	err = put_birth(t, a, i);
+	t->now_us = now_us;
+	return err;
+}
+
 static int bear(struct txn *t, struct graft *a, size_t i)
 {
 	struct fsp_birth *b = &a->g->births[i];
 	struct ent *e = &a->l.v[i];
-	bool is_free = e->how == BY_ROW && !e->has_row;
+	bool was_free = is_free(e);
 	int err;
 
 	if (b->was_there)
 		return 0;
-	err = put_birth(t, a, i);
+	err = put_since(t, a, i);
 	/* A pending file's is made with its row. */
 	if (!err && (sql_is_dir(e) || e->has_row))
-		err = space_of(t, a, e, is_free);
+		err = space_of(t, a, e, was_free);
 	if (!err)
 		err = sql_changed(t, &e->key, e->ino, true);
 	if (!err)

@@ -607,7 +607,9 @@ static void all_calls(struct fsp_meta *m, int want, bool arrives)
 	void *sha1 = NULL, *key = NULL, *o = NULL, *path = NULL, *value = NULL;
 	void *feed = NULL, *f = NULL, *blocks = NULL;
 	void *was = NULL, *l = NULL, *conflict = NULL, *i = NULL, *id = NULL;
-	void *mount = NULL, *v = NULL;
+	void *mount = NULL, *v = NULL, *number = NULL, *inos = NULL;
+	bool force = false;
+	int holder = 0;
 	int ino = 0, mask = 0, flags = 0, size = 0, len = 0;
 	int started_us = 0, lease_us = 0, lease_ns = 0, implied = 0, known = 0, n = 0, most = 0;
 

@@ -771,6 +771,7 @@ static void test_deleg(void **state)
 		  .owner = "mount1" },
 	};
 	struct fsp_graft g = { .births = b, .n = 3, .holder = n.holder };
+	struct fsp_ref held;
 	enum fsp_deleg d;
 	struct fsp_entry e;
 
@@ -787,9 +788,22 @@ static void test_deleg(void **state)
 	assert_int_equal(fsp_meta_new_ino(f->m, &f->ctx, &b[1].ino), 0);
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 	explain("graft over PHP's file");
-	assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder,
-	                                     &e.attr.ino, 1, &d), 0);
+	held = (struct fsp_ref){ e.attr.ino, "own/t/r/x/held" };
+	assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder, &held,
+	                                     &d), 0);
 	assert_int_equal(d, FSP_DELEG_HELD);
+	for (const char *p = "own/t/r", *w = "big/contact/127"; p;
+	     p = strcmp(p, "own") ? strcmp(p, "own/t") ? "own/t" : "own" : NULL) {
+		held.path = p;
+		assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder,
+		                                     &held, &d), 0);
+		assert_int_equal(d, FSP_DELEG_HELD);
+		held.path = w;
+		assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder,
+		                                     &held, &d), 0);
+		assert_int_equal(d, FSP_DELEG_SHARED);
+		w = strcmp(p, "own/t/r") == 0 ? "big/contact" : "big";
+	}
 	assert_int_equal(fsp_meta_deleg_release(f->m, &f->ctx, n.holder,
 	                                        &e.attr.ino, 1), 0);
 	at.name = "held2";

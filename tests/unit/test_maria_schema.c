@@ -65,7 +65,7 @@ static void test_create(void **state)
 		assert_int_equal(maria_count(php, "SELECT count(*) FROM"
 			" fsp_info"), 6);
 	}
-	maria_do(php, "UPDATE fsp_info SET value = '3' WHERE name = 'schema'");
+	maria_do(php, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
 	assert_int_equal(detect(), MARIA_NEWER);
 }
 
