@@ -247,7 +247,7 @@ size_t record_path_dirs(const char *path, size_t len)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < len && path[i]; i++)
 		n += path[i] == '/';
 	return n;
 }
