@@ -89,6 +89,7 @@ struct deleg {
 	_Atomic unsigned n_foreign;
 	void (*on_birth)(void *arg, uint64_t ino);
 	void *birth_arg;
+	unsigned telling;               /* threads that are calling it */
 };
 
 /* The caller knows that it is one; deleg_is() where he does not. */

@@ -24,6 +24,7 @@ struct flight {
 	uint64_t root;
 	char *path;
 	bool lost;
+	bool durable;
 };
 
 static void free_dirs(struct flight *f)
@@ -71,6 +72,8 @@ static void begin_locked(struct deleg *d, struct flight *f, struct dtree *t)
 	t->flying++;
 	f->root = t->root->ino;
 	f->lost = t->lost;
+	/* Somebody writes down what is born. */
+	f->durable = d->on_birth != NULL;
 }
 
 /* All of them were born, or none was. */
@@ -105,6 +108,7 @@ static int graft(struct deleg *d, const struct fsp_ctx *ctx, struct flight *f)
 		.holder = f->lost ? 0 : d->holder,
 		.births = f->births, .n = f->n,
 		.touches = f->touches, .n_touches = f->n_touches,
+		.durable = f->durable,
 	};
 
 	return d->inner->ops->graft(d->inner, ctx, &g);
@@ -129,9 +133,23 @@ static int fly(struct deleg *d, const struct fsp_ctx *ctx, struct flight *f)
 /* Those that have no content yet: what is promised of them is told so. */
 static void tell_born(struct deleg *d, const struct flight *f)
 {
-	for (size_t i = 0; d->on_birth && i < f->n; i++)
+	void (*fn)(void *arg, uint64_t ino);
+	void *arg;
+
+	fsp_lock(&d->lock);
+	fn = f->durable ? d->on_birth : NULL;
+	arg = d->birth_arg;
+	d->telling += fn != NULL;
+	fsp_unlock(&d->lock);
+	if (!fn)
+		return;
+	for (size_t i = 0; i < f->n; i++)
 		if (S_ISREG(f->births[i].attr.mode) && !f->births[i].commit)
-			d->on_birth(d->birth_arg, f->births[i].ino);
+			fn(arg, f->births[i].ino);
+	fsp_lock(&d->lock);
+	d->telling--;
+	fsp_cond_broadcast(&d->changed);
+	fsp_unlock(&d->lock);
 }
 
 static void say_conflict(const struct flight *f, const struct dnode *n, int err)
@@ -589,8 +607,14 @@ int fsp_meta_unborn(struct fsp_meta *m, uint64_t ino,
 void fsp_meta_on_birth(struct fsp_meta *m, void (*fn)(void *arg, uint64_t ino),
                        void *arg)
 {
+	struct deleg *d = deleg_of(m);
+
 	if (!deleg_is(m))
 		return;
-	deleg_of(m)->on_birth = fn;
-	deleg_of(m)->birth_arg = arg;
+	FSP_GUARD(&d->lock);
+	d->on_birth = fn;
+	d->birth_arg = arg;
+	/* Who is just calling it has what was there before. */
+	while (d->telling)
+		(void)fsp_cond_wait(&d->changed, &d->lock, 0);
 }

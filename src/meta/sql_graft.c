@@ -494,7 +494,7 @@ static bool is_valid(const struct fsp_birth *b)
 
 static int check(const struct fsp_graft *g, enum sql_kind *kind)
 {
-	*kind = SQL_WRITE;
+	*kind = g->durable ? SQL_DURABLE : SQL_WRITE;
 	if (g->holder < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < g->n; i++) {
