@@ -9,6 +9,7 @@
 #define FSP_JOURNAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fsp_hash.h"
@@ -21,6 +22,14 @@ struct fsp_content_of {
 	int64_t row;                    /* 0: none */
 	uint64_t size;
 	char hash[FSP_HASH_MAX + 1];
+};
+
+/* A directory that the database does not have yet. */
+#define FSP_QUEUED_DIRS 2048            /* above one file */
+struct fsp_queued_dir {
+	uint64_t ino;
+	uint32_t mode, uid, gid;        /* mode with type */
+	int64_t atime_ns, mtime_ns, ctime_ns;
 };
 
 /* One commit that waits. */
@@ -37,6 +46,13 @@ struct fsp_queued {
 	struct fsp_content_of merged;   /* row set: to be merged with that */
 	uint32_t mask, mode, uid, gid;
 	bool pending;                   /* the name never had a content */
+	/*
+	 * The database does not have the name, nor the last n_dirs directories
+	 * of the path; the topmost comes first.
+	 */
+	bool unborn;
+	const struct fsp_queued_dir *dirs;
+	size_t n_dirs;
 	const char *path;               /* where it was, without leading slash */
 };
 
@@ -54,7 +70,8 @@ void fsp_journal_close(struct fsp_journal *j);
 
 /*
  * Durable when it returns 0: the facts, and the content of `file` (NULL: there
- * is none but the base's), which nobody writes. Sets q->key.
+ * is none but the base's), which nobody writes. Sets q->key. -EINVAL: more
+ * directories than its path has, or than FSP_QUEUED_DIRS.
  */
 int fsp_journal_put(struct fsp_journal *j, struct fsp_queued *q,
                     const struct fsp_spool_file *file);
@@ -64,6 +81,11 @@ int fsp_journal_put(struct fsp_journal *j, struct fsp_queued *q,
  */
 int fsp_journal_end(struct fsp_journal *j, const struct fsp_queue_end *e,
                     bool sync);
+/*
+ * What was unborn is not any more: the database has the name durably. A process
+ * that is killed leaves that behind, the power may not.
+ */
+int fsp_journal_born(struct fsp_journal *j, uint64_t key);
 /* Is its content in a file of its own, and not in the journal? */
 bool fsp_journal_has_file(struct fsp_journal *j, uint64_t key);
 /* Is it pending there? */
@@ -71,7 +93,8 @@ bool fsp_journal_has(struct fsp_journal *j, uint64_t key);
 
 /* What is pending in a mount's directory, in the order of keys. */
 struct fsp_journal_entry {
-	struct fsp_queued q;            /* strings are valid during the call */
+	struct fsp_queued q;            /* what it points to is valid during
+	                                   the call */
 	int dirfd;                      /* for fsp_journal_load() */
 	uint64_t data;                  /* of w-<data>; 0 none */
 	const void *facts;              /* private */

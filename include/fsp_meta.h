@@ -206,6 +206,7 @@ struct fsp_graft {
 	size_t n;
 	const struct fsp_touch *touches;
 	size_t n_touches;
+	bool durable;                   /* also where nothing has content */
 };
 
 /* What became of a delegation. */
@@ -489,8 +490,8 @@ struct fsp_meta_ops {
 	/*
 	 * -ENOLCK: the root is not delegated to its holder (any more); -ESTALE:
 	 * it has no name, or is no directory; -EEXIST: one of the places has
-	 * another inode. Durable where a birth has content. What PHP wrote to a
-	 * place is what the content is written over.
+	 * another inode. Durable where a birth has content, or on demand. What
+	 * PHP wrote to a place is what the content is written over.
 	 */
 	int (*graft)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	             const struct fsp_graft *what);
@@ -683,8 +684,9 @@ int fsp_meta_unborn(struct fsp_meta *m, uint64_t ino,
                     struct fsp_unborn_dir **dirs, size_t *n);
 /*
  * fn is called, without locks held, when a file has got its rows before its
- * content came: from then on it may be removed by others. Set before the first
- * call that makes anything; m that is no such decorator never calls it.
+ * content came: from then on it may be removed by others. They are durable then.
+ * Set before the first call that makes anything; NULL: it is not called any more
+ * when this returns. m that is no such decorator never calls it.
  */
 void fsp_meta_on_birth(struct fsp_meta *m, void (*fn)(void *arg, uint64_t ino),
                        void *arg);

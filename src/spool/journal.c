@@ -28,6 +28,7 @@
 struct live {
 	uint64_t key, off, len;         /* len 0: it has gone */
 	bool file;                      /* content in a file of its own */
+	bool born;                      /* so a record behind it says */
 };
 
 struct fsp_journal {
@@ -177,8 +178,58 @@ static int copy_live_locked(struct fsp_journal *j, struct fsp_atomic *a)
 	return rc;
 }
 
-/* The file under the journal's name is another one now. */
-static int reopen_locked(struct fsp_journal *j)
+/* Room for the head, and the body. */
+static int begin_born(struct fsp_buf *b, uint64_t key)
+{
+	int rc = record_begin(b);
+
+	return rc ? rc : record_put_born(b, key);
+}
+
+/* Fills in the head of a record that is the next one. */
+static int finish(struct fsp_journal *j, struct fsp_buf *b,
+                  enum record_kind kind, uint64_t hash)
+{
+	uint64_t len = b->len - RECORD_HEAD;
+	int rc = 0;
+
+	while (!rc && b->len % 8)
+		rc = fsp_buf_addc(b, '\0');
+	if (!rc)
+		record_finish(b, kind, hash, j->key + 1, len);
+	return rc;
+}
+
+static uint64_t hash_of(const struct fsp_buf *b)
+{
+	return record_hash(b->data + RECORD_HEAD, b->len - RECORD_HEAD);
+}
+
+static int copy_born_locked(struct fsp_journal *j, struct fsp_atomic *a,
+                            uint64_t *bytes)
+{
+	int rc = 0;
+
+	*bytes = 0;
+	for (size_t i = 0; i < j->n && !rc; i++) {
+		FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+
+		if (!j->live[i].len || !j->live[i].born)
+			continue;
+		rc = begin_born(&b, j->live[i].key);
+		if (!rc)
+			rc = finish(j, &b, RECORD_BORN, hash_of(&b));
+		if (!rc)
+			rc = fsp_atomic_write(a, b.data, b.len);
+		j->key++;
+		*bytes += b.len;
+	}
+	return rc;
+}
+
+/* The file under the journal's name is another one now; behind what is pending it
+ * has so many bytes. */
+static int reopen_locked(struct fsp_journal *j, uint64_t behind)
 {
 	int fd = openat(j->spool->dirfd, FSP_SPOOL_JOURNAL,
 	                O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -192,6 +243,7 @@ static int reopen_locked(struct fsp_journal *j)
 		j->live[i].off = j->end;
 		j->end += j->live[i].len;
 	}
+	j->end += behind;
 	return 0;
 }
 
@@ -199,18 +251,21 @@ static int reopen_locked(struct fsp_journal *j)
 static int write_anew_locked(struct fsp_journal *j)
 {
 	struct fsp_atomic *a;
+	uint64_t behind;
 	int rc = fsp_atomic_begin(j->spool->dirfd, 0600, &a);
 
 	if (rc)
 		return rc;
 	rc = copy_live_locked(j, a);
+	if (!rc)
+		rc = copy_born_locked(j, a, &behind);
 	if (rc) {
 		fsp_atomic_abort(a);
 		return rc;
 	}
 	rc = fsp_atomic_commit(a, FSP_SPOOL_JOURNAL);
 	if (!rc)
-		rc = reopen_locked(j);
+		rc = reopen_locked(j, behind);
 	/* Which of both has the name is not known, or it is not open. */
 	if (rc)
 		j->failed = -EIO;
@@ -240,14 +295,12 @@ static void tidy_locked(struct fsp_journal *j)
 static int append_locked(struct fsp_journal *j, struct fsp_buf *b,
                          enum record_kind kind, uint64_t hash, uint64_t *at)
 {
-	uint64_t len = b->len - RECORD_HEAD;
 	int rc = j->failed ? j->failed : make_locked(j);
 
-	while (!rc && b->len % 8)
-		rc = fsp_buf_addc(b, '\0');
+	if (!rc)
+		rc = finish(j, b, kind, hash);
 	if (rc)
 		return rc;
-	record_finish(b, kind, hash, j->key + 1, len);
 	rc = fsp_pwrite_all(j->fd, b->data, b->len, (off_t)j->end);
 	if (rc) {
 		/* What is there is torn, or will be overwritten. */
@@ -303,7 +356,8 @@ static int put_locked(struct fsp_journal *j, struct fsp_buf *b, uint64_t hash,
 	if (rc)
 		return rc;
 	q->key = j->key;
-	j->live[j->n++] = (struct live){ q->key, at, b->len, file };
+	j->live[j->n++] = (struct live){ .key = q->key, .off = at,
+	                                 .len = b->len, .file = file };
 	j->live_bytes += b->len;
 	rc = sync_locked(j);
 	/* Not promised: another start may find it all the same, as it may find
@@ -354,6 +408,10 @@ int fsp_journal_put(struct fsp_journal *j, struct fsp_queued *q,
 	int rc = file ? put_content(file, &r, &bytes) : 0;
 
 	r.path_len = (uint32_t)strlen(q->path);
+	/* It could not be read again. */
+	if (q->n_dirs > FSP_QUEUED_DIRS ||
+	    q->n_dirs > record_path_dirs(q->path, r.path_len))
+		rc = -EINVAL;
 	if (!rc)
 		rc = record_begin(&b);
 	if (!rc)
@@ -363,10 +421,7 @@ int fsp_journal_put(struct fsp_journal *j, struct fsp_queued *q,
 	if (rc)
 		return rc;
 	FSP_GUARD(&j->lock);
-	return put_locked(j, &b,
-	                  record_hash(b.data + RECORD_HEAD,
-	                              b.len - RECORD_HEAD),
-	                  q, r.data != 0);
+	return put_locked(j, &b, hash_of(&b), q, r.data != 0);
 }
 
 int fsp_journal_end(struct fsp_journal *j, const struct fsp_queue_end *e,
@@ -381,9 +436,7 @@ int fsp_journal_end(struct fsp_journal *j, const struct fsp_queue_end *e,
 	if (rc)
 		return rc;
 	FSP_GUARD(&j->lock);
-	rc = append_locked(j, &b, RECORD_DONE,
-	                   record_hash(b.data + RECORD_HEAD,
-	                               b.len - RECORD_HEAD), &at);
+	rc = append_locked(j, &b, RECORD_DONE, hash_of(&b), &at);
 	if (!rc && sync)
 		rc = sync_locked(j);
 	if (rc)
@@ -391,6 +444,26 @@ int fsp_journal_end(struct fsp_journal *j, const struct fsp_queue_end *e,
 	drop_locked(j, e->key);
 	tidy_locked(j);
 	return 0;
+}
+
+int fsp_journal_born(struct fsp_journal *j, uint64_t key)
+{
+	FSP_BUF struct fsp_buf b = FSP_BUF_INIT;
+	struct live *l;
+	uint64_t at;
+	int rc = begin_born(&b, key);
+
+	if (rc)
+		return rc;
+	FSP_GUARD(&j->lock);
+	l = find_locked(j, key);
+	if (!l || l->born)
+		return 0;
+	rc = append_locked(j, &b, RECORD_BORN, hash_of(&b), &at);
+	if (!rc)
+		l->born = true;
+	check_locked(j);
+	return rc;
 }
 
 bool fsp_journal_has_file(struct fsp_journal *j, uint64_t key)

@@ -3,15 +3,23 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fsp_buf.h"
+#include "fsp_cleanup.h"
 
 #define MAGIC 0x314a5346u       /* "FSJ1" */
 #define QUEUED_FIXED 312
 #define DONE_FIXED 96
+#define BORN_FIXED 8
+#define DIRS_HEAD 8
+#define DIR_FIXED 48
 
-enum { FLAG_INLINE = 1, FLAG_PENDING = 2, FLAG_CONTENT = 4 };
+enum {
+	FLAG_INLINE = 1, FLAG_PENDING = 2, FLAG_CONTENT = 4, FLAG_UNBORN = 8
+};
 
 static void put32(unsigned char *p, uint32_t v)
 {
@@ -74,7 +82,7 @@ int record_get_head(const unsigned char *p, struct record_head *h)
 	uint32_t kind = get32(p + 4);
 
 	if (get32(p) != MAGIC || get64(p + 32) != record_hash(p, 32) ||
-	    (kind != RECORD_QUEUED && kind != RECORD_DONE))
+	    kind < RECORD_QUEUED || kind > RECORD_BORN)
 		return -EIO;
 	h->kind = kind;
 	h->key = get64(p + 8);
@@ -87,7 +95,8 @@ static uint32_t flags_of(const struct record_queued *r)
 {
 	return (r->bytes ? FLAG_INLINE : 0) |
 	       (r->q.pending ? FLAG_PENDING : 0) |
-	       (r->has_content ? FLAG_CONTENT : 0);
+	       (r->has_content ? FLAG_CONTENT : 0) |
+	       (r->q.unborn ? FLAG_UNBORN : 0);
 }
 
 /* Offsets 0 to 151: numbers of eight bytes. */
@@ -121,6 +130,32 @@ static int put_extents(struct fsp_buf *b, const struct fsp_extents *x)
 	return err;
 }
 
+static int put_dir(struct fsp_buf *b, const struct fsp_queued_dir *d)
+{
+	unsigned char p[DIR_FIXED] = { 0 };
+
+	put64(p, d->ino);
+	put32(p + 8, d->mode);
+	put32(p + 12, d->uid);
+	put32(p + 16, d->gid);
+	put64(p + 24, (uint64_t)d->atime_ns);
+	put64(p + 32, (uint64_t)d->mtime_ns);
+	put64(p + 40, (uint64_t)d->ctime_ns);
+	return fsp_buf_add(b, p, sizeof(p));
+}
+
+static int put_dirs(struct fsp_buf *b, const struct fsp_queued *q)
+{
+	unsigned char p[DIRS_HEAD] = { 0 };
+	int err;
+
+	put32(p, (uint32_t)q->n_dirs);
+	err = fsp_buf_add(b, p, sizeof(p));
+	for (size_t i = 0; i < q->n_dirs && !err; i++)
+		err = put_dir(b, &q->dirs[i]);
+	return err;
+}
+
 int record_put_queued(struct fsp_buf *b, const struct record_queued *r)
 {
 	unsigned char p[QUEUED_FIXED] = { 0 };
@@ -143,6 +178,8 @@ int record_put_queued(struct fsp_buf *b, const struct record_queued *r)
 		err = put_extents(b, &r->extents);
 	if (!err)
 		err = put_extents(b, &r->fresh);
+	if (!err && q->unborn)
+		err = put_dirs(b, q);
 	if (!err)
 		err = fsp_buf_add(b, q->path, r->path_len);
 	if (!err && r->bytes)
@@ -187,6 +224,7 @@ static void get_numbers(const unsigned char *p, struct record_queued *r)
 	q->pending = (get32(p + 168) & FLAG_PENDING) != 0;
 	r->inlined = (get32(p + 168) & FLAG_INLINE) != 0;
 	r->has_content = (get32(p + 168) & FLAG_CONTENT) != 0;
+	q->unborn = (get32(p + 168) & FLAG_UNBORN) != 0;
 	get_hash(p + 184, q->base.hash);
 	get_hash(p + 248, q->merged.hash);
 }
@@ -205,45 +243,100 @@ static int get_extents(const unsigned char *p, uint32_t n,
 	return fsp_extents_valid(x) ? 0 : -EIO;
 }
 
+size_t record_path_dirs(const char *path, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && path[i]; i++)
+		n += path[i] == '/';
+	return n;
+}
+
+static int get_dir(const unsigned char *p, struct fsp_queued_dir *d)
+{
+	*d = (struct fsp_queued_dir){
+		get64(p), get32(p + 8), get32(p + 12), get32(p + 16),
+		(int64_t)get64(p + 24), (int64_t)get64(p + 32),
+		(int64_t)get64(p + 40),
+	};
+	return d->ino && S_ISDIR(d->mode) ? 0 : -EIO;
+}
+
+/* What is at *at, which moves behind it; the path comes next. */
+static int get_dirs(const unsigned char *body, uint64_t len, uint64_t *at,
+                    struct record_queued *r)
+{
+	struct fsp_queued *q = &r->q;
+	int err = 0;
+
+	if (len - *at < DIRS_HEAD)
+		return -EIO;
+	q->n_dirs = get32(body + *at);
+	*at += DIRS_HEAD;
+	if (q->n_dirs > FSP_QUEUED_DIRS || len - *at < DIR_FIXED * q->n_dirs)
+		return -EIO;
+	q->dirs = r->dirs = calloc(q->n_dirs + 1, sizeof(*r->dirs));
+	if (!r->dirs)
+		return -ENOMEM;
+	for (size_t i = 0; i < q->n_dirs && !err; i++)
+		err = get_dir(body + *at + DIR_FIXED * i, &r->dirs[i]);
+	*at += DIR_FIXED * q->n_dirs;
+	return err;
+}
+
+/* All that comes behind the numbers. */
+static int get_rest(const unsigned char *body, uint64_t len,
+                    struct record_queued *r)
+{
+	uint64_t n = get32(body + 172), fresh = get32(body + 176);
+	uint64_t at = QUEUED_FIXED + 16 * (n + fresh);
+	int err;
+
+	if (len < at)
+		return -EIO;
+	err = get_extents(body + QUEUED_FIXED, (uint32_t)n, &r->extents);
+	if (!err)
+		err = get_extents(body + QUEUED_FIXED + 16 * n,
+		                  (uint32_t)fresh, &r->fresh);
+	if (!err && r->q.unborn)
+		err = get_dirs(body, len, &at, r);
+	if (err)
+		return err;
+	if (len - at < r->path_len)
+		return -EIO;
+	r->q.path = (const char *)body + at;
+	if (r->q.n_dirs > record_path_dirs(r->q.path, r->path_len))
+		return -EIO;
+	at += r->path_len;
+	r->bytes = r->inlined ? body + at : NULL;
+	at += r->inlined ? fsp_extents_bytes(&r->extents) : 0;
+	return len == at ? 0 : -EIO;
+}
+
 int record_get_queued(const unsigned char *body, uint64_t len,
                       struct record_queued *r)
 {
-	uint64_t n, fresh, want;
 	int err;
 
 	memset(r, 0, sizeof(*r));
 	if (len < QUEUED_FIXED)
 		return -EIO;
 	get_numbers(body, r);
-	n = get32(body + 172);
-	fresh = get32(body + 176);
 	r->path_len = get32(body + 180);
-	want = QUEUED_FIXED + 16 * (n + fresh) + r->path_len;
-	if (len < want || r->path_len > PATH_MAX || r->q.size > INT64_MAX ||
-	    !r->q.ino)
+	if (r->path_len > PATH_MAX || r->q.size > INT64_MAX || !r->q.ino ||
+	    (r->inlined && r->data))
 		return -EIO;
-	err = get_extents(body + QUEUED_FIXED, (uint32_t)n, &r->extents);
-	if (!err)
-		err = get_extents(body + QUEUED_FIXED + 16 * n,
-		                  (uint32_t)fresh, &r->fresh);
-	if (err) {
+	err = get_rest(body, len, r);
+	if (err)
 		record_free(r);
-		return err;
-	}
-	r->q.path = (const char *)body + want - r->path_len;
-	r->bytes = r->inlined ? body + want : NULL;
-	want += r->inlined ? fsp_extents_bytes(&r->extents) : 0;
-	if (len != want || (r->inlined && r->data)) {
-		record_free(r);
-		return -EIO;
-	}
-	return 0;
+	return err;
 }
 
 void record_free(struct record_queued *r)
 {
 	fsp_extents_free(&r->extents);
 	fsp_extents_free(&r->fresh);
+	free(fsp_steal(r->dirs));
 }
 
 int record_put_done(struct fsp_buf *b, const struct fsp_queue_end *e)
@@ -268,5 +361,21 @@ int record_get_done(const unsigned char *body, uint64_t len,
 	e->stored.size = get64(body + 16);
 	e->merged = get32(body + 24) != 0;
 	get_hash(body + 32, e->stored.hash);
+	return 0;
+}
+
+int record_put_born(struct fsp_buf *b, uint64_t key)
+{
+	unsigned char p[BORN_FIXED];
+
+	put64(p, key);
+	return fsp_buf_add(b, p, sizeof(p));
+}
+
+int record_get_born(const unsigned char *body, uint64_t len, uint64_t *key)
+{
+	if (len != BORN_FIXED)
+		return -EIO;
+	*key = get64(body);
 	return 0;
 }

@@ -68,9 +68,32 @@ static void take_out(struct replay *r, uint64_t key)
 	}
 }
 
+static uint64_t ino_of(const struct replay *r, uint64_t key)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->v[i].r.q.key == key)
+			return r->v[i].r.q.ino;
+	return 0;
+}
+
+/* The database has its name by now; 0: it was replaced, by one that says so. */
+static void apply_born(struct replay *r, uint64_t ino)
+{
+	for (size_t i = 0; ino && i < r->n; i++) {
+		struct fsp_queued *q = &r->v[i].r.q;
+
+		if (q->ino != ino)
+			continue;
+		q->unborn = false;
+		q->n_dirs = 0;
+	}
+}
+
 /* The one behind it is over what became of it. */
 static void apply_done(struct replay *r, const struct fsp_queue_end *e)
 {
+	if (e->stored.row)
+		apply_born(r, ino_of(r, e->key));
 	take_out(r, e->key);
 	for (size_t i = 0; i < r->n; i++) {
 		struct fsp_queued *q = &r->v[i].r.q;
@@ -143,10 +166,17 @@ static int apply_queued(struct replay *r, const struct record_head *h,
 static int apply(struct replay *r, const struct record_head *h, uint64_t at)
 {
 	struct fsp_queue_end e;
+	uint64_t key;
 	int rc;
 
 	if (h->kind == RECORD_QUEUED)
 		return apply_queued(r, h, at);
+	if (h->kind == RECORD_BORN) {
+		rc = record_get_born(r->body, h->len, &key);
+		if (!rc)
+			apply_born(r, ino_of(r, key));
+		return rc;
+	}
 	rc = record_get_done(r->body, h->len, &e);
 	if (!rc)
 		apply_done(r, &e);

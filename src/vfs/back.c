@@ -134,7 +134,7 @@ int back_store(struct fsp_vfs *v, struct file *f, const struct fsp_ctx *ctx)
 	return f->item ? err : 0;
 }
 
-static struct file *file_of(struct fsp_vfs *v, uint64_t ino, struct inode **i)
+struct file *back_file_of(struct fsp_vfs *v, uint64_t ino, struct inode **i)
 {
 	struct file *f;
 
@@ -160,7 +160,7 @@ bool back_any(struct fsp_vfs *v)
 int back_store_ino(struct fsp_vfs *v, uint64_t ino, const struct fsp_ctx *ctx)
 {
 	struct inode *i;
-	struct file *f = file_of(v, ino, &i);
+	struct file *f = back_file_of(v, ino, &i);
 	int err;
 
 	if (!f)
@@ -180,7 +180,7 @@ void back_dropped(struct fsp_vfs *v, uint64_t ino)
 
 	if (!back_any(v))
 		return;
-	f = file_of(v, ino, &i);
+	f = back_file_of(v, ino, &i);
 	if (!f)
 		return;
 	fsp_lock(&b->lock);
@@ -296,6 +296,8 @@ int back_init(struct fsp_vfs *v)
 	b->pending_max = (uint64_t)fsp_config_int(c, "spool", "pending_max");
 	b->free_min = (uint64_t)fsp_config_int(c, "spool", "free_min");
 	b->threads = calloc(b->max_threads, sizeof(*b->threads));
+	if (b->on)
+		fsp_meta_on_birth(v->store->meta, back_heard, v);
 	return b->threads ? 0 : -ENOMEM;
 }
 
@@ -357,6 +359,7 @@ void back_end(struct fsp_vfs *v)
 
 	if (!b)
 		return;
+	fsp_meta_on_birth(v->store->meta, NULL, NULL);
 	fsp_lock(&b->lock);
 	b->stop = true;
 	fsp_cond_broadcast(&b->wake);

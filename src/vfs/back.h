@@ -24,6 +24,8 @@ struct snap {
 	                                   memory, so that one more may replace
 	                                   it */
 	bool tried;                     /* its row may be there */
+	bool unborn;                    /* its record says that the name is not
+	                                   in the rows: b->lock */
 };
 
 /* All that waits of one inode. Under b->lock; flying: of who stores. */
@@ -70,15 +72,44 @@ void snap_free(struct snap *s);
 void snap_follow(struct snap *s, const struct fsp_queue_end *e,
                  uint64_t session);
 /* A fresh journal record that replaces the one it has; those behind it are told
- * of its key. */
+ * of its key. Where it says unborn, back_look_again() is to follow once s is in
+ * its item. */
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops);
+/* Its bytes into kept/, and why; false: it has none. */
+bool snap_keep(struct snap *s, uint64_t ino, int err);
+
+/* back_born.c */
+/* What the rows do not have above a file, for its record: *dirs is the caller's
+ * to free. */
+int back_unborn(struct fsp_vfs *v, struct fsp_queued *q,
+                struct fsp_queued_dir **dirs);
+/* The name of a file has come: its records are told so. */
+void back_born(struct fsp_vfs *v, struct file *f);
+/* Did it while a record was written that says unborn? */
+void back_look_again(struct fsp_vfs *v, uint64_t ino);
+/* For fsp_meta_on_birth(); arg is the mount. */
+void back_heard(void *arg, uint64_t ino);
+
+/* back_names.c: the names of what a dead mount has queued. */
+struct naming {
+	struct fsp_vfs *v;
+	const struct fsp_ctx *ctx;
+	int64_t holder;                 /* the dead mount's: fsp_meta_holder() */
+};
+/*
+ * The name is in the rows, or was removed. *refused, where it is not set: it
+ * cannot be made, and never will, for this reason.
+ */
+int back_name(const struct naming *n, const struct fsp_queued *q, int *refused);
 
 /*
  * back.c. One more worker where all that there are may be busy; -errno: there is
  * none at all.
  */
 int back_more_workers_locked(struct fsp_vfs *v);
+/* Both are referenced; NULL: nobody has it open, and nothing of it waits. */
+struct file *back_file_of(struct fsp_vfs *v, uint64_t ino, struct inode **i);
 
 /* back_queue.c: under b->lock where the name says so. */
 /* The oldest that may be tried now; NULL: *wake_ns is when to look again, 0 when

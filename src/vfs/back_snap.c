@@ -61,17 +61,21 @@ static void describe(const struct snap *s, const struct inode *i,
 int snap_journal(struct fsp_vfs *v, struct inode *i, struct snap *s,
                  uint64_t drops)
 {
+	FSP_FREE struct fsp_queued_dir *dirs = NULL;
 	struct back *b = v->back;
 	struct fsp_queued q;
 	int err;
 
 	describe(s, i, &q);
 	q.drops = drops;
-	err = fsp_journal_put(b->journal, &q, s->file->spool);
+	err = back_unborn(v, &q, &dirs);
+	if (!err)
+		err = fsp_journal_put(b->journal, &q, s->file->spool);
 	if (err)
 		return err;
 	FSP_GUARD(&b->lock);
 	s->key = q.key;
+	s->unborn = q.unborn;
 	if (!s->id)
 		s->id = atomic_fetch_add(&b->ids, 1) + 1;
 	for (struct snap *n = s->next; n; n = n->next)
@@ -101,11 +105,15 @@ void snap_follow(struct snap *s, const struct fsp_queue_end *e,
 int back_rebased(struct fsp_vfs *v, struct inode *i, struct file *f)
 {
 	struct snap *s = f->snap;
+	int err;
 
 	s->was_merged = true;
 	s->has_digests = false;
 	memset(&s->merged, 0, sizeof(s->merged));
-	return snap_journal(v, i, s, s->key);
+	err = snap_journal(v, i, s, s->key);
+	if (!err)
+		back_look_again(v, i->ino);
+	return err;
 }
 
 /* d: the digests, or NULL. */
@@ -238,6 +246,7 @@ static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
 {
 	struct item *it;
 	struct snap *old;
+	bool unborn;
 	int err;
 
 	old = back_hold(v, f, &it, s);
@@ -246,12 +255,15 @@ static int put_snapshot(struct fsp_vfs *v, struct inode *i, struct file *f,
 		err = snap_journal(v, i, s, old ? old->key : 0);
 	if (!err && it)
 		err = catch_up(v, i, it, s);
+	unborn = s->unborn;
 	if (!err && !old)
 		err = refer(v, i);
 	if (!err && !old)
 		err = back_add(v, i, f, s);
 	if (it)
 		back_unhold(v, it, old, s, err);
+	if (!err && unborn)
+		back_look_again(v, i->ino);
 	return err;
 }
 

@@ -58,19 +58,26 @@ static void to_content_of(const struct fsp_content *c, struct fsp_content_of *o)
 	strcpy(o->hash, c->hash);
 }
 
-/* Those behind it, and the visible file, are over its row from now on. */
-static void tell_followers(struct fsp_vfs *v, struct item *it,
+/*
+ * Those behind it, and the visible file, are over its row from now on. true: a
+ * record of theirs says that the name is not there.
+ */
+static bool tell_followers(struct fsp_vfs *v, struct item *it,
                            const struct fsp_queue_end *e)
 {
 	struct back *b = v->back;
+	bool unborn = false;
 
 	FSP_GUARD(&b->lock);
 	it->ended = *e;
 	it->ended_id = it->head->id;
 	it->ended_session = it->head->file->session;
-	for (struct snap *s = it->head->next; s; s = s->next)
+	for (struct snap *s = it->head->next; s; s = s->next) {
+		unborn |= s->unborn;
 		if (s->behind_id == it->ended_id)
 			snap_follow(s, e, it->ended_session);
+	}
+	return unborn;
 }
 
 /* Is the visible file, by now, what this snapshot has? f->lock is held. */
@@ -162,7 +169,9 @@ static void stored(struct fsp_vfs *v, struct item *it, struct snap *s,
 	/* What went into the history only is nothing that others are over. */
 	if (s->file->end.end == FSP_QUEUED_PAST)
 		end.stored.row = 0;
-	tell_followers(v, it, &end);
+	/* What says so goes with this one's record, one day. */
+	if (tell_followers(v, it, &end) && end.stored.row)
+		back_born(v, it->file);
 	end_record(v, s, &end);
 	if (s->file->spool && fsp_spool_sole(s->file->spool))
 		offer_to_cache(v, s->file, o);
@@ -174,7 +183,7 @@ static void dropped(struct fsp_vfs *v, struct item *it, struct snap *s)
 	struct fsp_queue_end end = { .key = s->key };
 	struct file *f = it->file;
 
-	tell_followers(v, it, &end);
+	(void)tell_followers(v, it, &end);      /* of no row */
 	fsp_lock(&f->lock);
 	none_waits_locked(v, it, s);
 	fsp_unlock(&f->lock);
@@ -233,12 +242,11 @@ int back_store_first(struct fsp_vfs *v, struct item *it,
 	return err;
 }
 
-/* The bytes into kept/; whether there were any. */
-static bool keep_bytes(struct snap *s, struct inode *i, int err)
+bool snap_keep(struct snap *s, uint64_t ino, int err)
 {
 	struct file *q = s->file;
 	struct fsp_spool_info info = {
-		.ino = i->ino, .size = q->size, .base_row = q->over_row,
+		.ino = ino, .size = q->size, .base_row = q->over_row,
 		.at_us = fsp_now_us(), .error = -err, .path = s->path,
 	};
 	int rc;
@@ -261,7 +269,7 @@ void back_keep_first(struct fsp_vfs *v, struct item *it, int err)
 	bool visible;
 
 	ctx.deadline_ns = fsp_mono_ns() + v->op_timeout_ns;
-	tell_followers(v, it, &end);
+	(void)tell_followers(v, it, &end);      /* of no row */
 	fsp_lock(&f->lock);
 	/* The close() that queued it may still have to say that it did. */
 	file_wait_locked(f);
@@ -272,7 +280,7 @@ void back_keep_first(struct fsp_vfs *v, struct item *it, int err)
 		f->kept = true;         /* a release may come before us */
 	}
 	fsp_unlock(&f->lock);
-	if (!keep_bytes(s, it->inode, err))
+	if (!snap_keep(s, it->inode->ino, err))
 		fsp_error("/%s: what close() had promised cannot be stored: %s",
 		          s->path, strerror(-err));
 	end_record(v, s, &end);

@@ -9,12 +9,28 @@
 #include <unistd.h>
 
 #include "back.h"
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_ctx.h"
 #include "fsp_log.h"
 
+/* One whose name cannot be made, and why. */
+struct refusal {
+	uint64_t key;
+	int err;
+};
+
+struct keeping {
+	struct naming n;
+	bool notes;                     /* these are wanted */
+	struct refusal *v;
+	size_t n_refused, cap;
+};
+
 struct taking {
 	struct fsp_vfs *v;
+	const struct keeping *names;
+	size_t refused;                 /* that were come by */
 	uint64_t files, lost;
 };
 
@@ -119,15 +135,53 @@ static int enter(struct fsp_vfs *v, struct inode *i, struct file *f,
 	return err;
 }
 
+/* The disk has lost it; the others are not to wait for that. */
+static bool is_lost(struct taking *t, const struct fsp_queued *q, int err)
+{
+	if (err != -ENOENT && err != -EIO)
+		return false;
+	fsp_error("/%s: %llu bytes that close() had promised cannot be read "
+	          "from the spool: %s", q->path, (unsigned long long)q->size,
+	          strerror(-err));
+	t->lost++;
+	return true;
+}
+
+/* Its place is another's, or gone: nobody's content is replaced by it. */
+static int put_aside(struct taking *t, const struct fsp_journal_entry *e,
+                     int why)
+{
+	struct snap *s = snap_of(&e->q);
+	int err = s ? 0 : -ENOMEM;
+
+	if (!err)
+		err = fsp_journal_load(e, t->v->spool, &s->file->spool);
+	if (!err && !snap_keep(s, e->q.ino, why))
+		fsp_error("/%s: what close() had promised cannot be stored: %s",
+		          e->q.path, strerror(-why));
+	snap_free(s);
+	return is_lost(t, &e->q, err) ? 0 : err;
+}
+
+/* Both readings come by them in the same order. */
+static int why_refused(struct taking *t, uint64_t key)
+{
+	const struct keeping *k = t->names;
+
+	return t->refused < k->n_refused && k->v[t->refused].key == key ?
+		k->v[t->refused++].err : 0;
+}
+
 static int take_one(void *arg, const struct fsp_journal_entry *e)
 {
 	struct taking *t = arg;
 	struct fsp_vfs *v = t->v;
 	struct inode *i;
 	struct file *f;
-	int err = inode_make(v, e->q.ino, &i);
+	int why = why_refused(t, e->q.key);
+	int err = why ? put_aside(t, e, why) : inode_make(v, e->q.ino, &i);
 
-	if (err)
+	if (err || why)
 		return err;
 	err = file_get(v, i, true, &f);
 	if (err || is_known(v, f, &e->q)) {
@@ -137,12 +191,7 @@ static int take_one(void *arg, const struct fsp_journal_entry *e)
 		return err;
 	}
 	err = enter(v, i, f, e);
-	if (err == -ENOENT || err == -EIO) {
-		/* The disk has lost it; the others are not to wait for that. */
-		fsp_error("/%s: %llu bytes that close() had promised cannot be "
-		          "read from the spool: %s", e->q.path,
-		          (unsigned long long)e->q.size, strerror(-err));
-		t->lost++;
+	if (is_lost(t, &e->q, err)) {
 		file_put(v, i, f);
 		inode_unref(v, i);
 		return 0;
@@ -151,47 +200,34 @@ static int take_one(void *arg, const struct fsp_journal_entry *e)
 	return err;
 }
 
-/* In its own transaction: the row comes later, maybe from another mount. */
-static int keep_name(struct fsp_vfs *v, const struct fsp_ctx *ctx,
-                     const struct fsp_queued *q)
-{
-	struct fsp_commit c = {
-		.ref = { .ino = q->ino, .path = q->path }, .owner = v->id,
-		.mask = q->mask,
-		.attr = { .ino = q->ino, .mode = q->mode, .uid = q->uid,
-			  .gid = q->gid, .atime_ns = q->atime_ns,
-			  .mtime_ns = q->mtime_ns, .ctime_ns = q->ctime_ns },
-	};
-	struct fsp_entry e;
-	int err = q->pending ?
-		fsp_meta_commit(v->store->meta, ctx, &c, &e) : 0;
-
-	/* It was removed: whoever stores it will see that. */
-	return err == -ESTALE ? 0 : err;
-}
-
-struct keeping {
-	struct fsp_vfs *v;
-	const struct fsp_ctx *ctx;
-};
-
 static int keep_one(void *arg, const struct fsp_journal_entry *e)
 {
-	const struct keeping *k = arg;
+	struct keeping *k = arg;
+	struct refusal *v;
+	int why, err = back_name(&k->n, &e->q, &why);
 
-	return keep_name(k->v, k->ctx, &e->q);
+	if (err || !why || !k->notes)
+		return err;
+	v = fsp_grow(k->v, k->n_refused, &k->cap, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	k->v = v;
+	v[k->n_refused++] = (struct refusal){ e->q.key, why };
+	return 0;
 }
 
 int back_take(struct fsp_vfs *v, const char *id, int dirfd)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
-	struct keeping k = { v, &ctx };
-	struct taking t = { .v = v };
+	struct keeping k = { .n = { v, &ctx, fsp_meta_holder(id) },
+		             .notes = true };
+	struct taking t = { .v = v, .names = &k };
 	uint64_t damaged = 0;
 	int err = fsp_journal_read(dirfd, keep_one, &k, NULL);
 
 	if (!err)
 		err = fsp_journal_read(dirfd, take_one, &t, &damaged);
+	free(k.v);
 	if (damaged)
 		fsp_error("the journal of the spool of %s is damaged in %llu "
 		          "places", id, (unsigned long long)damaged);
@@ -208,7 +244,8 @@ int back_keep_names(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 {
 	FSP_CLOSE int root = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	FSP_CLOSE int dir = -1;
-	struct keeping k = { v, ctx };
+	/* What cannot be made is for whoever takes the queue. */
+	struct keeping k = { .n = { v, ctx, fsp_meta_holder(id) } };
 
 	dir = root < 0 ? -1 : openat(root, id, O_RDONLY | O_DIRECTORY |
 	                                             O_CLOEXEC | O_NOFOLLOW);

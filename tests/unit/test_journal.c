@@ -158,6 +158,12 @@ static struct fsp_spool_file *content(struct env *e, size_t n, unsigned seed)
 	return f;
 }
 
+/* The directories above what is unborn. */
+static const struct fsp_queued_dir above[] = {
+	{ 101, 0040755, 1, 2, -3, 4, 5 },
+	{ 102, 0042770, 6, 7, 8, -9, INT64_MAX },
+};
+
 /* All facts follow from the inode's number, so that any can be checked. */
 static struct fsp_queued facts(uint64_t ino, uint64_t size)
 {
@@ -169,9 +175,13 @@ static struct fsp_queued facts(uint64_t ino, uint64_t size)
 		.append_off = UINT64_MAX, .grown = 17,
 		.merged = { 18, 19, "m" }, .mask = 20, .mode = 0100640,
 		.uid = 22, .gid = 23, .pending = ino % 2,
-		.path = "a/t/r/n\nme %",
+		.path = "a/t/r/n\nme %", .unborn = ino % 2,
 	};
 
+	if (q.unborn) {
+		q.dirs = above;
+		q.n_dirs = 2;
+	}
 	return q;
 }
 
@@ -194,6 +204,22 @@ struct seen {
 	int n, broken;
 };
 
+static bool same_dirs(const struct fsp_queued *q)
+{
+	if (!q->unborn)
+		return q->n_dirs == 0;
+	for (size_t i = 0; i < 2 && q->n_dirs == 2; i++) {
+		const struct fsp_queued_dir *d = &q->dirs[i], *w = &above[i];
+
+		if (d->ino != w->ino || d->mode != w->mode ||
+		    d->uid != w->uid || d->gid != w->gid ||
+		    d->atime_ns != w->atime_ns ||
+		    d->mtime_ns != w->mtime_ns || d->ctime_ns != w->ctime_ns)
+			return false;
+	}
+	return q->n_dirs == 2;
+}
+
 static bool same_facts(const struct fsp_queued *a, const struct fsp_queued *b)
 {
 	return a->size == b->size && a->mtime_ns == b->mtime_ns &&
@@ -204,7 +230,7 @@ static bool same_facts(const struct fsp_queued *a, const struct fsp_queued *b)
 	       a->base_limit == 15 && a->append_off == UINT64_MAX &&
 	       a->grown == 17 && a->mask == 20 && a->mode == 0100640 &&
 	       a->uid == 22 && a->gid == 23 && a->pending == b->pending &&
-	       strcmp(a->path, b->path) == 0;
+	       strcmp(a->path, b->path) == 0 && same_dirs(a);
 }
 
 static bool same_content(struct fsp_spool_file *f, uint64_t n, unsigned seed)
@@ -227,6 +253,7 @@ static int see(void *arg, const struct fsp_journal_entry *e)
 	assert_true(s->n < 64);
 	assert_true(same_facts(&e->q, &want));
 	s->q[s->n] = e->q;
+	s->q[s->n].dirs = NULL;
 	s->q[s->n++].path = NULL;
 	if (!s->into)
 		return 0;
@@ -280,6 +307,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(s.broken + (int)damaged, 0);
 	assert_int_equal(s.q[0].ino, 1);
 	assert_int_equal(s.q[1].merged.row, 18);
+	assert_true(s.q[0].unborn && s.q[2].unborn);
+	assert_false(s.q[1].unborn);
 	assert_int_equal(s.q[2].over_row, 10);
 	end(e, b.key, 50, false);
 	assert_int_equal(read_all(e, e->s, NULL).n, 2);
@@ -288,6 +317,175 @@ static void test_round_trip(void **state)
 	assert_int_equal(read_all(e, e->s, NULL).n, 0);
 	fsp_spool_drop(small);
 	fsp_spool_drop(large);
+}
+
+static int count_one(void *arg, const struct fsp_journal_entry *e)
+{
+	(void)e;
+	++*(int *)arg;
+	return 0;
+}
+
+static void born(struct env *e, uint64_t key)
+{
+	assert_int_equal(fsp_journal_born(e->j, key), 0);
+}
+
+/* The name of an inode has come, for all that waits of it. */
+static void test_born(void **state)
+{
+	struct env *e = *state;
+	struct fsp_queued a = facts(1, 0), b = facts(3, 0), c = facts(1, 0);
+	struct fsp_queued again = facts(1, 0);
+	struct seen s;
+	int before;
+
+	put(e, &a, NULL);
+	put(e, &b, NULL);
+	c.behind = a.key;
+	put(e, &c, NULL);
+	before = atomic_load(&syncs);
+	born(e, c.key);
+	born(e, c.key);
+	assert_int_equal(atomic_load(&syncs), before);
+	s = read_all(e, NULL, NULL);
+	assert_int_equal(s.n, 3);
+	assert_false(s.q[0].unborn || s.q[2].unborn);
+	assert_true(s.q[1].unborn);
+	/* What replaces it says it itself. */
+	again.drops = c.key;
+	put(e, &again, NULL);
+	born(e, c.key);
+	s = read_all(e, NULL, NULL);
+	assert_int_equal(s.n, 3);
+	assert_true(s.q[2].unborn);
+	born(e, again.key);
+	assert_false(read_all(e, NULL, NULL).q[2].unborn);
+}
+
+/* Only what became a row says that the name is there. */
+static void test_born_by_a_row(void **state)
+{
+	struct env *e = *state;
+	struct fsp_queued a = facts(1, 0), b = facts(1, 0), c = facts(1, 0);
+	struct seen s;
+
+	put(e, &a, NULL);
+	put(e, &b, NULL);
+	put(e, &c, NULL);
+	end(e, a.key, 0, false);
+	s = read_all(e, NULL, NULL);
+	assert_int_equal(s.n, 2);
+	assert_true(s.q[0].unborn && s.q[1].unborn);
+	end(e, b.key, 70, false);
+	s = read_all(e, NULL, NULL);
+	assert_int_equal(s.n, 1);
+	assert_false(s.q[0].unborn);
+}
+
+/* A path does not have so many directories, or nobody has. */
+static void test_too_many_dirs(void **state)
+{
+	static struct fsp_queued_dir many[FSP_QUEUED_DIRS + 1];
+	char path[2 * FSP_QUEUED_DIRS + 4];
+	struct env *e = *state;
+	struct fsp_queued q = facts(1, 0);
+
+	for (size_t i = 0; i <= FSP_QUEUED_DIRS; i++)
+		many[i] = above[0];
+	q.dirs = many;
+	q.n_dirs = 4;
+	assert_int_equal(fsp_journal_put(e->j, &q, NULL), -EINVAL);
+	for (size_t i = 0; i < sizeof(path); i++)
+		path[i] = i % 2 ? '/' : 'x';
+	path[sizeof(path) - 1] = '\0';
+	q.path = path;
+	q.n_dirs = FSP_QUEUED_DIRS + 1;
+	assert_int_equal(fsp_journal_put(e->j, &q, NULL), -EINVAL);
+	q.n_dirs = FSP_QUEUED_DIRS;
+	put(e, &q, NULL);
+}
+
+#define HEAD 40                 /* of a record: DESIGN.md */
+#define DIRS_AT (HEAD + 312)
+
+static void set32(unsigned char *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (unsigned char)(v >> 8 * i);
+}
+
+static void set64(unsigned char *p, uint64_t v)
+{
+	set32(p, (uint32_t)v);
+	set32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* The sums are right, whatever the rest is. */
+static void sum_up(unsigned char *p, uint64_t len)
+{
+	set64(p + 16, len);
+	set64(p + 24, fsp_hash64(p + HEAD, len, 0));
+	set64(p + 32, fsp_hash64(p, 32, 0));
+}
+
+static void try_bytes(struct env *e, unsigned char *p, size_t n, uint64_t len,
+                      int wanted)
+{
+	FSP_FREE char *path = fsp_strf("%s/a1/journal", e->path);
+	int fd = open(path, O_RDWR | O_TRUNC), dir = open_dir(e, "a1");
+	int found = 0;
+
+	sum_up(p, len);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, p, n), n);
+	assert_int_equal(fsp_journal_read(dir, count_one, &found, NULL), 0);
+	assert_int_equal(found, wanted);
+	close(dir);
+	close(fd);
+}
+
+/* Whoever can write the journal can make the sums right, too. */
+static void test_hostile_dirs(void **state)
+{
+	static const uint32_t counts[] = { 3, 4, 2048, 2049, 1U << 28,
+	                                   UINT32_MAX };
+	struct env *e = *state;
+	FSP_FREE char *path = fsp_strf("%s/a1/journal", e->path);
+	struct fsp_queued q = facts(1, 0);
+	unsigned char p[1024], *dirs = p + DIRS_AT;
+	uint64_t len = 312 + 8 + 2 * 48 + strlen(q.path);
+	size_t n;
+	int fd;
+
+	put(e, &q, NULL);
+	fd = open(path, O_RDONLY);
+	n = (size_t)read(fd, p, sizeof(p));
+	close(fd);
+	assert_int_equal(n, HEAD + ((len + 7) & ~7ULL));
+	try_bytes(e, p, n, len, 1);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		set32(dirs, counts[i]);
+		try_bytes(e, p, n, len, 0);
+	}
+	/* The path has them, but there are fewer bytes. */
+	set32(dirs, 1);
+	try_bytes(e, p, n, len, 0);
+	set32(dirs, 2);
+	for (uint64_t cut = 0; cut < len; cut++)
+		try_bytes(e, p, n, cut, 0);
+	try_bytes(e, p, n, len + 1, 0);
+	set64(dirs + 8, 0);
+	try_bytes(e, p, n, len, 0);
+	set64(dirs + 8, 101);
+	set32(dirs + 16, 0100644);      /* no directory */
+	try_bytes(e, p, n, len, 0);
+	set32(dirs + 16, 0040755);
+	try_bytes(e, p, n, len, 1);
+	dirs[8 + 2 * 48 + 1] = '-';     /* a path that names fewer */
+	try_bytes(e, p, n, len, 1);
+	dirs[8 + 2 * 48 + 3] = '-';
+	try_bytes(e, p, n, len, 0);
 }
 
 /* Extents with gaps, and what was written since the last snapshot. */
@@ -646,13 +844,6 @@ static void *put_many(void *arg)
 	return NULL;
 }
 
-static int count_one(void *arg, const struct fsp_journal_entry *e)
-{
-	(void)e;
-	++*(int *)arg;
-	return 0;
-}
-
 static void test_threads_share_syncs(void **state)
 {
 	struct env *e = *state;
@@ -679,11 +870,13 @@ static void test_written_anew(void **state)
 {
 	struct env *e = *state;
 	struct fsp_spool_file *f = content(e, 100 * 1024, 2);
-	struct fsp_queued keep = facts(7, 0);
+	struct fsp_queued keep = facts(7, 0), other = facts(9, 0);
 	struct seen s;
 	off_t most = 0;
 
 	put(e, &keep, NULL);
+	put(e, &other, NULL);
+	born(e, keep.key);
 	for (int i = 0; i < 1500; i++) {
 		struct fsp_queued q = facts(2, 100 * 1024);
 
@@ -695,9 +888,16 @@ static void test_written_anew(void **state)
 	assert_true(most > 60 * 1024 * 1024);
 	assert_true(most < 70 * 1024 * 1024);
 	s = read_all(e, e->s, NULL);
-	assert_int_equal(s.n, 1);
+	assert_int_equal(s.n, 2);
 	assert_int_equal(s.q[0].ino, 7);
+	assert_false(s.q[0].unborn);
+	assert_true(s.q[1].unborn);
+	/* What is written behind them is found. */
+	born(e, other.key);
+	s = read_all(e, e->s, NULL);
+	assert_false(s.q[0].unborn || s.q[1].unborn);
 	end(e, keep.key, 1, false);
+	end(e, other.key, 1, false);
 	assert_int_equal(journal_size(e, "a1"), 0);
 	fsp_spool_drop(f);
 }
@@ -828,6 +1028,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_round_trip),
+		T(test_born),
+		T(test_born_by_a_row),
+		T(test_too_many_dirs),
+		T(test_hostile_dirs),
 		T(test_gaps),
 		T(test_drops_and_followers),
 		T(test_replaced_before_followers),

@@ -693,10 +693,12 @@ static void test_php_pending(void **state)
 	assert_int_equal(versions(f, "a/t/r/f").n, 2);
 	assert_int_equal(fx_number(f, "SELECT COUNT(*) FROM filespace_file"
 	                           " WHERE ino IS NULL"), 0);
-	/* And it is not in the way of a directory. */
+	/* A directory that was made before is not undone by it: it is hidden. */
 	fx_php_upload(f, "a.t.r", "g", '5', 5, 1500000000);
 	b = a_dir(f, "", "g");
-	assert_int_equal(graft(f, ino, "a/t/r", &b, 1), -EEXIST);
+	assert_int_equal(graft(f, 0, "a/t/r", &b, 1), -EEXIST);
+	assert_int_equal(graft(f, ino, "a/t/r", &b, 1), 0);
+	assert_told(f, &b, "a/t/r/g");
 	fx_check(f);
 }
 
@@ -842,6 +844,14 @@ static void test_touches(void **state)
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 4);
 	assert_int_equal(fx_get(f, "a/t/r").attr.ctime_ns, later + 4);
+	/* By path, and without anything to touch. */
+	d[0].time_ns = later + 5;
+	g.root.ino = 0;
+	g.holder = 0;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 5);
+	g.n_touches = 0;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 }
 
 struct told {
