@@ -185,6 +185,13 @@ static int make_in_memory(struct deleg *d, const struct fsp_ctx *ctx,
 	return err;
 }
 
+/* The rows have just moved its times, with those of what was made or removed. */
+static void touched_in_rows(struct dnode *dir, const struct fsp_entry *e)
+{
+	if (dir->touch_ns <= e->attr.ctime_ns)
+		dir->touch_ns = 0;
+}
+
 /* A name that the rows have by now, in a directory whose names are known. */
 static void add_born(struct deleg *d, const struct fsp_place *at,
                      const struct fsp_entry *e)
@@ -194,6 +201,7 @@ static void add_born(struct deleg *d, const struct fsp_place *at,
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, at->dir, &dir) || !dir)
 		return;
+	touched_in_rows(dir, e);
 	old = dnode_child(d, dir, at->name);
 	if (old && old->state == DNODE_BORN && !old->in)
 		dnode_free(d, old);
@@ -322,6 +330,7 @@ static void forget_born(struct deleg *d, const char *dirpath, const char *name,
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, dirpath, &dir) || !dir)
 		return;
+	touched_in_rows(dir, was);
 	n = dnode_child(d, dir, name);
 	if (n && n->ino == was->attr.ino)
 		dnode_touched(n, &was->attr);
