@@ -22,6 +22,7 @@ static int lookup_locked(struct deleg *d, const struct fsp_ctx *ctx,
                          const char *dir, const char *name,
                          struct fsp_entry *out)
 {
+	int64_t since = fsp_mono_ns() - ABSENT_NS;
 	struct dnode *n, *child;
 	struct dtree *t;
 	int err;
@@ -38,7 +39,7 @@ static int lookup_locked(struct deleg *d, const struct fsp_ctx *ctx,
 		}
 		if (child || t->ending || n->forgets)
 			return 1;
-		err = deleg_fresh_locked(d, ctx, t, ABSENT_NS);
+		err = deleg_fresh_locked(d, ctx, t, since);
 		if (err != -EAGAIN)
 			return err ? err : t->ending ? 1 : -ENOENT;
 	}
@@ -111,6 +112,7 @@ static void new_attr(const struct fsp_new *what, const struct fsp_attr *dir,
 static struct dnode *place_locked(struct deleg *d, const struct fsp_ctx *ctx,
                                   const struct fsp_place *at, int *err)
 {
+	int64_t since = fsp_mono_ns() - CONTACT_NS;
 	struct dnode *n;
 	struct dtree *t;
 
@@ -121,7 +123,7 @@ static struct dnode *place_locked(struct deleg *d, const struct fsp_ctx *ctx,
 		if (!t || !n || t->ending || !S_ISDIR(n->attr.mode) ||
 		    (at->dir_ino && at->dir_ino != n->ino))
 			return NULL;
-		*err = deleg_fresh_locked(d, ctx, t, CONTACT_NS);
+		*err = deleg_fresh_locked(d, ctx, t, since);
 		if (!*err && !t->ending)
 			return n;
 		if (*err && *err != -EAGAIN)
@@ -202,9 +204,19 @@ static void add_born(struct deleg *d, const struct fsp_place *at,
 		dir->forgets = true;    /* a second name of it, or no memory */
 }
 
+static bool is_in_tree(struct deleg *d, const char *dir)
+{
+	struct dnode *n;
+
+	if (!atomic_load(&d->n_trees))
+		return false;
+	FSP_GUARD(&d->lock);
+	return dtree_find(d, dir, &n) != NULL;
+}
+
 /*
- * In the rows, and the directory's own rows before that. A new directory is ours
- * where others are not making names beside it.
+ * In the rows, and the directory's own before that. A new directory is ours, but
+ * not in one that is just being given up.
  */
 static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
                     const struct fsp_place *at, const struct fsp_new *what,
@@ -212,7 +224,8 @@ static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
 {
 	struct fsp_new with = *what;
 	FSP_FREE char *path = NULL;
-	bool hold = S_ISDIR(what->mode) && deleg_may_hold(d);
+	bool hold = S_ISDIR(what->mode) && deleg_may_hold(d) &&
+		!is_in_tree(d, at->dir);
 	int err = deleg_settle(d, ctx, at->dir);
 
 	if (hold)

@@ -51,7 +51,7 @@ struct dtree {
 	struct dnode *nodes;            /* newest first; the root is one */
 	struct dnode *unborn, *unborn_last;     /* oldest first */
 	size_t n, n_unborn;
-	unsigned flying;                /* grafts under way */
+	struct flight *flights;         /* grafts under way */
 	bool leading;                   /* one for those who wait */
 	bool ending;                    /* nothing is made in memory any more */
 	bool closing;                   /* somebody ends it */
@@ -60,6 +60,22 @@ struct dtree {
 	int64_t oldest_ns;              /* when the list of unborn was empty */
 	int64_t polled_ns;              /* it was ours when that was asked */
 	int64_t retry_ns;               /* ending it has failed: not before */
+};
+
+#define FLIGHT_MOST 64
+
+/* Names that become rows in one transaction. */
+struct flight {
+	struct flight *next;            /* of the tree */
+	struct dnode *nodes[FLIGHT_MOST];
+	struct fsp_birth births[FLIGHT_MOST];
+	char *dirs[FLIGHT_MOST];        /* of those */
+	struct fsp_touch touches[FLIGHT_MOST];
+	size_t n, n_touches;
+	struct dtree *tree;             /* it stays as long */
+	uint64_t root;
+	char *path;
+	bool lost, durable;
 };
 
 /* A directory that is delegated to another mount. */
@@ -127,6 +143,26 @@ char *dnode_dir(const struct dnode *n);
 void dnode_touch(struct dnode *dir, int64_t now_ns);
 void dnode_fill(const struct dnode *n, struct fsp_entry *out);
 
+/*
+ * deleg_flight.c. A flight is all zero; begins (also where that is -ENOMEM), is
+ * filled, flies, ends and is told of, in this order, and is freed. d->lock is
+ * held but for flying, telling and freeing.
+ */
+int flight_begin(struct deleg *d, struct flight *f, struct dtree *t);
+int flight_add(struct deleg *d, struct flight *f, struct dnode *n);
+int flight_fly(struct deleg *d, const struct fsp_ctx *ctx, struct flight *f);
+/* All of them were born, or none was. */
+void flight_end(struct deleg *d, struct flight *f, int err);
+/* Those that have no content yet: what is promised of them is told so. */
+void flight_tell(struct deleg *d, const struct flight *f);
+void flight_free(struct flight *f);
+/* The directory's times go along, once. */
+void flight_touch(struct flight *f, struct dnode *dir);
+/* Is it, or what it is in, on its way with another one? */
+bool flight_has(const struct dnode *n, const struct flight *but);
+/* Another host has the name, or the directory has gone. */
+void flight_say(const struct flight *f, const struct dnode *n, int err);
+
 /* deleg_birth.c: without d->lock */
 /*
  * Makes the rows of an inode, and of the directories that it is in, with its
@@ -135,7 +171,7 @@ void dnode_fill(const struct dnode *n, struct fsp_entry *out);
  */
 int deleg_birth(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
                 const struct fsp_commit *c, bool *born, struct fsp_entry *out);
-/* All that is unborn in the tree with this root by now; 0 where it is gone. */
+/* deleg_flush.c: without d->lock. All that is unborn in the tree with this root by now; 0 where it is gone. */
 int deleg_flush(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);
 /* The same, and gives the delegation up. */
 int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);
@@ -148,11 +184,11 @@ void deleg_hold(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
 bool deleg_may_hold(struct deleg *d);
 /*
  * With d->lock, which is let go where it asks: t may be gone after that.
- * -EAGAIN: it has asked; look again. 0: it was ours, and nobody else's rows were
- * below it, age_ns ago or later.
+ * -EAGAIN: it has asked; look again. 0: it was ours, and PHP had no rows below
+ * it, at since_ns or later.
  */
 int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
-                       struct dtree *t, int64_t age_ns);
+                       struct dtree *t, int64_t since_ns);
 /* Those in or above which this path is: flushed, or ended. */
 int deleg_settle(struct deleg *d, const struct fsp_ctx *ctx, const char *path);
 int deleg_end_at(struct deleg *d, const struct fsp_ctx *ctx, const char *path);

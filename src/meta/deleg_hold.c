@@ -31,11 +31,11 @@ static void poll(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 	FSP_GUARD(&d->lock);
 	t = dtree_find_root(d, root);
 	if (t && !t->ending)
-		(void)deleg_fresh_locked(d, ctx, t, TICK_NS / 2);
+		(void)deleg_fresh_locked(d, ctx, t, fsp_mono_ns() - TICK_NS / 2);
 }
 
 int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
-                       struct dtree *t, int64_t age_ns)
+                       struct dtree *t, int64_t since_ns)
 {
 	int64_t began = fsp_mono_ns();
 	uint64_t root = t->root->ino;
@@ -45,7 +45,7 @@ int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	int err;
 
 	fsp_assert_held(&d->lock);
-	if (t->ending || began - t->polled_ns < age_ns)
+	if (t->ending || t->polled_ns >= since_ns)
 		return 0;
 	ref.path = path = strdup(t->path);
 	fsp_unlock(&d->lock);

@@ -76,6 +76,11 @@ static const struct fsp_birth *parent_of(const struct graft *a, size_t i)
 	return NULL;
 }
 
+static bool is_held(const struct graft *a)
+{
+	return a->g->holder && a->g->root.ino;
+}
+
 /* ---- claims */
 
 /*
@@ -88,7 +93,9 @@ static int claim(struct txn *t, const struct graft *a)
 
 	if (a->g->root.ino)
 		sql_want_ino(t, a->g->root.ino);
-	if (a->g->holder)
+	else
+		err = sql_want_dir(t, a->path);
+	if (is_held(a))
 		return sql_claim(t);
 	for (size_t i = 0; i < a->g->n && !err; i++) {
 		FSP_FREE char *dir = is_beside(a, i) ? NULL : dir_of(a, i);
@@ -103,6 +110,17 @@ static int claim(struct txn *t, const struct graft *a)
 
 /* ---- questions */
 
+/*
+ * A directory in one that is held is not there: what PHP has written below its
+ * place makes no difference to its name, and another name is refused by the index.
+ * Then all is asked.
+ */
+static bool is_sure(const struct graft *a, size_t i)
+{
+	return is_held(a) && a->tries == 1 &&
+		S_ISDIR(a->g->births[i].attr.mode);
+}
+
 static int ahead_place(struct txn *t, const struct graft *a, size_t i)
 {
 	const struct fsp_birth *b = &a->g->births[i];
@@ -112,7 +130,8 @@ static int ahead_place(struct txn *t, const struct graft *a, size_t i)
 	if (!err && !a->g->holder && *b->dir && !is_beside(a, i) &&
 	    !parent_of(a, i))
 		err = sql_ahead_dir(t, dir);
-	return err ? err : sql_ahead_place(t, dir, b->name, true);
+	return err || is_sure(a, i) ? err :
+		sql_ahead_place(t, dir, b->name, true);
 }
 
 static int ahead_places(struct txn *t, const struct graft *a, size_t from)
@@ -234,6 +253,19 @@ static int check_there(struct fsp_birth *b, const struct ent *e)
 	return sql_is_dir(e) == !!S_ISDIR(b->attr.mode) ? 0 : -EEXIST;
 }
 
+static int find_place(struct txn *t, const struct graft *a, size_t i,
+                      const char *dir, struct ent *e)
+{
+	const char *name = a->g->births[i].name;
+	int err;
+
+	if (!is_sure(a, i))
+		return sql_find_new(t, dir, name, e);
+	*e = (struct ent){ .how = BY_ROW };
+	err = sql_key(dir, name, &e->key);
+	return err ? err : -ENOENT;
+}
+
 static int look(struct txn *t, struct graft *a, size_t i)
 {
 	struct fsp_birth *b = &a->g->births[i];
@@ -243,7 +275,7 @@ static int look(struct txn *t, struct graft *a, size_t i)
 
 	b->was_there = false;
 	if (!err)
-		err = sql_find_new(t, dir, b->name, e);
+		err = find_place(t, a, i, dir, e);
 	if (!err)
 		err = check_there(b, e);
 	else if (err == -ENOENT)
@@ -295,19 +327,24 @@ static void node_of(struct txn *t, const struct fsp_birth *b, struct node *n)
 		          n);
 }
 
-/* The space of the entries in a directory, or of a file, has a row. */
+/*
+ * The space of the entries in a directory, or of a file, has a row. Below a
+ * record that is held, or in one that is held, it was made with that.
+ */
 static int space_of(struct txn *t, struct graft *a, const struct ent *e,
                     bool was_free)
 {
 	bool record = sql_is_dir(e) && e->key.depth == FSP_RECORD_DEPTH;
+	bool made = is_held(a) && e->key.depth > FSP_RECORD_DEPTH;
 	struct fsp_dirkey own;
-	int err = fsp_path_dirkey(e->key.path, &own);
+	int err = made ? 1 : fsp_path_dirkey(e->key.path, &own);
 	const char *space = record ? own.space : e->key.space;
 
 	if (err)
-		return err;
+		return err < 0 ? err : 0;
 	if (!a->spaced || strcmp(a->spaced, space) != 0) {
-		err = record && was_free ? sql_new_record(t, &e->key) :
+		err = record && was_free && !is_held(a) ?
+			sql_new_record(t, &e->key) :
 			sql_space_for(t, &e->key, sql_is_dir(e));
 		/* A directory above a record makes none. */
 		free(fsp_steal(a->spaced));

@@ -19,6 +19,12 @@ struct shared {
 	atomic_llong appended;
 	atomic_int holders, crowded;    /* of the lock; more than one */
 	uint64_t ino;                   /* of the file that is chased */
+	/* what is delegated: its number, how many there were before */
+	atomic_ullong root;
+	atomic_int roots;
+	atomic_int brought;
+	atomic_int steps[2];            /* of who brings, of who takes */
+	int found[STEPS];               /* in each, when it was taken; + 1 */
 };
 
 struct racer {
@@ -394,10 +400,152 @@ static void test_chase(void **state)
 	munmap(all, sizeof(*all));
 }
 
+/* ---- names that are brought into a directory while others take it */
+
+#define HOLDER "a0000000000000000000000000000001"
+
+/* The root of a number, where it was made and where it may be moved to. */
+static void root_path(int nth, bool moved, char *path)
+{
+	sprintf(path, "%s/n%d", moved ? "e/u/q" : "e/t/r", nth);
+}
+
+static int new_root(struct racer *w)
+{
+	struct fsp_new n = { .mode = S_IFDIR | 0755,
+		             .holder = fsp_meta_holder(HOLDER) };
+	int nth = atomic_load(&w->all->roots) + 1;
+	struct fsp_entry e;
+	char path[32];
+	int err;
+
+	root_path(nth, false, path);
+	FX_PLACE(at, path);
+	err = w->f.m->ops->create(w->f.m, &w->f.ctx, &at, &n, &e);
+	if (!err) {
+		atomic_store(&w->all->roots, nth);
+		atomic_store(&w->all->root, e.attr.ino);
+	}
+	return err;
+}
+
+/* A directory with a file in it and one beside it, named after the root. */
+static int bring(struct racer *w, int i)
+{
+	struct fsp_meta *m = w->f.m;
+	int nth = atomic_load(&w->all->roots);
+	char path[32], dir[32], name[32];
+	struct fsp_object o = fx_object("0123456789"[i % 10], 9);
+	struct fsp_commit c = { .object = &o, .attr = { .mtime_ns = 5 } };
+	struct fsp_birth b[3] = {
+		{ .dir = "", .name = dir, .attr = { .mode = S_IFDIR | 0755 } },
+		{ .dir = dir, .name = name, .attr = { .mode = S_IFREG | 0644 },
+		  .commit = &c },
+		{ .dir = "", .name = name, .attr = { .mode = S_IFREG | 0644 } },
+	};
+	struct fsp_graft g = {
+		.root = { atomic_load(&w->all->root), path }, .births = b,
+		.n = 3, .holder = fsp_meta_holder(HOLDER),
+	};
+	int err = 0;
+
+	/* The hint is right, or is not. */
+	root_path(nth, next(&w->r) % 2, path);
+	sprintf(dir, "k%d-%dd", nth, i);
+	sprintf(name, "k%d-%df", nth, i);
+	for (int k = 0; k < 3 && !err; k++)
+		err = m->ops->new_ino(m, &w->f.ctx, &b[k].ino);
+	if (!err)
+		err = m->ops->graft(m, &w->f.ctx, &g);
+	if (!err)
+		atomic_fetch_add(&w->all->brought, 1);
+	return err == -ENOLCK || err == -ESTALE ? new_root(w) : err;
+}
+
+static int count_names(struct fx *f, int nth)
+{
+	char sql[128];
+
+	snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM fsp_name WHERE"
+	         " live = 1 AND name LIKE 'k%d-%%'", nth);
+	return (int)fx_number(f, sql);
+}
+
+/* From the moment that it is ours nothing may come into it. */
+static int take_root(struct racer *w, int i)
+{
+	struct fsp_meta *m = w->f.m;
+	int nth = atomic_load(&w->all->roots);
+	uint64_t ino = atomic_load(&w->all->root);
+	int err = nth && atomic_load(&w->all->roots) == nth ?
+		m->ops->deleg_recall(m, &w->f.ctx, ino, i % 4 == 3) : -EAGAIN;
+
+	if (!err && atomic_load(&w->all->roots) == nth && !w->all->found[nth])
+		w->all->found[nth] = count_names(&w->f, nth) + 1;
+	return err == -EAGAIN ? 0 : err;
+}
+
+static int move_root(struct racer *w)
+{
+	char a[32], b[32];
+	int nth = atomic_load(&w->all->roots);
+	bool there = next(&w->r) % 2;
+
+	root_path(nth, there, a);
+	root_path(nth, !there, b);
+	if (next(&w->r) % 4 == 0)
+		return fx_rm(&w->f, a, true);
+	return fx_mv(&w->f, a, b, 0, NULL);
+}
+
+/* Who brings and who takes are never further apart than one step. */
+static int deleg_step(struct racer *w, int i)
+{
+	atomic_int *steps = w->all->steps;
+	int err;
+
+	if (w->n > 1)
+		return allowed(move_root(w));
+	/* As long as an assertion has not ended the other one. */
+	for (int n = 0; atomic_load(&steps[!w->n]) < i - (w->n == 0); n++) {
+		if (n == 20000000)
+			return -ETIMEDOUT;
+		sched_yield();
+	}
+	err = w->n ? take_root(w, i) : bring(w, i);
+	atomic_store(&steps[w->n], err ? STEPS : i + 1);
+	return err;
+}
+
+static void test_delegation(void **state)
+{
+	struct fsp_mountinfo i = { .id = HOLDER, .host = "h", .path = "/",
+		                   .pid = 1 };
+	struct fx *f = *state;
+	struct shared *all = share();
+	int taken = 0;
+
+	fx_mkdirs(f, "e/t/r");
+	fx_mkdirs(f, "e/u/q");
+	assert_int_equal(f->m->ops->mount_add(f->m, &f->ctx, &i), 0);
+	race_all(f, all, deleg_step);
+	for (int nth = 1; nth < STEPS; nth++) {
+		if (!all->found[nth])
+			continue;
+		taken++;
+		assert_int_equal(count_names(f, nth), all->found[nth] - 1);
+	}
+	print_message("%d of %d taken, %d times names were brought\n", taken,
+	              atomic_load(&all->roots), atomic_load(&all->brought));
+	assert_true(taken > 0 && atomic_load(&all->brought) > 0);
+	munmap(all, sizeof(*all));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FX_TEST(test_race), FX_TEST(test_chase)
+		FX_TEST(test_race), FX_TEST(test_chase),
+		FX_TEST(test_delegation)
 	};
 
 	return cmocka_run_group_tests_name("meta in races", tests, NULL, NULL);
