@@ -216,8 +216,6 @@ static void add_born(struct deleg *d, const struct fsp_place *at,
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, at->dir, &dir) || !dir)
 		return;
-	/* The rows have just moved its times. */
-	dir->touch_ns = 0;
 	old = dnode_child(d, dir, at->name);
 	if (old && old->state == DNODE_BORN && !old->in)
 		dnode_free(d, old);
@@ -356,20 +354,26 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	return 0;
 }
 
-/* The rows do not have it any more. */
-static void forget_born(struct deleg *d, const char *dirpath, const char *name)
+/*
+ * The rows, which say what it was, do not have it any more; or perhaps: of two
+ * names of one inode renaming removes none.
+ */
+static void forget_born(struct deleg *d, const char *dirpath, const char *name,
+                        struct fsp_entry *was, bool perhaps)
 {
 	struct dnode *dir, *n;
 
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, dirpath, &dir) || !dir)
 		return;
-	dir->touch_ns = 0;
 	n = dnode_child(d, dir, name);
+	if (n && n->ino == was->attr.ino)
+		dnode_touched(n, &was->attr);
 	if (n && n->state == DNODE_BORN && !n->in)
 		dnode_free(d, n);
 	else if (n)
-		dir->forgets = true;
+		perhaps = true;
+	dir->forgets = dir->forgets || perhaps;
 }
 
 static int end_at(struct deleg *d, const struct fsp_ctx *ctx,
@@ -424,7 +428,7 @@ int deleg_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		return err;
 	err = d->inner->ops->remove(d->inner, ctx, at, is_rmdir, out);
 	if (!err)
-		forget_born(d, at->dir, at->name);
+		forget_born(d, at->dir, at->name, out, false);
 	return doubt(d, at->dir, err);
 }
 
@@ -480,7 +484,8 @@ int deleg_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		(void)end_at(d, ctx, from);     /* tried again by the thread */
 	if (err || !within)
 		return doubt(d, from->dir, doubt(d, to->dir, err));
-	forget_born(d, from->dir, from->name);
+	forget_born(d, from->dir, from->name, &out->entry,
+	            out->entry.attr.nlink > 1);
 	add_born(d, to, &out->entry);
 	return 0;
 }

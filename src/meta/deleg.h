@@ -38,8 +38,9 @@ struct dnode {
 	unsigned unborn_in;                     /* entries that have no rows */
 	unsigned in;                            /* entries that are known */
 	bool forgets;                           /* not all of them are */
-	int64_t touch_ns;                       /* its times have moved to this,
-	                                           the rows' have not; 0: no */
+	int64_t touch_ns;                       /* something was made in it then,
+	                                           the rows do not say so; 0: no */
+	const void *touching;                   /* who is telling them */
 	const void *flight;                     /* busy: by this one */
 	bool maybe;                             /* unborn, as far as is known: a
 	                                           graft was not answered */
@@ -150,6 +151,8 @@ void dtree_prune(struct deleg *d, struct dtree *t);
 char *dnode_dir(const struct dnode *n);
 /* Something was made or removed in the directory. */
 void dnode_touch(struct dnode *dir, int64_t now_ns);
+/* What the rows say of it, and what they do not say yet. */
+void dnode_touched(const struct dnode *dir, struct fsp_attr *a);
 void dnode_fill(const struct dnode *n, struct fsp_entry *out);
 
 /*

@@ -130,12 +130,19 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	return err;
 }
 
-static bool has_touch(const struct dtree *t)
+/* As left_locked(). */
+static int touches_left(const struct dtree *t)
 {
-	for (const struct dnode *n = t->nodes; n; n = n->next)
-		if (n->touch_ns && n->state == DNODE_BORN)
-			return true;
-	return false;
+	int left = 0;
+
+	for (const struct dnode *n = t->nodes; n; n = n->next) {
+		if (!n->touch_ns || n->state != DNODE_BORN)
+			continue;
+		if (!n->touching)
+			return 1;
+		left = -EAGAIN;
+	}
+	return left;
 }
 
 /* Names or times of before are on their way with another one. */
@@ -160,7 +167,7 @@ static int left_locked(const struct dtree *t, uint64_t until)
 		return 1;
 	if (others_have(t, until))
 		return -EAGAIN;
-	return has_touch(t);
+	return touches_left(t);
 }
 
 static int flush_locked(struct deleg *d, const struct fsp_ctx *ctx,

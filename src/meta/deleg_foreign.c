@@ -180,10 +180,8 @@ static bool is_ours(struct deleg *d, struct fsp_entry *e)
 
 	FSP_GUARD(&d->lock);
 	n = d->trees ? dnode_find(d, e->attr.ino) : NULL;
-	if (n && n->touch_ns > e->attr.mtime_ns)
-		e->attr.mtime_ns = n->touch_ns;
-	if (n && n->touch_ns > e->attr.ctime_ns)
-		e->attr.ctime_ns = n->touch_ns;
+	if (n)
+		dnode_touched(n, &e->attr);
 	return n != NULL;
 }
 

@@ -296,6 +296,19 @@ void dnode_touch(struct dnode *dir, int64_t now_ns)
 	dir->touch_ns = dir->state == DNODE_UNBORN ? 0 : now_ns;
 }
 
+/* As sql_touch_at() does it. */
+void dnode_touched(const struct dnode *dir, struct fsp_attr *a)
+{
+	int64_t at = dir->touch_ns;
+
+	if (!at)
+		return;
+	if (a->ctime_ns <= at || a->mtime_ns < at)
+		a->mtime_ns = at;
+	if (a->ctime_ns < at)
+		a->ctime_ns = at;
+}
+
 void dnode_fill(const struct dnode *n, struct fsp_entry *out)
 {
 	*out = (struct fsp_entry){ .attr = n->attr };
