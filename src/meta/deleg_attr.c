@@ -138,6 +138,24 @@ static void set_in_rows(struct deleg *d, uint64_t ino, const int64_t *touched,
 	}
 }
 
+/* What may be in the rows is brought there before it is changed: a graft does
+ * nothing more for a name that it finds. */
+static int sure_of(struct deleg *d, const struct fsp_ctx *ctx,
+                              uint64_t ino)
+{
+	const struct dnode *n;
+	struct fsp_entry e;
+	bool maybe, born;
+
+	if (!atomic_load(&d->n_trees))
+		return 0;
+	fsp_lock(&d->lock);
+	n = dnode_find(d, ino);
+	maybe = n && n->maybe;
+	fsp_unlock(&d->lock);
+	return maybe ? deleg_birth(d, ctx, ino, NULL, &born, &e) : 0;
+}
+
 int deleg_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
                   const struct fsp_ref *ref, uint32_t mask,
                   const struct fsp_attr *attr, struct fsp_entry *out)
@@ -147,6 +165,8 @@ int deleg_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	int64_t touched;
 	int err = deleg_enter(d, ctx, ref->path);
 
+	if (!err)
+		err = sure_of(d, ctx, ref->ino);
 	if (!err)
 		err = set_in_memory(d, ctx, ref->ino, &mask, &a, &touched, out);
 	if (err != 1)
@@ -201,6 +221,8 @@ int deleg_setattr_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		return -EINVAL;
 	for (size_t i = 0; i < n && !err; i++)
 		err = deleg_enter(d, ctx, v[i].ref.path);
+	for (size_t i = 0; i < n && !err; i++)
+		err = sure_of(d, ctx, v[i].ref.ino);
 	for (size_t i = 0; i < n && !err;)
 		err = set_some(d, ctx, v, n, &i);
 	return err;

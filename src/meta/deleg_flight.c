@@ -59,12 +59,20 @@ int flight_begin(struct deleg *d, struct flight *f, struct dtree *t)
 	f->tree = t;
 	f->next = t->flights;
 	t->flights = f;
+	f->order = ++d->orders;
 	f->root = t->root->ino;
 	f->lost = t->lost;
 	/* Somebody writes down what is born. */
 	f->durable = d->on_birth != NULL;
 	f->path = strdup(t->path);
 	return f->path ? 0 : -ENOMEM;
+}
+
+/* Perhaps it has happened all the same. */
+static bool is_unknown(int err)
+{
+	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EINTR ||
+	       err == -EIO || err == -EROFS;
 }
 
 void flight_end(struct deleg *d, struct flight *f, int err)
@@ -75,6 +83,7 @@ void flight_end(struct deleg *d, struct flight *f, int err)
 	fsp_assert_held(&d->lock);
 	for (size_t i = 0; i < f->n; i++) {
 		f->nodes[i]->flight = NULL;
+		f->nodes[i]->maybe = is_unknown(err);
 		dnode_set_state(f->nodes[i], err ? DNODE_UNBORN : DNODE_BORN);
 	}
 	for (size_t i = 0; i < f->n_touches; i++)
@@ -83,7 +92,7 @@ void flight_end(struct deleg *d, struct flight *f, int err)
 		p = &(*p)->next;
 	*p = f->next;
 	/* Whoever brings contents is still at it. */
-	t->used_ns = t->oldest_ns = fsp_mono_ns();
+	t->used_ns = fsp_mono_ns();
 	t->lost = t->lost || f->lost || err == -ESTALE;
 	t->ending = t->ending || t->lost;
 	fsp_cond_broadcast(&d->changed);

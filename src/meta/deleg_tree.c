@@ -73,8 +73,7 @@ static void unborn_add(struct dnode *n)
 	n->unborn_next = before ? before->unborn_next : t->unborn;
 	*(before ? &before->unborn_next : &t->unborn) = n;
 	*(n->unborn_next ? &n->unborn_next->unborn_prev : &t->unborn_last) = n;
-	if (!t->n_unborn++)
-		t->oldest_ns = fsp_mono_ns();
+	t->n_unborn++;
 }
 
 static void unborn_drop(struct dnode *n)

@@ -349,6 +349,27 @@ static struct seen_versions versions(struct fx *f, const char *path)
 	return s;
 }
 
+static int note_past(void *arg, const char *name, enum fsp_past kind)
+{
+	char *text = arg;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 100 - len, "%s=%d ", name, (int)kind);
+	return 0;
+}
+
+static void assert_same_past(struct fx *f, const char *a, const char *b)
+{
+	char x[100] = "", y[100] = "";
+
+	assert_int_equal(fsp_meta_past_names(f->m, &f->ctx, a, note_past, x),
+	                 0);
+	assert_int_equal(fsp_meta_past_names(f->m, &f->ctx, b, note_past, y),
+	                 0);
+	assert_true(*x);
+	assert_string_equal(x, y);
+}
+
 /* Directories and a file with content in one call: as one after another. */
 static void test_chain(void **state)
 {
@@ -395,6 +416,7 @@ static void test_chain(void **state)
 		" a.size_storage = b.size_storage AND a.deleted_at = 0 AND"
 		" a.pred_id IS NULL AND a.stored_at = a.since_us WHERE"
 		" a.space_key = 'a.u.r'"), 1);
+	assert_same_past(f, "a/u/r/x", "a/t/other/x");
 	v = versions(f, "a/u/r/x/f");
 	assert_int_equal(v.n, 1);
 	assert_int_equal(v.row[0], b[2].out.content.row);
