@@ -273,11 +273,12 @@ static int guard_meta(struct fsp_store *s)
 }
 
 /* A mount's names need not be rows at once, and others' may not be yet. */
-static int hold_names(struct fsp_store *s)
+static int hold_names(struct fsp_store *s, bool is_mount)
 {
-	return s->read_only ? 0 : fsp_meta_deleg(
-		s->meta, fsp_config_bool(s->config, "mount", "delegate"),
-		&s->meta);
+	bool holds = is_mount &&
+		fsp_config_bool(s->config, "mount", "delegate");
+
+	return s->read_only ? 0 : fsp_meta_deleg(s->meta, holds, &s->meta);
 }
 
 static void set_compression(struct fsp_store *s)
@@ -468,8 +469,8 @@ int fsp_wire_open(const struct fsp_wire_options *o, struct fsp_store **out,
 			err = open_meta(s, o, create, error);
 		if (!err && o->ask_servers)
 			err = guard_meta(s);
-		if (!err && o->ask_servers)
-			err = hold_names(s);
+		if (!err)
+			err = hold_names(s, o->ask_servers);
 		if (!err)
 			err = check_key(s, error);
 	}

@@ -131,10 +131,26 @@ static struct dnode *place_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	}
 }
 
-/* 1: as ever. */
+/* Room for one more name in the directory, which itself stays. */
+static bool has_room(struct deleg *d, struct dnode *dir)
+{
+	struct dtree *t = dir->tree;
+
+	if (t->n >= DELEG_TREE_MOST || d->n_names >= DELEG_NAMES_MOST) {
+		dir->in++;
+		dtree_prune(d, t);
+		dir->in--;
+	}
+	/* Of what is not in the rows there may not be that much. */
+	return t->n < DELEG_TREE_MOST && d->n_names < DELEG_NAMES_MOST;
+}
+
+#define AS_EVER 1
+#define IS_FORGOTTEN 2  /* the rows have to say that there is none */
+
 static int make_locked(struct deleg *d, const struct fsp_ctx *ctx,
                        const struct fsp_place *at, const struct fsp_new *what,
-                       uint64_t ino, struct fsp_entry *out)
+                       uint64_t ino, bool absent, struct fsp_entry *out)
 {
 	struct dnode *n, *dir;
 	struct fsp_attr a;
@@ -146,14 +162,11 @@ static int make_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	n = dnode_child(d, dir, at->name);
 	if (n && n->state != DNODE_BORN)
 		return -EEXIST;
-	/* Is it still there, after PHP? Is there one that is forgotten here? */
-	if (n || dir->forgets)
-		return 1;
-	if (dir->tree->n >= DELEG_TREE_MOST || d->n_names >= DELEG_NAMES_MOST)
-		dtree_prune(d, dir->tree);
-	/* Of what is not in the rows there may not be that much. */
-	if (dir->tree->n >= DELEG_TREE_MOST)
-		return 1;
+	/* It is in the rows, unless PHP has removed it. */
+	if (n || !has_room(d, dir))
+		return AS_EVER;
+	if (dir->forgets && !absent)
+		return IS_FORGOTTEN;
 	new_attr(what, &dir->attr, ino, &a);
 	n = dnode_new(d, dir, at->name, &a, DNODE_UNBORN);
 	if (!n)
@@ -178,8 +191,17 @@ static int make_in_memory(struct deleg *d, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	fsp_lock(&d->lock);
-	err = make_locked(d, ctx, at, what, ino, out);
+	err = make_locked(d, ctx, at, what, ino, false, out);
 	fsp_unlock(&d->lock);
+	if (err == IS_FORGOTTEN) {
+		err = d->inner->ops->lookup(d->inner, ctx, at->dir, at->name,
+		                            false, out);
+		fsp_lock(&d->lock);
+		err = err == -ENOENT ?
+			make_locked(d, ctx, at, what, ino, true, out) :
+			err ? err : AS_EVER;
+		fsp_unlock(&d->lock);
+	}
 	if (err)
 		give_ino(d, ino);
 	return err;
@@ -194,14 +216,25 @@ static void add_born(struct deleg *d, const struct fsp_place *at,
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, at->dir, &dir) || !dir)
 		return;
-	/* The rows have just moved its times. */
-	dir->touch_ns = 0;
 	old = dnode_child(d, dir, at->name);
 	if (old && old->state == DNODE_BORN && !old->in)
 		dnode_free(d, old);
 	if (dnode_find(d, e->attr.ino) ||
 	    !dnode_new(d, dir, at->name, &e->attr, DNODE_BORN))
 		dir->forgets = true;    /* a second name of it, or no memory */
+}
+
+/* Whether something happened in a directory is not known: its names are not. */
+static int doubt(struct deleg *d, const char *path, int err)
+{
+	struct dnode *dir;
+
+	if (!deleg_passes(err) || !atomic_load(&d->n_trees))
+		return err;
+	FSP_GUARD(&d->lock);
+	if (dtree_find(d, path, &dir) && dir)
+		dir->forgets = true;
+	return err;
 }
 
 static bool is_in_tree(struct deleg *d, const char *dir)
@@ -224,6 +257,7 @@ static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
 {
 	struct fsp_new with = *what;
 	FSP_FREE char *path = NULL;
+	int64_t began = fsp_mono_ns();
 	bool hold = S_ISDIR(what->mode) && deleg_may_hold(d) &&
 		!is_in_tree(d, at->dir);
 	int err = deleg_settle(d, ctx, at->dir);
@@ -235,10 +269,10 @@ static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
 	if (!err)
 		err = d->inner->ops->create(d->inner, ctx, at, &with, out);
 	if (err)
-		return err;
+		return doubt(d, at->dir, err);
 	add_born(d, at, out);
 	if (path)
-		deleg_hold(d, ctx, path, out);
+		deleg_hold(d, ctx, path, out, began);
 	return 0;
 }
 
@@ -251,7 +285,7 @@ int deleg_create(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 	if (!err)
 		err = make_in_memory(d, ctx, at, what, out);
-	return err == 1 ? make_row(d, ctx, at, what, out) : err;
+	return err == AS_EVER ? make_row(d, ctx, at, what, out) : err;
 }
 
 int deleg_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -270,15 +304,19 @@ int deleg_link(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		err = d->inner->ops->link(d->inner, ctx, ref, to, out);
 	if (!err)
 		add_born(d, to, out);
-	return err;
+	return doubt(d, to->dir, err);
 }
 
 /* ---- removing and renaming */
 
-/* What never was in the rows goes as if it had never been. 1: it was. */
+/*
+ * What never was in the rows goes as if it had never been. 1: it was. 2: it has to
+ * be there first, since it may be there already, or the spool's journal tells of
+ * it.
+ */
 static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
                        const struct fsp_place *at, bool is_rmdir,
-                       struct fsp_entry *out)
+                       uint64_t *ino, struct fsp_entry *out)
 {
 	struct dnode *dir, *n;
 	int err;
@@ -286,6 +324,7 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	fsp_assert_held(&d->lock);
 	for (;;) {
 		if (!dtree_find(d, at->dir, &dir) || !dir ||
+		    (at->dir_ino && at->dir_ino != dir->ino) ||
 		    !(n = dnode_child(d, dir, at->name)))
 			return 1;
 		if (n->state != DNODE_BUSY)
@@ -304,6 +343,9 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
 		return -ESTALE;
 	if (is_rmdir != S_ISDIR(n->attr.mode))
 		return is_rmdir ? -ENOTDIR : -EISDIR;
+	*ino = n->ino;
+	if (n->maybe || (d->on_birth && !is_rmdir))
+		return 2;
 	n->attr.nlink = 0;
 	n->attr.ctime_ns = fsp_now_ns();
 	dnode_fill(n, out);
@@ -312,20 +354,26 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	return 0;
 }
 
-/* The rows do not have it any more. */
-static void forget_born(struct deleg *d, const char *dirpath, const char *name)
+/*
+ * The rows, which say what it was, do not have it any more; or perhaps: of two
+ * names of one inode renaming removes none.
+ */
+static void forget_born(struct deleg *d, const char *dirpath, const char *name,
+                        struct fsp_entry *was, bool perhaps)
 {
 	struct dnode *dir, *n;
 
 	FSP_GUARD(&d->lock);
 	if (!dtree_find(d, dirpath, &dir) || !dir)
 		return;
-	dir->touch_ns = 0;
 	n = dnode_child(d, dir, name);
+	if (n && n->ino == was->attr.ino)
+		dnode_touched(n, &was->attr);
 	if (n && n->state == DNODE_BORN && !n->in)
 		dnode_free(d, n);
 	else if (n)
-		dir->forgets = true;
+		perhaps = true;
+	dir->forgets = dir->forgets || perhaps;
 }
 
 static int end_at(struct deleg *d, const struct fsp_ctx *ctx,
@@ -359,6 +407,8 @@ int deleg_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  struct fsp_entry *out)
 {
 	struct deleg *d = deleg_of(m);
+	uint64_t ino = 0;
+	bool born;
 	int err = deleg_enter_at(d, ctx, at);
 
 	if (!err && is_rmdir && is_held(d, at))
@@ -366,14 +416,20 @@ int deleg_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	if (err)
 		return err;
 	fsp_lock(&d->lock);
-	err = drop_locked(d, ctx, at, is_rmdir, out);
+	err = drop_locked(d, ctx, at, is_rmdir, &ino, out);
 	fsp_unlock(&d->lock);
-	if (err != 1)
+	if (err == 2)
+		err = deleg_birth(d, ctx, ino, NULL, &born, out);
+	else if (err == 1)
+		err = 0;
+	else
+		return err;
+	if (err)
 		return err;
 	err = d->inner->ops->remove(d->inner, ctx, at, is_rmdir, out);
 	if (!err)
-		forget_born(d, at->dir, at->name);
-	return err;
+		forget_born(d, at->dir, at->name, out, false);
+	return doubt(d, at->dir, err);
 }
 
 /* A file within one tree: the delegation stays. */
@@ -423,9 +479,13 @@ int deleg_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		err = settle_both(d, ctx, from, to, within);
 	if (!err)
 		err = d->inner->ops->rename(d->inner, ctx, from, to, flags, out);
+	/* Trees that were begun meanwhile have their old path. */
+	if (!err && !within)
+		(void)end_at(d, ctx, from);     /* tried again by the thread */
 	if (err || !within)
-		return err;
-	forget_born(d, from->dir, from->name);
+		return doubt(d, from->dir, doubt(d, to->dir, err));
+	forget_born(d, from->dir, from->name, &out->entry,
+	            out->entry.attr.nlink > 1);
 	add_born(d, to, &out->entry);
 	return 0;
 }

@@ -38,9 +38,12 @@ struct dnode {
 	unsigned unborn_in;                     /* entries that have no rows */
 	unsigned in;                            /* entries that are known */
 	bool forgets;                           /* not all of them are */
-	int64_t touch_ns;                       /* its times have moved to this,
-	                                           the rows' have not; 0: no */
+	int64_t touch_ns;                       /* something was made in it then,
+	                                           the rows do not say so; 0: no */
+	const void *touching;                   /* who is telling them */
 	const void *flight;                     /* busy: by this one */
+	bool maybe;                             /* unborn, as far as is known: a
+	                                           graft was not answered */
 };
 
 /* A directory that is delegated to this mount. */
@@ -57,9 +60,9 @@ struct dtree {
 	bool closing;                   /* somebody ends it */
 	bool lost;                      /* it was taken from us */
 	int64_t used_ns;                /* when something was made in it */
-	int64_t oldest_ns;              /* when the list of unborn was empty */
 	int64_t polled_ns;              /* it was ours when that was asked */
-	int64_t retry_ns;               /* ending it has failed: not before */
+	int64_t retry_ns;               /* that has failed: not before */
+	int64_t served_ns;              /* by the thread */
 };
 
 #define FLIGHT_MOST 64
@@ -73,6 +76,7 @@ struct flight {
 	struct fsp_touch touches[FLIGHT_MOST];
 	size_t n, n_touches;
 	struct dtree *tree;             /* it stays as long */
+	uint64_t order;                 /* among names, when it began */
 	uint64_t root;
 	char *path;
 	bool lost, durable;
@@ -83,6 +87,8 @@ struct dforeign {
 	struct dforeign *next;
 	uint64_t ino;
 	char *path;
+	bool moved;                     /* the path may be another */
+	int64_t asked_ns;               /* when it was first asked for; 0 */
 };
 
 struct deleg {
@@ -101,6 +107,10 @@ struct deleg {
 	struct dwant *wants;            /* who waits for rows, oldest first */
 	struct dnode *by_ino[DELEG_BUCKETS], *by_name[DELEG_BUCKETS];
 	uint64_t spare_ino;             /* asked for, not used; 0: none */
+#define DELEG_CONDEMNED 256
+	uint64_t condemned[DELEG_CONDEMNED];    /* files whose names others have:
+	                                           a ring */
+	unsigned n_condemned;
 	struct dforeign *foreign;
 	_Atomic unsigned n_foreign;
 	void (*on_birth)(void *arg, uint64_t ino);
@@ -141,6 +151,8 @@ void dtree_prune(struct deleg *d, struct dtree *t);
 char *dnode_dir(const struct dnode *n);
 /* Something was made or removed in the directory. */
 void dnode_touch(struct dnode *dir, int64_t now_ns);
+/* What the rows say of it, and what they do not say yet. */
+void dnode_touched(const struct dnode *dir, struct fsp_attr *a);
 void dnode_fill(const struct dnode *n, struct fsp_entry *out);
 
 /*
@@ -163,6 +175,11 @@ bool flight_has(const struct dnode *n, const struct flight *but);
 /* Another host has the name, or the directory has gone. */
 void flight_say(const struct flight *f, const struct dnode *n, int err);
 
+/* The database's or the caller's, and not of what is asked. */
+bool deleg_passes(int err);
+/* d->lock is held: was it given up, since another host has its name? */
+bool deleg_is_condemned(struct deleg *d, uint64_t ino);
+
 /* deleg_birth.c: without d->lock */
 /*
  * Makes the rows of an inode, and of the directories that it is in, with its
@@ -177,9 +194,10 @@ int deleg_flush(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);
 int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);
 
 /* deleg_hold.c */
-/* A directory was made with our number: it is ours from now on, or nobody's. */
+/* A directory was made with our number after since_ns: it is ours from now on, or
+ * nobody's. */
 void deleg_hold(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
-                const struct fsp_entry *e);
+                const struct fsp_entry *e, int64_t since_ns);
 /* May another be held? */
 bool deleg_may_hold(struct deleg *d);
 /*
@@ -209,6 +227,8 @@ int deleg_enter_tree(struct deleg *d, const struct fsp_ctx *ctx,
 void deleg_seen(struct deleg *d, const char *dir, const char *name,
                 struct fsp_entry *e);
 void deleg_seen_path(struct deleg *d, const char *path, struct fsp_entry *e);
+/* Others have given this path, or what is above it, another place. */
+void deleg_foreign_moved(struct deleg *d, const char *path);
 void deleg_foreign_free(struct deleg *d);
 
 #endif

@@ -62,27 +62,30 @@ static void apply(struct dnode *n, uint32_t mask, const struct fsp_attr *a)
 	n->attr.ctime_ns = mask & FSP_SET_CTIME ? a->ctime_ns : fsp_now_ns();
 }
 
-/* Not while it is on its way. NULL: it is in the rows, or *err. */
-static struct dnode *unborn_locked(struct deleg *d, const struct fsp_ctx *ctx,
-                                   uint64_t ino, int *err)
+/* Not while it, or its times, are on their way. NULL: it is not known, or *err:
+ * -EAGAIN where it would have to wait and has no ctx. */
+static struct dnode *still_locked(struct deleg *d, const struct fsp_ctx *ctx,
+                                  uint64_t ino, int *err)
 {
 	struct dnode *n;
 
 	fsp_assert_held(&d->lock);
 	*err = 0;
-	while ((n = dnode_find(d, ino)) && n->state == DNODE_BUSY) {
-		*err = fsp_cond_wait(&d->changed, &d->lock, ctx->deadline_ns);
+	while ((n = dnode_find(d, ino)) &&
+	       (n->state == DNODE_BUSY || n->touching)) {
+		*err = ctx ? fsp_cond_wait(&d->changed, &d->lock,
+		                           ctx->deadline_ns) : -EAGAIN;
 		if (!*err)
 			*err = fsp_ctx_check(ctx);
 		if (*err)
 			return NULL;
 	}
-	return n && n->state == DNODE_UNBORN ? n : NULL;
+	return n;
 }
 
 /*
- * 1: the rows are to be asked, with the times that have moved here but were not
- * told them yet: *touched, to be put back where that fails.
+ * 1: the rows are to be asked. What they were not told yet of the times goes
+ * along, or what is set takes its place: *touched, for set_in_rows().
  */
 static int set_in_memory(struct deleg *d, const struct fsp_ctx *ctx,
                          uint64_t ino, uint32_t *mask, struct fsp_attr *a,
@@ -95,28 +98,27 @@ static int set_in_memory(struct deleg *d, const struct fsp_ctx *ctx,
 	if (!atomic_load(&d->n_trees))
 		return 1;
 	FSP_GUARD(&d->lock);
-	n = unborn_locked(d, ctx, ino, &err);
-	if (err)
-		return err;
-	if (n) {
+	n = still_locked(d, ctx, ino, &err);
+	if (!n)
+		return err ? err : 1;
+	if (n->state == DNODE_UNBORN) {
 		apply(n, *mask, a);
 		n->tree->used_ns = fsp_mono_ns();
 		dnode_fill(n, out);
 		return 0;
 	}
-	n = dnode_find(d, ino);
-	if (!n || !n->touch_ns)
-		return 1;
-	*touched = n->touch_ns;
-	n->touch_ns = 0;
-	if (!(*mask & FSP_SET_MTIME))
-		a->mtime_ns = *touched;
-	*mask |= FSP_SET_MTIME;
+	if (n->touch_ns) {
+		*touched = n->touch_ns;
+		n->touching = touched;
+		if (!(*mask & FSP_SET_MTIME))
+			a->mtime_ns = *touched;
+		*mask |= FSP_SET_MTIME;
+	}
 	return 1;
 }
 
-static void set_in_rows(struct deleg *d, uint64_t ino, int64_t touched, int err,
-                        const struct fsp_entry *e)
+static void set_in_rows(struct deleg *d, uint64_t ino, const int64_t *touched,
+                        int err, struct fsp_entry *e)
 {
 	struct dnode *n;
 
@@ -124,10 +126,34 @@ static void set_in_rows(struct deleg *d, uint64_t ino, int64_t touched, int err,
 		return;
 	FSP_GUARD(&d->lock);
 	n = dnode_find(d, ino);
-	if (n && n->state == DNODE_BORN && !err)
+	if (n && n->touching == touched) {
+		n->touching = NULL;
+		if (!err && n->touch_ns == *touched)
+			n->touch_ns = 0;
+		fsp_cond_broadcast(&d->changed);
+	}
+	if (n && n->state == DNODE_BORN && !err) {
 		n->attr = e->attr;
-	else if (n && err && n->touch_ns < touched)
-		n->touch_ns = touched;
+		dnode_touched(n, &e->attr);
+	}
+}
+
+/* What may be in the rows is brought there before it is changed: a graft does
+ * nothing more for a name that it finds. */
+static int sure_of(struct deleg *d, const struct fsp_ctx *ctx,
+                              uint64_t ino)
+{
+	const struct dnode *n;
+	struct fsp_entry e;
+	bool maybe, born;
+
+	if (!atomic_load(&d->n_trees))
+		return 0;
+	fsp_lock(&d->lock);
+	n = dnode_find(d, ino);
+	maybe = n && n->maybe;
+	fsp_unlock(&d->lock);
+	return maybe ? deleg_birth(d, ctx, ino, NULL, &born, &e) : 0;
 }
 
 int deleg_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
@@ -140,13 +166,48 @@ int deleg_setattr(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	int err = deleg_enter(d, ctx, ref->path);
 
 	if (!err)
+		err = sure_of(d, ctx, ref->ino);
+	if (!err)
 		err = set_in_memory(d, ctx, ref->ino, &mask, &a, &touched, out);
-	else
-		return err;
 	if (err != 1)
 		return err;
 	err = d->inner->ops->setattr(d->inner, ctx, ref, mask, &a, out);
-	set_in_rows(d, ref->ino, touched, err, out);
+	set_in_rows(d, ref->ino, &touched, err, out);
+	return err;
+}
+
+/* As many as nobody else is at, from *at on: who has some waits for no other. */
+static int set_some(struct deleg *d, const struct fsp_ctx *ctx,
+                    struct fsp_setattr *v, size_t n, size_t *at)
+{
+	struct fsp_setattr rows[FSP_SETATTR_MANY];
+	int64_t touched[FSP_SETATTR_MANY];
+	size_t which[FSP_SETATTR_MANY], k = 0, i;
+	int err = 0;
+
+	for (i = *at; i < n && err >= 0; i++) {
+		rows[k] = v[i];
+		err = set_in_memory(d, k ? NULL : ctx, v[i].ref.ino,
+		                    &rows[k].mask, &rows[k].attr, &touched[k],
+		                    &v[i].out);
+		if (err == -EAGAIN)
+			break;
+		v[i].err = 0;
+		if (err == 1)
+			which[k++] = i;
+	}
+	*at = i;
+	if (err >= 0 || err == -EAGAIN)
+		err = k ? d->inner->ops->setattr_many(d->inner, ctx, rows, k)
+			: 0;
+	for (size_t j = 0; j < k; j++) {
+		set_in_rows(d, rows[j].ref.ino, &touched[j],
+		            err ? err : rows[j].err, &rows[j].out);
+		if (!err) {
+			v[which[j]].err = rows[j].err;
+			v[which[j]].out = rows[j].out;
+		}
+	}
 	return err;
 }
 
@@ -154,46 +215,34 @@ int deleg_setattr_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
                        struct fsp_setattr *v, size_t n)
 {
 	struct deleg *d = deleg_of(m);
-	struct fsp_setattr rows[FSP_SETATTR_MANY];
-	int64_t touched[FSP_SETATTR_MANY];
-	size_t which[FSP_SETATTR_MANY], k = 0;
 	int err = 0;
 
 	if (n > FSP_SETATTR_MANY)
 		return -EINVAL;
 	for (size_t i = 0; i < n && !err; i++)
 		err = deleg_enter(d, ctx, v[i].ref.path);
-	for (size_t i = 0; i < n && err >= 0; i++) {
-		rows[k] = v[i];
-		err = set_in_memory(d, ctx, v[i].ref.ino, &rows[k].mask,
-		                    &rows[k].attr, &touched[k], &v[i].out);
-		v[i].err = 0;
-		if (err == 1)
-			which[k++] = i;
-	}
-	if (err >= 0)
-		err = k ? d->inner->ops->setattr_many(d->inner, ctx, rows, k)
-			: 0;
-	for (size_t j = 0; j < k; j++) {
-		if (!err) {
-			v[which[j]].err = rows[j].err;
-			v[which[j]].out = rows[j].out;
-		}
-		set_in_rows(d, rows[j].ref.ino, touched[j],
-		            err ? err : rows[j].err, &rows[j].out);
-	}
+	for (size_t i = 0; i < n && !err; i++)
+		err = sure_of(d, ctx, v[i].ref.ino);
+	for (size_t i = 0; i < n && !err;)
+		err = set_some(d, ctx, v, n, &i);
 	return err;
 }
 
-static bool is_unborn(struct deleg *d, uint64_t ino)
+/* Its mode; 0: it is not. */
+static uint32_t unborn_mode(struct deleg *d, uint64_t ino)
 {
 	const struct dnode *n;
 
 	if (!atomic_load(&d->n_trees))
-		return false;
+		return 0;
 	FSP_GUARD(&d->lock);
 	n = dnode_find(d, ino);
-	return n && n->state != DNODE_BORN;
+	return n && n->state != DNODE_BORN ? n->attr.mode : 0;
+}
+
+static bool is_unborn(struct deleg *d, uint64_t ino)
+{
+	return unborn_mode(d, ino) != 0;
 }
 
 /* What the application set before it closed goes with the name. */
@@ -204,8 +253,8 @@ static int apply_first(struct deleg *d, const struct fsp_ctx *ctx,
 	int err;
 
 	FSP_GUARD(&d->lock);
-	n = unborn_locked(d, ctx, c->ref.ino, &err);
-	if (n)
+	n = still_locked(d, ctx, c->ref.ino, &err);
+	if (n && n->state == DNODE_UNBORN)
 		apply(n, c->mask | FSP_SET_MTIME, &c->attr);
 	return err;
 }
@@ -215,9 +264,12 @@ int deleg_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
 {
 	struct deleg *d = deleg_of(m);
 	bool born = false, alone = !c->object || !c->fence;
+	uint32_t mode = unborn_mode(d, c->ref.ino);
 	int err = 0;
 
-	if (is_unborn(d, c->ref.ino)) {
+	if (S_ISDIR(mode))
+		return -EISDIR;
+	if (mode) {
 		if (!c->object)
 			err = apply_first(d, ctx, c);
 		/* Whether a lock holds is looked at with names that are there. */
@@ -249,17 +301,32 @@ int deleg_xattr_list(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		d->inner->ops->xattr_list(d->inner, ctx, ino, each, arg);
 }
 
-/* Those are rows, so it has to be one. */
+/* The tree in which a directory has times that the rows were not told; or 0. */
+static uint64_t touched_in(struct deleg *d, uint64_t ino)
+{
+	const struct dnode *n;
+
+	if (!atomic_load(&d->n_trees))
+		return 0;
+	FSP_GUARD(&d->lock);
+	n = dnode_find(d, ino);
+	return n && n->touch_ns ? n->tree->root->ino : 0;
+}
+
+/* Those are rows, so it has to be one, and what has changed it before comes
+ * before. */
 static int has_rows(struct deleg *d, const struct fsp_ctx *ctx,
                     const struct fsp_ref *ref)
 {
+	uint64_t root;
 	struct fsp_entry e;
 	bool born;
 	int err = deleg_enter(d, ctx, ref->path);
 
-	if (err || !is_unborn(d, ref->ino))
-		return err;
-	return deleg_birth(d, ctx, ref->ino, NULL, &born, &e);
+	if (!err && is_unborn(d, ref->ino))
+		err = deleg_birth(d, ctx, ref->ino, NULL, &born, &e);
+	root = err ? 0 : touched_in(d, ref->ino);
+	return root ? deleg_flush(d, ctx, root) : err;
 }
 
 int deleg_xattr_set(struct fsp_meta *m, const struct fsp_ctx *ctx,

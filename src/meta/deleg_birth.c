@@ -115,16 +115,27 @@ static size_t take_wants(struct deleg *d, struct flight *f, struct dtree *t,
 	return n;
 }
 
+/* What was the matter with one, or with the leader's caller, is not theirs. */
+static bool is_tried_again(struct dwant *w, const struct dwant *own, size_t n,
+                           int err)
+{
+	if (!err)
+		return false;
+	if (n > 1 && !deleg_passes(err))
+		w->alone = true;
+	else if (w == own || (err != -EINTR && err != -ETIMEDOUT))
+		return false;
+	w->taken = false;
+	return true;
+}
+
 static void end_want(struct deleg *d, struct flight *f, struct dwant *w,
-                     size_t n, int err)
+                     const struct dwant *own, size_t n, int err)
 {
 	const struct fsp_birth *b = &f->births[w->at];
 
-	if (err == -EEXIST && n > 1) {
-		w->taken = false;
-		w->alone = true;
+	if (is_tried_again(w, own, n, err))
 		return;
-	}
 	if (err == -EEXIST || err == -ESTALE) {
 		flight_say(f, f->nodes[w->at], err);
 		err = -EIO;
@@ -132,20 +143,24 @@ static void end_want(struct deleg *d, struct flight *f, struct dwant *w,
 	if (!err) {
 		*w->out = b->out;
 		/* It has its rows since an answer was lost: without this. */
-		w->born = !b->was_there || !b->commit;
+		w->born = !b->was_there;
 	}
 	want_done(d, w, err);
 }
 
-static void end_wants(struct deleg *d, struct flight *f, size_t n, int err)
+static void end_wants(struct deleg *d, struct flight *f, struct dwant *own,
+                      size_t n, int err)
 {
 	struct dwant *next;
 
 	for (struct dwant *w = d->wants; w; w = next) {
 		next = w->next;
 		if (w->taken && w->flight == f)
-			end_want(d, f, w, n, err);
+			end_want(d, f, w, own, n, err);
 	}
+	/* What is above it took a flight of its own. */
+	if (err && !own->done && !n)
+		want_done(d, own, err);
 	f->tree->leading = false;
 	flight_end(d, f, err);
 }
@@ -169,7 +184,7 @@ static void lead(struct deleg *d, const struct fsp_ctx *ctx, struct dtree *t,
 	if (f.n)
 		err = flight_fly(d, ctx, &f);
 	fsp_lock(&d->lock);
-	end_wants(d, &f, n, err);
+	end_wants(d, &f, own, n, err);
 	fsp_unlock(&d->lock);
 	if (!err)
 		flight_tell(d, &f);
@@ -209,6 +224,8 @@ int deleg_birth(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
 		else
 			wait_for_want(d, ctx, &w);
 	}
+	if (!w.err && !w.born && deleg_is_condemned(d, ino))
+		w.err = -EIO;
 	fsp_unlock(&d->lock);
 	*born = w.born;
 	return w.err;

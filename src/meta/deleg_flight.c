@@ -13,11 +13,23 @@
 
 void flight_touch(struct flight *f, struct dnode *dir)
 {
-	if (!dir->touch_ns || f->n_touches == FLIGHT_MOST)
+	if (!dir->touch_ns || dir->touching || f->n_touches == FLIGHT_MOST)
 		return;
 	f->touches[f->n_touches++] = (struct fsp_touch){ dir->ino,
 	                                                 dir->touch_ns };
-	dir->touch_ns = 0;
+	dir->touching = f;
+}
+
+static void end_touch(struct deleg *d, const struct flight *f,
+                      const struct fsp_touch *touch, int err)
+{
+	struct dnode *n = dnode_find(d, touch->ino);
+
+	if (!n || n->touching != f)
+		return;
+	n->touching = NULL;
+	if (!err && n->touch_ns == touch->time_ns)
+		n->touch_ns = 0;
 }
 
 int flight_add(struct deleg *d, struct flight *f, struct dnode *n)
@@ -47,12 +59,20 @@ int flight_begin(struct deleg *d, struct flight *f, struct dtree *t)
 	f->tree = t;
 	f->next = t->flights;
 	t->flights = f;
+	f->order = ++d->orders;
 	f->root = t->root->ino;
 	f->lost = t->lost;
 	/* Somebody writes down what is born. */
 	f->durable = d->on_birth != NULL;
 	f->path = strdup(t->path);
 	return f->path ? 0 : -ENOMEM;
+}
+
+/* Perhaps it has happened all the same. */
+static bool is_unknown(int err)
+{
+	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EINTR ||
+	       err == -EIO || err == -EROFS;
 }
 
 void flight_end(struct deleg *d, struct flight *f, int err)
@@ -63,19 +83,16 @@ void flight_end(struct deleg *d, struct flight *f, int err)
 	fsp_assert_held(&d->lock);
 	for (size_t i = 0; i < f->n; i++) {
 		f->nodes[i]->flight = NULL;
+		f->nodes[i]->maybe = is_unknown(err);
 		dnode_set_state(f->nodes[i], err ? DNODE_UNBORN : DNODE_BORN);
 	}
-	for (size_t i = 0; err && i < f->n_touches; i++) {
-		struct dnode *n = dnode_find(d, f->touches[i].ino);
-
-		if (n && n->touch_ns < f->touches[i].time_ns)
-			n->touch_ns = f->touches[i].time_ns;
-	}
+	for (size_t i = 0; i < f->n_touches; i++)
+		end_touch(d, f, &f->touches[i], err);
 	while (*p != f)
 		p = &(*p)->next;
 	*p = f->next;
 	/* Whoever brings contents is still at it. */
-	t->used_ns = t->oldest_ns = fsp_mono_ns();
+	t->used_ns = fsp_mono_ns();
 	t->lost = t->lost || f->lost || err == -ESTALE;
 	t->ending = t->ending || t->lost;
 	fsp_cond_broadcast(&d->changed);

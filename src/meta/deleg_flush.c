@@ -32,21 +32,70 @@ static void collect_touches(struct flight *f, struct dtree *t)
 			flight_touch(f, n);
 }
 
-/* Another host has one of these names: it is told of, and not made. */
-static void give_up(struct deleg *d, const struct flight *f, int err)
+bool deleg_passes(int err)
+{
+	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EROFS ||
+	       err == -EINTR || err == -ENOMEM || err == -ENOSPC ||
+	       err == -EDQUOT || err == -EACCES;
+}
+
+bool deleg_is_condemned(struct deleg *d, uint64_t ino)
 {
 	fsp_assert_held(&d->lock);
-	for (size_t i = f->n; i-- > 0;) {
-		struct dnode *n = f->nodes[i];
+	for (unsigned i = 0; i < DELEG_CONDEMNED && i < d->n_condemned; i++)
+		if (d->condemned[i] == ino)
+			return true;
+	return false;
+}
 
-		if (n->unborn_in)
+static bool is_below(const struct dnode *n, const struct dnode *dir)
+{
+	while (n && n != dir)
+		n = n->parent;
+	return n != NULL;
+}
+
+/*
+ * A name that cannot be made, since another host has it, and all that was made
+ * below it: it is told of. Whoever closes such a file is told so, too.
+ */
+static void give_up(struct deleg *d, const struct flight *f, struct dnode *dir,
+                    int err)
+{
+	struct dnode *n = dir->tree->nodes, *next;
+
+	fsp_assert_held(&d->lock);
+	for (; n; n = next) {
+		next = n->next;
+		if (n->state != DNODE_UNBORN || n->in || !is_below(n, dir))
 			continue;
 		flight_say(f, n, err);
+		d->condemned[d->n_condemned++ % DELEG_CONDEMNED] = n->ino;
 		dnode_free(d, n);
 	}
-	/* The directory itself has gone: nothing in it has times. */
-	for (struct dnode *n = f->tree->nodes; n && err == -ESTALE; n = n->next)
+}
+
+/* The directory itself has gone: nothing in it has times. */
+static void forget_touches(struct dtree *t)
+{
+	for (struct dnode *n = t->nodes; n; n = n->next)
 		n->touch_ns = 0;
+}
+
+/* One of several: one by one, until that one is found. 0: go on. */
+static int flush_failed(struct deleg *d, const struct flight *f, int err,
+                        size_t *most)
+{
+	fsp_assert_held(&d->lock);
+	if (deleg_passes(err))
+		return err;
+	if (f->n > 1)
+		*most = 1;
+	else if (f->n)
+		give_up(d, f, f->nodes[0], err);
+	else
+		forget_touches(f->tree);
+	return 0;
 }
 
 /* *most: how many at once; 1 after one of several has met a conflict. */
@@ -61,7 +110,7 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	err = flight_begin(d, &f, t);
 	if (!err)
 		err = collect_oldest(d, &f, t, until, *most);
-	if (!err)
+	if (!err && *most > 1)
 		collect_touches(&f, t);
 	fsp_unlock(&d->lock);
 	if (!err && (f.n || f.n_touches))
@@ -69,13 +118,10 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	fsp_lock(&d->lock);
 	flight_end(d, &f, err);
 	born = !err;
-	if (err == -EEXIST && f.n > 1) {
-		*most = 1;
-		err = 0;
-	} else if (err == -EEXIST || err == -ESTALE) {
-		give_up(d, &f, err);
-		err = 0;
-	}
+	if (err)
+		err = flush_failed(d, &f, err, most);
+	else
+		*most = FLIGHT_MOST;
 	fsp_unlock(&d->lock);
 	if (born)
 		flight_tell(d, &f);
@@ -84,20 +130,31 @@ static int flush_some(struct deleg *d, const struct fsp_ctx *ctx,
 	return err;
 }
 
-static bool has_touch(const struct dtree *t)
+/* As left_locked(). */
+static int touches_left(const struct dtree *t)
 {
-	for (const struct dnode *n = t->nodes; n; n = n->next)
-		if (n->touch_ns && n->state == DNODE_BORN)
-			return true;
-	return false;
+	int left = 0;
+
+	for (const struct dnode *n = t->nodes; n; n = n->next) {
+		if (!n->touch_ns || n->state != DNODE_BORN)
+			continue;
+		if (!n->touching)
+			return 1;
+		left = -EAGAIN;
+	}
+	return left;
 }
 
+/* Names or times of before are on their way with another one. */
 static bool others_have(const struct dtree *t, uint64_t until)
 {
-	for (const struct flight *f = t->flights; f; f = f->next)
+	for (const struct flight *f = t->flights; f; f = f->next) {
+		if (f->order <= until)
+			return true;
 		for (size_t i = 0; i < f->n; i++)
 			if (f->nodes[i]->order <= until)
 				return true;
+	}
 	return false;
 }
 
@@ -110,7 +167,7 @@ static int left_locked(const struct dtree *t, uint64_t until)
 		return 1;
 	if (others_have(t, until))
 		return -EAGAIN;
-	return has_touch(t);
+	return touches_left(t);
 }
 
 static int flush_locked(struct deleg *d, const struct fsp_ctx *ctx,
@@ -172,6 +229,24 @@ static struct dtree *close_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	return t;
 }
 
+/* Nothing more is made in it: until nothing is on its way, either. */
+static int flush_last(struct deleg *d, const struct fsp_ctx *ctx,
+                      struct dtree *t)
+{
+	int err;
+
+	do {
+		err = flush_locked(d, ctx, t->root->ino);
+		while (!err && t->flights) {
+			err = fsp_cond_wait(&d->changed, &d->lock,
+			                    ctx->deadline_ns);
+			if (!err)
+				err = fsp_ctx_check(ctx);
+		}
+	} while (!err && t->unborn);
+	return err;
+}
+
 int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 {
 	struct dtree *t;
@@ -184,16 +259,12 @@ int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 		fsp_unlock(&d->lock);
 		return err;
 	}
-	err = flush_locked(d, ctx, root);
+	err = flush_last(d, ctx, t);
 	lost = t->lost;
 	fsp_unlock(&d->lock);
 	if (!err)
 		err = release(d, ctx, root, lost);
 	fsp_lock(&d->lock);
-	while (t->flights)
-		(void)fsp_cond_wait(&d->changed, &d->lock, 0);
-	if (!err && t->unborn)
-		err = -EAGAIN;          /* one has failed */
 	t->closing = false;
 	t->retry_ns = fsp_mono_ns() + FSP_NS_PER_SEC;
 	if (!err)
@@ -202,4 +273,3 @@ int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 	fsp_unlock(&d->lock);
 	return err;
 }
-

@@ -15,7 +15,9 @@
 
 /* Who has not given it up by then is not there, or cannot: it is taken, and he
  * learns that from the rows. */
-#define FORCE_NS (5 * FSP_NS_PER_SEC)
+#define FORCE_NS (10 * FSP_NS_PER_SEC)
+/* Whoever is listed and never looked into is asked for all the same. */
+#define FOREIGN_MOST 1024
 #define STEP_NS 5000000L
 #define STEP_MOST_NS 50000000L
 
@@ -62,9 +64,10 @@ static bool note(struct deleg *d, const char *path, uint64_t ino)
 	if (*p) {
 		free((*p)->path);
 		(*p)->path = copy;
+		(*p)->moved = false;
 		return true;
 	}
-	f = calloc(1, sizeof(*f));
+	f = d->n_foreign < FOREIGN_MOST ? calloc(1, sizeof(*f)) : NULL;
 	if (!f) {
 		free(copy);
 		return false;
@@ -77,10 +80,22 @@ static bool note(struct deleg *d, const char *path, uint64_t ino)
 	return true;
 }
 
+/* Since when it has been asked for, by whomever here. */
+static int64_t asked_since(struct deleg *d, uint64_t ino, int64_t now)
+{
+	struct dforeign *f;
+
+	FSP_GUARD(&d->lock);
+	f = *find_locked(d, ino);
+	if (f && !f->asked_ns)
+		f->asked_ns = now;
+	return f ? f->asked_ns : now;
+}
+
 static int recall(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
 {
 	struct timespec step = { .tv_nsec = STEP_NS };
-	int64_t began = fsp_mono_ns();
+	int64_t began = asked_since(d, ino, fsp_mono_ns());
 	int err;
 
 	for (;;) {
@@ -102,7 +117,7 @@ static int recall(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
 
 static bool concerns(const struct dforeign *f, const char *path, bool whole)
 {
-	return deleg_below(path, f->path) ||
+	return f->moved || deleg_below(path, f->path) ||
 	       (whole && deleg_below(f->path, path));
 }
 
@@ -165,10 +180,8 @@ static bool is_ours(struct deleg *d, struct fsp_entry *e)
 
 	FSP_GUARD(&d->lock);
 	n = d->trees ? dnode_find(d, e->attr.ino) : NULL;
-	if (n && n->touch_ns > e->attr.mtime_ns)
-		e->attr.mtime_ns = n->touch_ns;
-	if (n && n->touch_ns > e->attr.ctime_ns)
-		e->attr.ctime_ns = n->touch_ns;
+	if (n)
+		dnode_touched(n, &e->attr);
 	return n != NULL;
 }
 
@@ -204,6 +217,15 @@ void deleg_seen(struct deleg *d, const char *dir, const char *name,
 		return;
 	path = fsp_path_join(dir, name);
 	deleg_seen_path(d, path ? path : "", e);
+}
+
+void deleg_foreign_moved(struct deleg *d, const char *path)
+{
+	if (!atomic_load(&d->n_foreign))
+		return;
+	FSP_GUARD(&d->lock);
+	for (struct dforeign *f = d->foreign; f; f = f->next)
+		f->moved = f->moved || !path || deleg_below(f->path, path);
 }
 
 void deleg_foreign_free(struct deleg *d)

@@ -24,14 +24,16 @@ bool deleg_may_hold(struct deleg *d)
 	       d->n_names < DELEG_NAMES_MOST;
 }
 
-static void poll(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
+static int poll(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root)
 {
 	struct dtree *t;
+	int err = 0;
 
 	FSP_GUARD(&d->lock);
 	t = dtree_find_root(d, root);
 	if (t && !t->ending)
-		(void)deleg_fresh_locked(d, ctx, t, fsp_mono_ns() - TICK_NS / 2);
+		err = deleg_fresh_locked(d, ctx, t, fsp_mono_ns() - TICK_NS / 2);
+	return err == -EAGAIN ? 0 : err;
 }
 
 int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
@@ -64,32 +66,44 @@ int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	return -EAGAIN;
 }
 
-enum need { NEED_NONE, NEED_POLL, NEED_FLUSH, NEED_END };
+/* What others wait for comes first. */
+enum need { NEED_NONE, NEED_FLUSH, NEED_POLL, NEED_IDLE, NEED_END };
 
 static enum need need_locked(const struct dtree *t, int64_t now)
 {
 	if (now < t->retry_ns || t->closing)
 		return NEED_NONE;
-	if (t->ending || now - t->used_ns >= IDLE_NS)
+	if (t->ending)
 		return NEED_END;
-	if (t->n_unborn && now - t->oldest_ns >= UNBORN_NS)
-		return NEED_FLUSH;
-	return now - t->polled_ns >= TICK_NS ? NEED_POLL : NEED_NONE;
+	if (now - t->used_ns >= IDLE_NS)
+		return NEED_IDLE;
+	if (now - t->polled_ns >= TICK_NS)
+		return NEED_POLL;
+	return t->unborn && now - t->unborn->made_ns >= UNBORN_NS ?
+		NEED_FLUSH : NEED_NONE;
 }
 
-/* Of one tree, in turn: the list changes while it is served. */
+/* Of those that need the same the one that was served longest ago. */
 static enum need next_locked(struct deleg *d, uint64_t *root)
 {
 	int64_t now = fsp_mono_ns();
+	enum need need = NEED_NONE;
+	struct dtree *best = NULL;
 
 	for (struct dtree *t = d->trees; t; t = t->next) {
 		enum need n = need_locked(t, now);
 
-		*root = t->root->ino;
-		if (n != NEED_NONE)
-			return n;
+		if (n == NEED_NONE || n < need ||
+		    (n == need && t->served_ns >= best->served_ns))
+			continue;
+		best = t;
+		need = n;
 	}
-	return NEED_NONE;
+	if (best) {
+		best->served_ns = now;
+		*root = best->root->ino;
+	}
+	return need;
 }
 
 static void put_off(struct deleg *d, uint64_t root)
@@ -109,7 +123,7 @@ static void serve(struct deleg *d, enum need need, uint64_t root)
 
 	ctx.deadline_ns = fsp_mono_ns() + TRY_NS;
 	if (need == NEED_POLL)
-		poll(d, &ctx, root);
+		err = poll(d, &ctx, root);
 	else if (need == NEED_FLUSH)
 		err = deleg_flush(d, &ctx, root);
 	else
@@ -122,7 +136,7 @@ static void serve(struct deleg *d, enum need need, uint64_t root)
 static void *hold_thread(void *arg)
 {
 	struct deleg *d = arg;
-	uint64_t root;
+	uint64_t root = 0;
 
 	FSP_GUARD(&d->lock);
 	while (!d->worker.stop) {
@@ -140,7 +154,8 @@ static void *hold_thread(void *arg)
 	return NULL;
 }
 
-static bool hold(struct deleg *d, const char *path, const struct fsp_entry *e)
+static bool hold(struct deleg *d, const char *path, const struct fsp_entry *e,
+                 int64_t since_ns)
 {
 	struct dtree *t;
 
@@ -151,17 +166,18 @@ static bool hold(struct deleg *d, const char *path, const struct fsp_entry *e)
 	t = dtree_new(d, path, e);
 	if (!t)
 		return false;
-	t->used_ns = t->polled_ns = fsp_mono_ns();
+	t->used_ns = fsp_mono_ns();
+	t->polled_ns = since_ns;
 	fsp_worker_wake(&d->worker);
 	return true;
 }
 
 void deleg_hold(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
-                const struct fsp_entry *e)
+                const struct fsp_entry *e, int64_t since_ns)
 {
 	int err;
 
-	if (hold(d, path, e))
+	if (hold(d, path, e, since_ns))
 		return;
 	err = d->inner->ops->deleg_release(d->inner, ctx, d->holder,
 	                                   &e->attr.ino, 1);
@@ -196,8 +212,13 @@ static int each_chosen(struct deleg *d, const struct fsp_ctx *ctx,
 		if (chosen(t, c))
 			roots[n++] = t->root->ino;
 	fsp_unlock(&d->lock);
-	for (size_t i = 0; i < n && !err; i++)
-		err = what(d, ctx, roots[i]);
+	/* One that cannot is not in the way of the others. */
+	for (size_t i = 0; i < n; i++) {
+		int failed = what(d, ctx, roots[i]);
+
+		if (!err)
+			err = failed;
+	}
 	return err;
 }
 

@@ -4,6 +4,9 @@
 
 #include "fsp_meta.h"
 
+/* What is decorated, or m itself. */
+struct fsp_meta *deleg_inner(struct fsp_meta *m);
+
 /* deleg.c */
 int deleg_lookup(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const char *dir, const char *name, bool known,

@@ -179,9 +179,11 @@ struct hearing {
  * else is at work? */
 static bool concerns(const struct dtree *t, const struct fsp_change *c)
 {
+	const char *below = c->path ? deleg_below(c->path, t->path) : NULL;
+
 	if (!c->path || (c->named && deleg_below(t->path, c->path)))
 		return true;
-	return c->foreign && deleg_below(c->path, t->path);
+	return below && *below;
 }
 
 static int heard(void *arg, const struct fsp_change *c)
@@ -194,6 +196,8 @@ static int heard(void *arg, const struct fsp_change *c)
 			t->ending = t->ending || concerns(t, c);
 		fsp_worker_wake(&h->d->worker);
 	}
+	if (!c->path || c->named)
+		deleg_foreign_moved(h->d, c->path);
 	return h->each(h->arg, c);
 }
 
@@ -273,6 +277,11 @@ static const struct fsp_meta_ops ops = {
 bool deleg_is(const struct fsp_meta *m)
 {
 	return m->ops == &ops;
+}
+
+struct fsp_meta *deleg_inner(struct fsp_meta *m)
+{
+	return deleg_is(m) ? deleg_of(m)->inner : m;
 }
 
 int fsp_meta_deleg(struct fsp_meta *inner, bool holds, struct fsp_meta **out)

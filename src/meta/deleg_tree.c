@@ -73,8 +73,7 @@ static void unborn_add(struct dnode *n)
 	n->unborn_next = before ? before->unborn_next : t->unborn;
 	*(before ? &before->unborn_next : &t->unborn) = n;
 	*(n->unborn_next ? &n->unborn_next->unborn_prev : &t->unborn_last) = n;
-	if (!t->n_unborn++)
-		t->oldest_ns = fsp_mono_ns();
+	t->n_unborn++;
 }
 
 static void unborn_drop(struct dnode *n)
@@ -295,6 +294,19 @@ void dnode_touch(struct dnode *dir, int64_t now_ns)
 {
 	dir->attr.mtime_ns = dir->attr.ctime_ns = now_ns;
 	dir->touch_ns = dir->state == DNODE_UNBORN ? 0 : now_ns;
+}
+
+/* As sql_touch_at() does it. */
+void dnode_touched(const struct dnode *dir, struct fsp_attr *a)
+{
+	int64_t at = dir->touch_ns;
+
+	if (!at)
+		return;
+	if (a->ctime_ns <= at || a->mtime_ns < at)
+		a->mtime_ns = at;
+	if (a->ctime_ns < at)
+		a->ctime_ns = at;
 }
 
 void dnode_fill(const struct dnode *n, struct fsp_entry *out)

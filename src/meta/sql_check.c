@@ -5,6 +5,7 @@
 
 #include "fsp_buf.h"
 #include "fsp_cleanup.h"
+#include "deleg_ops.h"
 #include "sql_meta.h"
 
 /* Each selects the ids of what violates it. */
@@ -187,7 +188,10 @@ int fsp_meta_check(struct fsp_meta *m, const struct fsp_ctx *ctx,
                           void (*each)(void *arg, const char *what), void *arg)
 {
 	struct report r = { .each = each, .arg = arg };
-	int err = sql_meta_of(m) ? sql_txn(m, ctx, SQL_READ, check, &r) :
+	int err;
+
+	m = deleg_inner(m);
+	err = sql_meta_of(m) ? sql_txn(m, ctx, SQL_READ, check, &r) :
 		-EINVAL;
 
 	sql_set_free(&r.dirs);

@@ -4,7 +4,6 @@
  * A holder stands in fsp_node.rdev of a directory. Who takes it away claims the
  * directory's number, and so does who makes names under it (sql_graft.c).
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 

@@ -240,7 +240,7 @@ static bool is_free(const struct ent *e)
 }
 
 /* May this be born where something is already? */
-static int check_there(struct fsp_birth *b, const struct ent *e)
+static int check_there(struct fsp_birth *b, struct ent *e, bool held)
 {
 	if (e->how == BY_NAME && e->ino == b->ino) {
 		b->was_there = true;
@@ -249,6 +249,12 @@ static int check_there(struct fsp_birth *b, const struct ent *e)
 	}
 	if (e->how == BY_NAME)
 		return -EEXIST;
+	/* A file that PHP wrote where a directory had been made: hidden. */
+	if (held && S_ISDIR(b->attr.mode) && !sql_is_dir(e)) {
+		e->has_row = false;
+		e->oldest = 0;
+		return 0;
+	}
 	/* Only rows: they get this name. */
 	return sql_is_dir(e) == !!S_ISDIR(b->attr.mode) ? 0 : -EEXIST;
 }
@@ -277,12 +283,14 @@ static int look(struct txn *t, struct graft *a, size_t i)
 	if (!err)
 		err = find_place(t, a, i, dir, e);
 	if (!err)
-		err = check_there(b, e);
+		err = check_there(b, e, is_held(a));
 	else if (err == -ENOENT)
 		err = set_free(e);
 	/* Its number may be somewhere else, where it was brought before. */
 	if (!err && !b->was_there && a->tries > 1)
-		err = sql_has_node(t, b->ino) ? -EEXIST : 0;
+		err = sql_has_node(t, b->ino);
+	if (err > 0)
+		err = -EEXIST;
 	if (!err && content_of(b))
 		err = sql_stored_size(t, content_of(b), &a->stored[i]);
 	return err;

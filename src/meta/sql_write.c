@@ -16,16 +16,21 @@ int sql_parent(struct txn *t, const struct fsp_place *at, struct ent *dir)
 	return sql_adopt(t, dir);
 }
 
-int sql_touch_at(struct txn *t, uint64_t dir_ino, int64_t time_ns)
+int sql_touch(struct txn *t, uint64_t dir_ino)
 {
 	return sql_later(t, "UPDATE {node} SET mtime_ns = ?, ctime_ns = ?"
-	               " WHERE ino = ?", "iii", time_ns, time_ns,
+	               " WHERE ino = ?", "iii", t->now_ns, t->now_ns,
 	               (int64_t)dir_ino);
 }
 
-int sql_touch(struct txn *t, uint64_t dir_ino)
+/* Told later: what has changed it since then has changed it. */
+int sql_touch_at(struct txn *t, uint64_t dir_ino, int64_t time_ns)
 {
-	return sql_touch_at(t, dir_ino, t->now_ns);
+	return sql_later(t, "UPDATE {node} SET mtime_ns = CASE WHEN ctime_ns >"
+	               " ? AND mtime_ns > ? THEN mtime_ns ELSE ? END, ctime_ns ="
+	               " CASE WHEN ctime_ns > ? THEN ctime_ns ELSE ? END"
+	               " WHERE ino = ?", "iiiiii", time_ns, time_ns, time_ns,
+	               time_ns, time_ns, (int64_t)dir_ino);
 }
 
 int sql_has_node(struct txn *t, uint64_t ino)

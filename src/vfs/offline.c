@@ -21,14 +21,23 @@ static bool is_down(int err)
 	return err == -EHOSTDOWN || err == -ETIMEDOUT;
 }
 
+static bool is_known_down(struct fsp_vfs *v)
+{
+	struct fsp_health_part *db = fsp_health_find(v->store->health,
+	                                             FSP_PART_DATABASE);
+
+	return fsp_health_get(db) == FSP_HEALTH_DOWN;
+}
+
 bool offline(struct fsp_vfs *v, int err)
 {
 	int64_t since = 0, now;
 
 	if (!is_down(err)) {
-		/* An answer: whatever it is, the database is there. */
+		/* An answer: whatever it is, the database is there, unless it
+		 * came from memory. */
 		if (err != -EINTR && err != -ENOMEM &&
-		    atomic_load(&v->offline_ns))
+		    atomic_load(&v->offline_ns) && !is_known_down(v))
 			atomic_store(&v->offline_ns, 0);
 		return false;
 	}
@@ -47,14 +56,12 @@ int answered(struct fsp_vfs *v, int err)
 
 int64_t fsp_vfs_patience(struct fsp_vfs *v)
 {
-	struct fsp_health_part *db = fsp_health_find(v->store->health,
-	                                             FSP_PART_DATABASE);
 	int64_t since = atomic_load(&v->offline_ns);
 
 	if (!since)
 		return v->op_timeout_ns;
 	/* It has answered others, or a probe, or would be down by now. */
-	if (fsp_health_get(db) != FSP_HEALTH_DOWN &&
+	if (!is_known_down(v) &&
 	    fsp_mono_ns() - since > SUSPECT_NS) {
 		atomic_compare_exchange_strong(&v->offline_ns, &since, 0);
 		return v->op_timeout_ns;

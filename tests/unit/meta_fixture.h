@@ -39,6 +39,7 @@ struct fx {
 	struct fsp_meta *m;
 	struct fsp_meta *inner; /* without the decorators of FX_DECORATED */
 	struct fsp_ctx ctx;
+	const char *owner;      /* whose pending names it makes */
 	int broken;             /* what check found */
 };
 
@@ -160,7 +161,7 @@ FX struct fsp_meta *fx_inner_of(const struct fx *f)
 
 FX void fx_dir(struct fx *f, bool empty)
 {
-	*f = (struct fx){ .ctx = fsp_ctx_background() };
+	*f = (struct fx){ .ctx = fsp_ctx_background(), .owner = "mount1" };
 	fx_db_make(&f->db, empty);
 }
 
@@ -261,7 +262,7 @@ FX int fx_new(struct fx *f, const char *path, uint32_t mode,
               struct fsp_entry *e)
 {
 	struct fsp_new n = {
-		.mode = mode, .uid = 1000, .gid = 1001, .owner = "mount1",
+		.mode = mode, .uid = 1000, .gid = 1001, .owner = f->owner,
 		.target = "to/where"
 	};
 	FX_PLACE(at, path);
@@ -312,7 +313,7 @@ FX int fx_commit_ref(struct fx *f, const struct fsp_ref *ref, char c,
 {
 	struct fsp_object o = fx_object(c, size);
 	struct fsp_commit k = {
-		.ref = *ref, .owner = "mount1", .object = &o, .await_php = true,
+		.ref = *ref, .owner = f->owner, .object = &o, .await_php = true,
 		.attr = { .mtime_ns = mtime_ns }
 	};
 

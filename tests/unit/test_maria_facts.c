@@ -99,7 +99,7 @@ static void test_all_well(void **state)
 	expect("clock of this machine", FSP_STEP_OK, " s to the server's");
 	expect("role", FSP_STEP_OK, "alone");
 	expect("round trip", FSP_STEP_OK, "");
-	expect("schema", FSP_STEP_OK, "version 2");
+	expect("schema", FSP_STEP_OK, "version 3");
 	expect("read the tables", FSP_STEP_OK, "");
 	expect("write to the tables", FSP_STEP_OK, "");
 	expect("rights for an upgrade", FSP_STEP_OK, "ALTER, CREATE, INDEX");

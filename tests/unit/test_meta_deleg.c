@@ -349,6 +349,27 @@ static struct seen_versions versions(struct fx *f, const char *path)
 	return s;
 }
 
+static int note_past(void *arg, const char *name, enum fsp_past kind)
+{
+	char *text = arg;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 100 - len, "%s=%d ", name, (int)kind);
+	return 0;
+}
+
+static void assert_same_past(struct fx *f, const char *a, const char *b)
+{
+	char x[100] = "", y[100] = "";
+
+	assert_int_equal(fsp_meta_past_names(f->m, &f->ctx, a, note_past, x),
+	                 0);
+	assert_int_equal(fsp_meta_past_names(f->m, &f->ctx, b, note_past, y),
+	                 0);
+	assert_true(*x);
+	assert_string_equal(x, y);
+}
+
 /* Directories and a file with content in one call: as one after another. */
 static void test_chain(void **state)
 {
@@ -395,6 +416,7 @@ static void test_chain(void **state)
 		" a.size_storage = b.size_storage AND a.deleted_at = 0 AND"
 		" a.pred_id IS NULL AND a.stored_at = a.since_us WHERE"
 		" a.space_key = 'a.u.r'"), 1);
+	assert_same_past(f, "a/u/r/x", "a/t/other/x");
 	v = versions(f, "a/u/r/x/f");
 	assert_int_equal(v.n, 1);
 	assert_int_equal(v.row[0], b[2].out.content.row);
@@ -804,7 +826,9 @@ static void test_touches(void **state)
 {
 	struct fx *f = *state;
 	struct fsp_birth b;
-	struct fsp_touch d[2] = { { 0, T1 }, { 0, T2 } };
+	int64_t later = fsp_now_ns() + FSP_NS_PER_SEC;
+	struct fsp_touch d[2] = { { 0, later }, { 0, T2 } };
+	struct fsp_attr was = { .mtime_ns = later + 10 };
 	struct fsp_graft g = { .births = &b, .n = 1, .touches = d,
 		               .n_touches = 2, .holder = fsp_meta_holder(US) };
 	struct fsp_entry e;
@@ -817,23 +841,37 @@ static void test_touches(void **state)
 	d[1].ino = b.ino;
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 	e = fx_get(f, "a/t/r");
-	assert_int_equal(e.attr.mtime_ns, T1);
-	assert_int_equal(e.attr.ctime_ns, T1);
+	assert_int_equal(e.attr.mtime_ns, later);
+	assert_int_equal(e.attr.ctime_ns, later);
 	assert_int_equal(e.holder, fsp_meta_holder(US));
 	e = fx_get(f, "a/t/r/d");
 	assert_int_equal(e.attr.mtime_ns, T2);
 	assert_int_equal(e.attr.atime_ns, T1);
 	/* Only that, and nothing is stored. */
-	d[0].time_ns = T2;
+	d[0].time_ns = later + 2;
 	g.n = 0;
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
-	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, T2);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 2);
+	/* What changed it after that stays; no time goes back. */
+	d[0].time_ns = later + 1;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 2);
+	assert_int_equal(fx_get(f, "a/t/r").attr.ctime_ns, later + 2);
+	/* Though it was given a time that has not come yet, something was made
+	 * in it since. */
+	was.ctime_ns = later + 3;
+	assert_int_equal(fsp_meta_setattr(f->m, &f->ctx, &g.root, FSP_SET_MTIME |
+	                                  FSP_SET_CTIME, &was, &e), 0);
+	d[0].time_ns = later + 4;
+	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 4);
+	assert_int_equal(fx_get(f, "a/t/r").attr.ctime_ns, later + 4);
 	/* By path, and without anything to touch. */
-	d[0].time_ns = T1;
+	d[0].time_ns = later + 5;
 	g.root.ino = 0;
 	g.holder = 0;
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
-	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, T1);
+	assert_int_equal(fx_get(f, "a/t/r").attr.mtime_ns, later + 5);
 	g.n_touches = 0;
 	assert_int_equal(fsp_meta_graft(f->m, &f->ctx, &g), 0);
 }

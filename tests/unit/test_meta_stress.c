@@ -113,7 +113,8 @@ static void *work(void *arg)
 static int process(const char *db, unsigned r)
 {
 	struct worker w[THREADS];
-	struct fx f = { .ctx = fsp_ctx_background() };
+	struct fx f = { .ctx = fsp_ctx_background(),
+	                .owner = "mount1" };
 	struct fsp_meta_options o = fx_options();
 	int won = 0, err = 0;
 
@@ -180,7 +181,8 @@ struct ack {
 /* Until it is killed: commits, telling each one that was acknowledged. */
 static void victim(const char *db, unsigned r, int out)
 {
-	struct fx f = { .ctx = fsp_ctx_background() };
+	struct fx f = { .ctx = fsp_ctx_background(),
+	                .owner = "mount1" };
 	struct fsp_meta_options o = fx_options();
 
 	snprintf(f.db.path, sizeof(f.db.path), "%s", db);
