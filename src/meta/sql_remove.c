@@ -52,6 +52,9 @@ int sql_is_empty(struct txn *t, struct ent *dir)
 	struct implied at;
 	int err = sql_tree(dir->key.path, &tree);
 
+	/* Whoever has it delegated claims nothing else to make names in it. */
+	if (!err && dir->node.rdev)
+		err = sql_claim_ino(t, dir->ino);
 	if (!err)
 		err = has_names(t, &tree, &dir->dead_inside);
 	if (!err)
