@@ -316,7 +316,8 @@ struct fsp_meta_ops {
 	int (*getattr_at)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	                  const struct fsp_ref *ref, struct fsp_entry *out);
 	/* The live entries of a directory, in no order, without . and ..; with
-	 * more than `most` -E2BIG, before it costs much; 0: as many as come. */
+	 * more than `most` -E2BIG, before it costs much, and -EAGAIN where they
+	 * are just being made; 0: as many as come. */
 	int (*list)(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	            const char *dir, size_t most, fsp_meta_each each,
 	            void *arg);

@@ -245,7 +245,7 @@ static int doubt(struct deleg *d, const char *path, int err)
 	return err;
 }
 
-static bool is_in_tree(struct deleg *d, const char *dir)
+bool deleg_holds(struct deleg *d, const char *dir)
 {
 	struct dnode *n;
 
@@ -267,7 +267,7 @@ static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
 	FSP_FREE char *path = NULL;
 	int64_t began = fsp_mono_ns();
 	bool hold = S_ISDIR(what->mode) && deleg_may_hold(d) &&
-		!is_in_tree(d, at->dir);
+		!deleg_holds(d, at->dir);
 	int err = deleg_settle(d, ctx, at->dir);
 
 	if (hold)

@@ -200,6 +200,8 @@ void deleg_hold(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
                 const struct fsp_entry *e, int64_t since_ns);
 /* May another be held? */
 bool deleg_may_hold(struct deleg *d);
+/* deleg.c: is it, or what it is in, held? */
+bool deleg_holds(struct deleg *d, const char *dir);
 /*
  * With d->lock, which is let go where it asks: t may be gone after that.
  * -EAGAIN: it has asked; look again. 0: it was ours, and PHP had no rows below

@@ -52,7 +52,12 @@ static int list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 {
 	struct deleg *d = deleg_of(m);
 	struct listing l = { d, dir, each, arg };
-	int err = look(d, ctx, dir);
+	int err;
+
+	/* Who has a limit reads ahead: not of what is still being made. */
+	if (most && deleg_holds(d, dir))
+		return -EAGAIN;
+	err = look(d, ctx, dir);
 
 	return err ? err : d->inner->ops->list(d->inner, ctx, dir, most, seen,
 	                                       &l);
@@ -64,17 +69,22 @@ static int list_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
 	struct deleg *d = deleg_of(m);
 	struct fsp_listing with[FSP_LIST_MANY];
 	struct listing l[FSP_LIST_MANY];
+	size_t which[FSP_LIST_MANY], k = 0;
 	int err = n > FSP_LIST_MANY ? -EINVAL : 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
-		l[i] = (struct listing){ d, v[i].dir, v[i].each, v[i].arg };
-		with[i] = (struct fsp_listing){ v[i].dir, seen, &l[i], false };
-		err = look(d, ctx, v[i].dir);
+		v[i].done = false;
+		if (deleg_holds(d, v[i].dir))
+			continue;
+		l[k] = (struct listing){ d, v[i].dir, v[i].each, v[i].arg };
+		with[k] = (struct fsp_listing){ v[i].dir, seen, &l[k], false };
+		which[k++] = i;
+		err = deleg_enter(d, ctx, v[i].dir);
 	}
-	if (!err)
-		err = d->inner->ops->list_many(d->inner, ctx, with, n, most);
-	for (size_t i = 0; i < n && !err; i++)
-		v[i].done = with[i].done;
+	if (!err && k)
+		err = d->inner->ops->list_many(d->inner, ctx, with, k, most);
+	for (size_t j = 0; j < k && !err; j++)
+		v[which[j]].done = with[j].done;
 	return err;
 }
 

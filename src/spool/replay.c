@@ -239,7 +239,7 @@ static uint64_t next_like(const struct replay *r, uint64_t off)
 
 static int read_all(struct replay *r)
 {
-	uint64_t off = 0, size;
+	uint64_t off = 0, size = 0;
 	bool gap = false;
 
 	while (off < r->size) {

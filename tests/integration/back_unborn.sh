@@ -3,7 +3,7 @@
 # makes them again, beside what another host has made meanwhile, and not in the
 # place of it.
 # TIMEOUT 120
-# TAKES 12
+# TAKES 15
 # CHECKED
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
@@ -198,6 +198,28 @@ equal "$NEW/clash/f $NEW/kind/ours" "$(kept_paths)" "what is kept"
 grep -qF 'ours, in clash/f' "$S"/spool/kept/*.data || fail "the kept content of clash/f"
 grep -q "/$NEW/clash/f: .*(File exists) and are kept" "$WORK/a.log" || fail "no line for clash/f"
 grep -q "/$NEW/kind/ours: .*(Not a directory) and are kept" "$WORK/a.log" || fail "no line for kind/ours"
+fs_stop b
+
+step "a mount beside the dead one meets its lock, and makes the names"
+rm -rf "$S/spool/kept"
+fs_start b "$S" "$B"
+exec 8>>"$A/acct/table/locked"
+flock 8
+hold
+copy_and_kill "$SRC"
+exec 8>&-
+flock -w 30 "$B/acct/table/locked" true || fail "a dead mount's lock stays"
+equal 0 "$(stat -c %s "$B/$NEW/deep/er/still/ours")" "size before it is taken over"
+printf 'theirs, in clash/f' >"$WORK/theirs"
+free
+cp "$WORK/theirs" "$B/$NEW/clash/f"
+back
+all_stored "$S"
+for f in shared/ours shared/below/ours deep/er/still/ours kind/ours; do
+	equal "ours, in $f" "$(cat "$A/$NEW/$f")" "$f, taken over"
+done
+equal "theirs, in clash/f" "$(cat "$A/$NEW/clash/f")" "what is newer"
+equal 0 "$(kept)" "kept contents"
 fs_stop b
 fs_stop a
 check_store "$S"

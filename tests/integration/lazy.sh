@@ -14,7 +14,7 @@ transactions() {
 		sed 's/.*, \([0-9]*\) writes,.*/\1/'
 }
 
-fs_start a "$S" "$A"
+fs_start a "$S" "$A" -o mount.delegate=no
 fs_start b "$S" "$B"
 mkdir -p "$A/x/y/z/d"
 D=x/y/z/d
@@ -86,7 +86,7 @@ fs_kill a
 equal 1000000007 "$(stat -c %Y "$B/$D")" "after kill -9"
 
 step "the end of the mount sets what waits"
-fs_start a "$S" "$A"
+fs_start a "$S" "$A" -o mount.delegate=no
 for i in $(seq 20); do mkdir "$A/x/y/z/e$i"; done
 touch -d @1000000008 "$A"/x/y/z/e*
 fs_stop a
