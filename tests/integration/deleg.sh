@@ -105,12 +105,12 @@ looks() { # looks DIR: until there is "done"
 for i in 1 2; do
 	rm -f "$WORK/done"
 	looks "$B/$R" & pb=$!
-	if [ $i = 2 ]; then looks "$A/$R" & pa=$!; fi
+	if [ "$i" = 2 ]; then looks "$A/$R" & pa=$!; fi
 	cp -a "$SRC" "$A/$R/copy$i"
 	same_tree "$SRC" "$A/$R/copy$i"
 	touch "$WORK/done"
-	wait $pb
-	[ $i = 1 ] || wait $pa
+	wait "$pb"
+	[ "$i" = 1 ] || wait "$pa"
 	same_soon "$SRC" "$B/$R/copy$i"
 	same_tree "$SRC" "$A/$R/copy$i"
 done
@@ -222,10 +222,10 @@ PY
 for at in 3 60; do
 	: >"$WORK/closed"
 	python3 "$WORK/copier.py" "$SRC" "$A/$R/killed$at" "$WORK/closed" & pid=$!
-	reached() { [ "$(wc -l <"$WORK/closed")" -ge $at ]; }
+	reached() { [ "$(wc -l <"$WORK/closed")" -ge "$at" ]; }
 	wait_for 30 reached || fail "the copy stands still"
 	fs_kill one
-	wait $pid || fail "the copier"
+	wait "$pid" || fail "the copier"
 	[ -s "$WORK/closed" ]
 	fs_start one "$S" "$A"          # whoever is gone is not waited for
 	while read -r f; do
