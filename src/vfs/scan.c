@@ -219,7 +219,9 @@ static void step(struct fsp_vfs *v, struct scan *s, const struct scan *above)
 	if (slot == s->list->n)
 		return;
 	if (s->run && follows(s, old, slot, s->named)) {
-		s->run++;
+		/* Sure by now: those that were only listed are read, too. */
+		if (++s->run == SURE)
+			s->until = 0;
 	} else {
 		named = follows(s, old, slot, true);
 		s->run = named || follows(s, old, slot, false);
@@ -399,34 +401,54 @@ static void visit(struct fsp_vfs *v, const struct where *w, bool opened)
 		ask_siblings(v, s, w->dir);
 }
 
-/*
- * The directory of what was visited, referenced. What nobody vouches for would
- * not be used: it is not fetched.
- */
-static struct inode *visited(struct fsp_vfs *v, const struct inode *i,
-                             bool opened)
+/* Is its directory what was visited last in the one above, to read in it? */
+static bool is_on_the_way(struct fsp_vfs *v, const struct where *w)
 {
-	struct where w;
+	const struct scan *s;
 
-	if (!v->ahead.max || !news_vouch(v) || atomic_load(&v->offline_ns))
-		return NULL;
-	where_is(v, i, &w);
-	if (w.dir)
-		visit(v, &w, opened);
-	return w.dir;
+	FSP_GUARD(&v->scans->lock);
+	s = find_scan(v->scans, w->above);
+	return s && s->last_opened && strcmp(s->last, w->dir_name) == 0;
+}
+
+/* What nobody vouches for would not be used: it is not fetched. */
+static bool is_of_use(struct fsp_vfs *v)
+{
+	return v->ahead.max && news_vouch(v) && !atomic_load(&v->offline_ns);
 }
 
 void scan_visit(struct fsp_vfs *v, struct inode *dir)
 {
-	inode_unref(v, visited(v, dir, false));
+	struct where w;
+
+	if (!is_of_use(v))
+		return;
+	where_is(v, dir, &w);
+	if (w.dir)
+		visit(v, &w, false);
+	inode_unref(v, w.dir);
+}
+
+/*
+ * The kernel knows the names on the way, and asks for none of them again: who is
+ * in another directory has come there in the ones above, too, and in these
+ * first.
+ */
+static void visit_way(struct fsp_vfs *v, struct inode *i, unsigned depth)
+{
+	struct where w;
+
+	where_is(v, i, &w);
+	if (!w.dir)
+		return;
+	if (w.above && depth && !is_on_the_way(v, &w))
+		visit_way(v, w.dir, depth - 1);
+	visit(v, &w, true);
+	inode_unref(v, w.dir);
 }
 
 void scan_open(struct fsp_vfs *v, struct inode *file)
 {
-	struct inode *dir = visited(v, file, true);
-
-	if (!dir)
-		return;
-	inode_unref(v, visited(v, dir, true));
-	inode_unref(v, dir);
+	if (is_of_use(v))
+		visit_way(v, file, SCANS / 2);
 }
