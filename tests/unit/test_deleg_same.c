@@ -10,7 +10,7 @@
 
 #define STEPS 250
 #ifdef FX_MARIA
-#define ROUNDS 1
+#define ROUNDS 2
 #else
 #define ROUNDS 6
 #endif
@@ -50,6 +50,8 @@ struct known {
 struct same {
 	struct fx *f;
 	struct fx x[2];         /* with names in memory, and without */
+	struct fx mount[2];     /* x[0] is one of them */
+	bool both;              /* now the one, now the other */
 	struct known k[ENTRIES];
 	int n, step;
 	unsigned r;
@@ -553,6 +555,42 @@ static void do_sync(struct same *s)
 	assert_int_equal(fsp_meta_sync(s->x[0].m, &s->x[0].ctx), 0);
 }
 
+static int pass_by(void *arg, const char *name, const struct fsp_entry *e)
+{
+	(void)arg;
+	(void)name;
+	(void)e;
+	return 0;
+}
+
+/* As a kernel does, a mount looks into what it goes through. */
+static void look_into(struct same *s, const char *dir)
+{
+	struct fsp_entry e;
+	char p[160];
+
+	full(p, 0, dir);
+	if (!fx_look(&s->x[0], p, &e) && S_ISDIR(e.attr.mode))
+		(void)fsp_meta_list(s->x[0].m, &s->x[0].ctx, p, 0, pass_by,
+		                    NULL);
+}
+
+/* The other mount goes on. Before it has looked it may not know what was made. */
+static void take_turns(struct same *s)
+{
+	static const char *const id[2] = { US, THEM };
+	int to = s->x[0].m == s->mount[0].m;
+
+	SAY(s, "on mount %d", to);
+	s->x[0] = s->mount[to];
+	s->x[1].owner = id[to];
+	for (int depth = 0; depth <= DEPTH; depth++)
+		for (int i = 0; i < s->n; i++)
+			if (s->k[i].is_dir && depth_of(s->k[i].path) == depth)
+				look_into(s, s->k[i].path);
+	same_names(s);
+}
+
 static void step(struct same *s)
 {
 	static const struct {
@@ -569,6 +607,8 @@ static void step(struct same *s)
 	while (n >= calls[i].share)
 		n -= calls[i++].share;
 	now += FSP_NS_PER_SEC;
+	if (s->both && next(&s->r) % 20 == 0)
+		take_turns(s);
 	calls[i].call(s);
 }
 
@@ -578,8 +618,12 @@ static void begin(struct same *s, struct fx *f, int round, unsigned r)
 {
 	struct fsp_entry e[2];
 
-	*s = (struct same){ .f = f, .r = r };
-	dx_mount(f, &s->x[0], US, NULL);
+	*s = (struct same){ .f = f, .r = r, .both = round % 2 };
+	dx_open(f, &s->mount[0], US, NULL);
+	dx_open(f, &s->mount[1], THEM, NULL);
+	dx_mount_add(&s->mount[0]);
+	dx_mount_add(&s->mount[1]);
+	s->x[0] = s->mount[0];
 	s->x[1] = *f;
 	/* Names without content go with their mount, in both. */
 	s->x[1].owner = US;
@@ -609,7 +653,8 @@ static void test_same(void **state)
 		}
 		SAY(s, "the end of round %d", round);
 		same_tree(s);
-		dx_end(&s->x[0]);
+		dx_end(&s->mount[0]);
+		dx_end(&s->mount[1]);
 		s->x[0] = *f;
 		same_tree(s);
 		assert_int_equal(dx_held(f), 0);
