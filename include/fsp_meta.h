@@ -186,6 +186,7 @@ struct fsp_birth {
 	const struct fsp_commit *commit;        /* of a file: its first content.
 	                                   ref, owner, base_row, require_base
 	                                   and fence do not count */
+	bool maybe;                     /* it may be there: look in any case */
 	bool was_there;                 /* set: the place had this very inode
 	                                   already; nothing was done, nor
 	                                   committed */

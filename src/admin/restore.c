@@ -61,6 +61,29 @@ int fsp_restore_no_object(struct fsp_restore *r, int err, const char *source)
 	                      hash);
 }
 
+/*
+ * A mount may be making names in a directory on the way that are not rows yet:
+ * whoever looks it up before he goes in has them brought there.
+ */
+static int look_on_the_way(struct fsp_restore *r, char *path)
+{
+	struct fsp_entry e;
+	int err = 0;
+
+	for (char *slash = path; !err && (slash = strchr(slash, '/')); slash++) {
+		FSP_FREE char *dir = NULL, *name = NULL;
+
+		*slash = 0;
+		err = fsp_path_split(path, &dir, &name);
+		if (!err)
+			err = fsp_meta_lookup(r->a->store->meta, &r->a->ctx,
+			                      dir, name, true, &e);
+		*slash = '/';
+	}
+	/* What is not there is made, or told of, by who needs it. */
+	return err == -ENOENT || err == -ENOTDIR ? 0 : err;
+}
+
 int fsp_restore_look(struct fsp_restore *r)
 {
 	int err;
@@ -68,6 +91,9 @@ int fsp_restore_look(struct fsp_restore *r)
 	free(r->dir);
 	free(r->name);
 	r->dir = r->name = NULL;
+	err = look_on_the_way(r, r->path);
+	if (err)
+		return err;
 	err = fsp_path_split(r->path, &r->dir, &r->name);
 	if (err)
 		return err;

@@ -186,7 +186,11 @@ static int make_in_memory(struct deleg *d, const struct fsp_ctx *ctx,
 
 	if (!atomic_load(&d->n_trees) ||
 	    (!S_ISREG(what->mode) && !S_ISDIR(what->mode)))
-		return 1;
+		return AS_EVER;
+	/* The rows say what is wrong with it. */
+	if (!fsp_name_valid(at->name, strlen(at->name)) ||
+	    strlen(at->dir) + 1 + strlen(at->name) >= FSP_PATH_MAX)
+		return AS_EVER;
 	err = take_ino(d, ctx, &ino);
 	if (err)
 		return err;
@@ -232,16 +236,23 @@ static void add_born(struct deleg *d, const struct fsp_place *at,
 		dir->forgets = true;    /* a second name of it, or no memory */
 }
 
-/* Whether something happened in a directory is not known: its names are not. */
+/* Whether something happened in a directory is not known, and so what is in it
+ * is not: it is given up. */
 static int doubt(struct deleg *d, const char *path, int err)
 {
+	struct dtree *t;
 	struct dnode *dir;
 
-	if (!deleg_passes(err) || !atomic_load(&d->n_trees))
+	if (!deleg_is_unknown(err) || !atomic_load(&d->n_trees))
 		return err;
 	FSP_GUARD(&d->lock);
-	if (dtree_find(d, path, &dir) && dir)
+	t = dtree_find(d, path, &dir);
+	if (!t)
+		return err;
+	if (dir)
 		dir->forgets = true;
+	t->ending = true;
+	fsp_worker_wake(&d->worker);
 	return err;
 }
 
@@ -274,14 +285,15 @@ static int make_row(struct deleg *d, const struct fsp_ctx *ctx,
 		path = fsp_path_join(at->dir, at->name);
 	if (path)
 		with.holder = d->holder;
+	atomic_fetch_add(&d->making, 1);
 	if (!err)
 		err = d->inner->ops->create(d->inner, ctx, at, &with, out);
-	if (err)
-		return doubt(d, at->dir, err);
-	add_born(d, at, out);
-	if (path)
+	if (!err)
+		add_born(d, at, out);
+	if (!err && path)
 		deleg_hold(d, ctx, path, out, began);
-	return 0;
+	atomic_fetch_sub(&d->making, 1);
+	return doubt(d, at->dir, err);
 }
 
 int deleg_create(struct fsp_meta *m, const struct fsp_ctx *ctx,

@@ -88,6 +88,7 @@ struct dforeign {
 	uint64_t ino;
 	char *path;
 	bool moved;                     /* the path may be another */
+	bool own;                       /* with our number, and not held */
 	int64_t asked_ns;               /* when it was first asked for; 0 */
 };
 
@@ -106,8 +107,9 @@ struct deleg {
 	uint64_t orders;
 	struct dwant *wants;            /* who waits for rows, oldest first */
 	struct dnode *by_ino[DELEG_BUCKETS], *by_name[DELEG_BUCKETS];
+	_Atomic unsigned making;        /* rows with our number, just now */
 	uint64_t spare_ino;             /* asked for, not used; 0: none */
-#define DELEG_CONDEMNED 256
+#define DELEG_CONDEMNED 4096
 	uint64_t condemned[DELEG_CONDEMNED];    /* files whose names others have:
 	                                           a ring */
 	unsigned n_condemned;
@@ -175,8 +177,10 @@ bool flight_has(const struct dnode *n, const struct flight *but);
 /* Another host has the name, or the directory has gone. */
 void flight_say(const struct flight *f, const struct dnode *n, int err);
 
-/* The database's or the caller's, and not of what is asked. */
+/* Not of what is asked: another time it may succeed. */
 bool deleg_passes(int err);
+/* Perhaps it has happened all the same. */
+bool deleg_is_unknown(int err);
 /* d->lock is held: was it given up, since another host has its name? */
 bool deleg_is_condemned(struct deleg *d, uint64_t ino);
 
@@ -221,6 +225,8 @@ int deleg_stop(struct deleg *d, const struct fsp_ctx *ctx);
 int deleg_enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path);
 int deleg_enter_at(struct deleg *d, const struct fsp_ctx *ctx,
                    const struct fsp_place *at);
+/* Would that have to ask? */
+bool deleg_is_foreign(struct deleg *d, const char *path);
 /* Also what is delegated below it. */
 int deleg_enter_tree(struct deleg *d, const struct fsp_ctx *ctx,
                      const struct fsp_place *at);

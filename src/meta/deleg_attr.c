@@ -259,6 +259,12 @@ static int apply_first(struct deleg *d, const struct fsp_ctx *ctx,
 	return err;
 }
 
+static bool is_condemned(struct deleg *d, uint64_t ino)
+{
+	FSP_GUARD(&d->lock);
+	return d->n_condemned && deleg_is_condemned(d, ino);
+}
+
 int deleg_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
                  const struct fsp_commit *c, struct fsp_entry *out)
 {
@@ -269,6 +275,8 @@ int deleg_commit(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 	if (S_ISDIR(mode))
 		return -EISDIR;
+	if (!mode && is_condemned(d, c->ref.ino))
+		return -EIO;
 	if (mode) {
 		if (!c->object)
 			err = apply_first(d, ctx, c);

@@ -41,7 +41,8 @@ int flight_add(struct deleg *d, struct flight *f, struct dnode *n)
 		return -ENOMEM;
 	*b = (struct fsp_birth){ .ino = n->ino, .dir = f->dirs[f->n],
 	                         .name = n->name, .attr = n->attr,
-	                         .age_ns = fsp_mono_ns() - n->made_ns };
+	                         .age_ns = fsp_mono_ns() - n->made_ns,
+	                         .maybe = n->maybe };
 	if (S_ISREG(n->attr.mode))
 		b->owner = d->id;
 	f->nodes[f->n++] = n;
@@ -68,11 +69,10 @@ int flight_begin(struct deleg *d, struct flight *f, struct dtree *t)
 	return f->path ? 0 : -ENOMEM;
 }
 
-/* Perhaps it has happened all the same. */
-static bool is_unknown(int err)
+bool deleg_is_unknown(int err)
 {
 	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EINTR ||
-	       err == -EIO || err == -EROFS;
+	       err == -EIO;
 }
 
 void flight_end(struct deleg *d, struct flight *f, int err)
@@ -83,7 +83,8 @@ void flight_end(struct deleg *d, struct flight *f, int err)
 	fsp_assert_held(&d->lock);
 	for (size_t i = 0; i < f->n; i++) {
 		f->nodes[i]->flight = NULL;
-		f->nodes[i]->maybe = is_unknown(err);
+		f->nodes[i]->maybe = err && (f->nodes[i]->maybe ||
+		                             deleg_is_unknown(err));
 		dnode_set_state(f->nodes[i], err ? DNODE_UNBORN : DNODE_BORN);
 	}
 	for (size_t i = 0; i < f->n_touches; i++)

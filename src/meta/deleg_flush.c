@@ -34,9 +34,9 @@ static void collect_touches(struct flight *f, struct dtree *t)
 
 bool deleg_passes(int err)
 {
-	return err == -EHOSTDOWN || err == -ETIMEDOUT || err == -EROFS ||
-	       err == -EINTR || err == -ENOMEM || err == -ENOSPC ||
-	       err == -EDQUOT || err == -EACCES;
+	return err != -EEXIST && err != -ESTALE && err != -ENOENT &&
+	       err != -ENOTDIR && err != -EISDIR && err != -EINVAL &&
+	       err != -ENAMETOOLONG;
 }
 
 bool deleg_is_condemned(struct deleg *d, uint64_t ino)
@@ -70,7 +70,9 @@ static void give_up(struct deleg *d, const struct flight *f, struct dnode *dir,
 		if (n->state != DNODE_UNBORN || n->in || !is_below(n, dir))
 			continue;
 		flight_say(f, n, err);
-		d->condemned[d->n_condemned++ % DELEG_CONDEMNED] = n->ino;
+		if (S_ISREG(n->attr.mode))
+			d->condemned[d->n_condemned++ % DELEG_CONDEMNED] =
+				n->ino;
 		dnode_free(d, n);
 	}
 }

@@ -52,7 +52,7 @@ static void forget(struct deleg *d, uint64_t ino)
 }
 
 /* Without memory the caller recalls it before he goes on. */
-static bool note(struct deleg *d, const char *path, uint64_t ino)
+static bool note(struct deleg *d, const char *path, uint64_t ino, bool own)
 {
 	struct dforeign **p, *f;
 	char *copy = strdup(path);
@@ -73,6 +73,7 @@ static bool note(struct deleg *d, const char *path, uint64_t ino)
 		return false;
 	}
 	f->ino = ino;
+	f->own = own;
 	f->path = copy;
 	f->next = d->foreign;
 	d->foreign = f;
@@ -80,28 +81,48 @@ static bool note(struct deleg *d, const char *path, uint64_t ino)
 	return true;
 }
 
-/* Since when it has been asked for, by whomever here. */
-static int64_t asked_since(struct deleg *d, uint64_t ino, int64_t now)
+/* It has been asked for, by whomever here: is it time to take it? *own: it has
+ * our number. */
+static bool is_overdue(struct deleg *d, uint64_t ino, bool *own)
+{
+	const struct dforeign *f;
+
+	FSP_GUARD(&d->lock);
+	f = *find_locked(d, ino);
+	*own = f && f->own;
+	return f && f->asked_ns && fsp_mono_ns() - f->asked_ns > FORCE_NS;
+}
+
+static void note_asked(struct deleg *d, uint64_t ino)
 {
 	struct dforeign *f;
 
 	FSP_GUARD(&d->lock);
 	f = *find_locked(d, ino);
 	if (f && !f->asked_ns)
-		f->asked_ns = now;
-	return f ? f->asked_ns : now;
+		f->asked_ns = fsp_mono_ns();
+}
+
+static int ask(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
+{
+	bool own, force = is_overdue(d, ino, &own);
+	int err = own ? d->inner->ops->deleg_release(d->inner, ctx, d->holder,
+	                                             &ino, 1) :
+		d->inner->ops->deleg_recall(d->inner, ctx, ino, force);
+
+	/* Whoever was not reached was not asked. */
+	if (err == -EAGAIN)
+		note_asked(d, ino);
+	return err;
 }
 
 static int recall(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
 {
 	struct timespec step = { .tv_nsec = STEP_NS };
-	int64_t began = asked_since(d, ino, fsp_mono_ns());
 	int err;
 
 	for (;;) {
-		bool force = fsp_mono_ns() - began > FORCE_NS;
-
-		err = d->inner->ops->deleg_recall(d->inner, ctx, ino, force);
+		err = ask(d, ctx, ino);
 		if (err != -EAGAIN)
 			break;
 		err = fsp_ctx_check(ctx);
@@ -121,13 +142,36 @@ static bool concerns(const struct dforeign *f, const char *path, bool whole)
 	       (whole && deleg_below(f->path, path));
 }
 
+/* Several are asked at once, and then waited for. */
+static int ask_all(struct deleg *d, const struct fsp_ctx *ctx,
+                   const char *path, bool whole)
+{
+	uint64_t inos[FSP_DELEG_MOST];
+	size_t n = 0;
+	int err = 0;
+
+	fsp_lock(&d->lock);
+	for (const struct dforeign *f = d->foreign; f && n < FSP_DELEG_MOST;
+	     f = f->next)
+		if (!f->asked_ns && concerns(f, path, whole))
+			inos[n++] = f->ino;
+	fsp_unlock(&d->lock);
+	for (size_t i = 0; i < n && n > 1 && (!err || err == -EAGAIN); i++)
+		err = ask(d, ctx, inos[i]);
+	return err == -EAGAIN || err == -EROFS ? 0 : err;
+}
+
 static int enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
                  bool whole)
 {
+	int err = path && atomic_load(&d->n_foreign) > 1 ?
+		ask_all(d, ctx, path, whole) : 0;
+
+	if (err)
+		return err;
 	while (path && atomic_load(&d->n_foreign)) {
 		struct dforeign *f;
 		uint64_t ino = 0;
-		int err;
 
 		fsp_lock(&d->lock);
 		for (f = d->foreign; f && !concerns(f, path, whole);)
@@ -143,6 +187,18 @@ static int enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
 		forget(d, ino);
 	}
 	return 0;
+}
+
+bool deleg_is_foreign(struct deleg *d, const char *path)
+{
+	const struct dforeign *f;
+
+	if (!atomic_load(&d->n_foreign))
+		return false;
+	FSP_GUARD(&d->lock);
+	for (f = d->foreign; f && !concerns(f, path, false);)
+		f = f->next;
+	return f != NULL;
 }
 
 int deleg_enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path)
@@ -194,12 +250,18 @@ void deleg_seen_path(struct deleg *d, const char *path, struct fsp_entry *e)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
 
-	/* With our number, and not in memory: it is just coming, or going. */
-	if (!S_ISDIR(e->attr.mode) || is_ours(d, e) || is_mine(d, e->holder))
+	bool own;
+
+	if (!S_ISDIR(e->attr.mode) || is_ours(d, e))
+		return;
+	/* With our number, and not in memory: it is just coming, or going, or
+	 * nobody has heard that it was made. */
+	own = is_mine(d, e->holder);
+	if (own && atomic_load(&d->making))
 		return;
 	if (!e->holder && atomic_load(&d->n_foreign))
 		forget(d, e->attr.ino);
-	if (!e->holder || note(d, path, e->attr.ino))
+	if (!e->holder || note(d, path, e->attr.ino, own))
 		return;
 	ctx.deadline_ns = fsp_mono_ns() + 2 * FORCE_NS;
 	if (recall(d, &ctx, e->attr.ino))

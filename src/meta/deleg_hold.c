@@ -15,7 +15,7 @@
 /* While more is made all the time: as often as a disk writes its journal. */
 #define UNBORN_NS (5 * FSP_NS_PER_SEC)
 #define RETRY_NS FSP_NS_PER_SEC
-#define TRY_NS (10 * FSP_NS_PER_SEC)    /* of the thread, for one of them */
+#define TRY_NS (2 * FSP_NS_PER_SEC)     /* of the thread, for one of them */
 
 bool deleg_may_hold(struct deleg *d)
 {

@@ -55,7 +55,7 @@ static int list(struct fsp_meta *m, const struct fsp_ctx *ctx, const char *dir,
 	int err;
 
 	/* Who has a limit reads ahead: not of what is still being made. */
-	if (most && deleg_holds(d, dir))
+	if (most && (deleg_holds(d, dir) || deleg_is_foreign(d, dir)))
 		return -EAGAIN;
 	err = look(d, ctx, dir);
 
@@ -74,12 +74,11 @@ static int list_many(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 	for (size_t i = 0; i < n && !err; i++) {
 		v[i].done = false;
-		if (deleg_holds(d, v[i].dir))
+		if (deleg_holds(d, v[i].dir) || deleg_is_foreign(d, v[i].dir))
 			continue;
 		l[k] = (struct listing){ d, v[i].dir, v[i].each, v[i].arg };
 		with[k] = (struct fsp_listing){ v[i].dir, seen, &l[k], false };
 		which[k++] = i;
-		err = deleg_enter(d, ctx, v[i].dir);
 	}
 	if (!err && k)
 		err = d->inner->ops->list_many(d->inner, ctx, with, k, most);

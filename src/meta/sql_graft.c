@@ -117,7 +117,7 @@ static int claim(struct txn *t, const struct graft *a)
  */
 static bool is_sure(const struct graft *a, size_t i)
 {
-	return is_held(a) && a->tries == 1 &&
+	return is_held(a) && a->tries == 1 && !a->g->births[i].maybe &&
 		S_ISDIR(a->g->births[i].attr.mode);
 }
 

@@ -231,10 +231,11 @@ static int was_born(const struct naming *n, const struct fsp_queued *q,
 	return err > 0 || err == -ENOENT || err == -ENOTDIR ? 0 : err;
 }
 
-/* Not the fault of a server, nor of this machine. */
+/* Not the fault of a server, nor of this machine; or a damaged row on the way,
+ * which is not to keep all others from being stored. */
 static bool is_refused(int err)
 {
-	return err == -EEXIST || err == -ESTALE || err == -ENOENT ||
+	return err == -EIO || err == -EEXIST || err == -ESTALE || err == -ENOENT ||
 	       err == -ENOTDIR || err == -EINVAL || err == -ENAMETOOLONG;
 }
 

@@ -47,6 +47,9 @@ struct item *item_next_locked(struct back *b, int64_t *wake_ns)
 			return it;
 		if (!*wake_ns || due < *wake_ns)
 			*wake_ns = due;
+		/* Those that came later wait for that, too. */
+		if (due > it->next_ns)
+			break;
 	}
 	return NULL;
 }
