@@ -301,12 +301,13 @@ static void test_same_file(void **state)
 
 	two_begin(&t, state);
 	fx_mkdir(&t.a, "a/t/r/d");
+	fx_mkdir(&t.a, "a/t/r/d/e");
 	make(&t.a, "a/t/r/d/f", FILE_MODE);
-	assert_int_equal(fx_ln(&t.a, "a/t/r/d/f", "a/t/r/d/g"), 0);
-	assert_int_equal(fx_mv(&t.a, "a/t/r/d/f", "a/t/r/d/g", 0, NULL), 0);
+	assert_int_equal(fx_ln(&t.a, "a/t/r/d/f", "a/t/r/d/e/g"), 0);
+	assert_int_equal(fx_mv(&t.a, "a/t/r/d/f", "a/t/r/d/e/g", 0, NULL), 0);
 	assert_int_equal(fx_get(&t.a, "a/t/r/d/f").attr.nlink, 2);
-	assert_int_equal(fx_mv(&t.a, "a/t/r/d/g", "a/t/r/d/f", 0, NULL), 0);
-	assert_int_equal(fx_get(&t.a, "a/t/r/d/g").attr.nlink, 2);
+	assert_int_equal(fx_mv(&t.a, "a/t/r/d/e/g", "a/t/r/d/f", 0, NULL), 0);
+	assert_int_equal(fx_get(&t.a, "a/t/r/d/e/g").attr.nlink, 2);
 	two_end(&t);
 }
 
