@@ -611,7 +611,7 @@ static void test_many_names(void **state)
 			fx_gone(&t.a, "a/t/r/d/none");
 	}
 	fx_gone(&t.a, "a/t/r/d/none");
-	for (int i = 0; i < 4300; i += 13) {
+	for (int i = 0; i < 4300; i += 101) {
 		snprintf(path, sizeof(path), "a/t/r/d/%s%d", i % 9 ? "f" : "d",
 		         i);
 		(void)fx_get(&t.a, path);
@@ -642,7 +642,7 @@ static void test_prune(void **state)
 	}
 	fx_gone(&t.a, "a/t/r/d/e/none");
 	fx_gone(&t.a, "a/t/r/d/none");
-	for (int i = 0; i < 6000; i += 17) {
+	for (int i = 0; i < 6000; i += 131) {
 		snprintf(path, sizeof(path), "a/t/r/d/e/%d", i);
 		(void)fx_get(&t.a, path);
 		assert_int_equal(fx_new(&t.a, path, FILE_MODE, &e), -EEXIST);
