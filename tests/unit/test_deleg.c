@@ -301,12 +301,13 @@ static void test_same_file(void **state)
 
 	two_begin(&t, state);
 	fx_mkdir(&t.a, "a/t/r/d");
+	fx_mkdir(&t.a, "a/t/r/d/e");
 	make(&t.a, "a/t/r/d/f", FILE_MODE);
-	assert_int_equal(fx_ln(&t.a, "a/t/r/d/f", "a/t/r/d/g"), 0);
-	assert_int_equal(fx_mv(&t.a, "a/t/r/d/f", "a/t/r/d/g", 0, NULL), 0);
+	assert_int_equal(fx_ln(&t.a, "a/t/r/d/f", "a/t/r/d/e/g"), 0);
+	assert_int_equal(fx_mv(&t.a, "a/t/r/d/f", "a/t/r/d/e/g", 0, NULL), 0);
 	assert_int_equal(fx_get(&t.a, "a/t/r/d/f").attr.nlink, 2);
-	assert_int_equal(fx_mv(&t.a, "a/t/r/d/g", "a/t/r/d/f", 0, NULL), 0);
-	assert_int_equal(fx_get(&t.a, "a/t/r/d/g").attr.nlink, 2);
+	assert_int_equal(fx_mv(&t.a, "a/t/r/d/e/g", "a/t/r/d/f", 0, NULL), 0);
+	assert_int_equal(fx_get(&t.a, "a/t/r/d/e/g").attr.nlink, 2);
 	two_end(&t);
 }
 
@@ -610,7 +611,7 @@ static void test_many_names(void **state)
 			fx_gone(&t.a, "a/t/r/d/none");
 	}
 	fx_gone(&t.a, "a/t/r/d/none");
-	for (int i = 0; i < 4300; i += 13) {
+	for (int i = 0; i < 4300; i += 101) {
 		snprintf(path, sizeof(path), "a/t/r/d/%s%d", i % 9 ? "f" : "d",
 		         i);
 		(void)fx_get(&t.a, path);
@@ -641,7 +642,7 @@ static void test_prune(void **state)
 	}
 	fx_gone(&t.a, "a/t/r/d/e/none");
 	fx_gone(&t.a, "a/t/r/d/none");
-	for (int i = 0; i < 6000; i += 17) {
+	for (int i = 0; i < 6000; i += 131) {
 		snprintf(path, sizeof(path), "a/t/r/d/e/%d", i);
 		(void)fx_get(&t.a, path);
 		assert_int_equal(fx_new(&t.a, path, FILE_MODE, &e), -EEXIST);
