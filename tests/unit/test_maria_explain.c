@@ -792,7 +792,7 @@ static void test_deleg(void **state)
 	assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder, &held,
 	                                     &d), 0);
 	assert_int_equal(d, FSP_DELEG_HELD);
-	for (const char *p = "own/t/r", *w = "big/contact/126"; p;
+	for (const char *p = "own/t/r", *w = "big/contact/128"; p;
 	     p = strcmp(p, "own") ? strcmp(p, "own/t") ? "own/t" : "own" : NULL) {
 		held.path = p;
 		assert_int_equal(fsp_meta_deleg_poll(f->m, &f->ctx, n.holder,
