@@ -672,6 +672,12 @@ int fsp_meta_breaker(struct fsp_meta *inner,
 int fsp_meta_deleg(struct fsp_meta *inner, bool holds, struct fsp_meta **out);
 
 /*
+ * The caller has found a directory at another place than it had: from the next
+ * call on nothing is known by old paths. At once, under any lock.
+ */
+void fsp_meta_moved(struct fsp_meta *m);
+
+/*
  * What it takes to make the rows of a file that such a mount has in memory, when
  * that is gone: the directories above it that have none, the topmost first; they
  * are the last ones of the file's path. *dirs is fresh memory, the caller frees

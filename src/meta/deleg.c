@@ -219,13 +219,18 @@ static void touched_in_rows(struct dnode *dir, const struct fsp_entry *e)
 }
 
 /* A name that the rows have by now, in a directory whose names are known. */
+static bool is_place(const struct dnode *dir, const struct fsp_place *at)
+{
+	return dir && (!at->dir_ino || at->dir_ino == dir->ino);
+}
+
 static void add_born(struct deleg *d, const struct fsp_place *at,
                      const struct fsp_entry *e)
 {
 	struct dnode *dir, *old;
 
 	FSP_GUARD(&d->lock);
-	if (!dtree_find(d, at->dir, &dir) || !dir)
+	if (!dtree_find(d, at->dir, &dir) || !is_place(dir, at))
 		return;
 	touched_in_rows(dir, e);
 	old = dnode_child(d, dir, at->name);
@@ -378,16 +383,16 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
  * The rows, which say what it was, do not have it any more; or perhaps: of two
  * names of one inode renaming removes none.
  */
-static void forget_born(struct deleg *d, const char *dirpath, const char *name,
+static void forget_born(struct deleg *d, const struct fsp_place *at,
                         struct fsp_entry *was, bool perhaps)
 {
 	struct dnode *dir, *n;
 
 	FSP_GUARD(&d->lock);
-	if (!dtree_find(d, dirpath, &dir) || !dir)
+	if (!dtree_find(d, at->dir, &dir) || !is_place(dir, at))
 		return;
 	touched_in_rows(dir, was);
-	n = dnode_child(d, dir, name);
+	n = dnode_child(d, dir, at->name);
 	if (n && n->ino == was->attr.ino)
 		dnode_touched(n, &was->attr);
 	if (n && n->state == DNODE_BORN && !n->in)
@@ -449,7 +454,7 @@ int deleg_remove(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		return err;
 	err = d->inner->ops->remove(d->inner, ctx, at, is_rmdir, out);
 	if (!err)
-		forget_born(d, at->dir, at->name, out, false);
+		forget_born(d, at, out, false);
 	return doubt(d, at->dir, err);
 }
 
@@ -505,7 +510,7 @@ int deleg_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		(void)end_at(d, ctx, from);     /* tried again by the thread */
 	if (err || !within)
 		return doubt(d, from->dir, doubt(d, to->dir, err));
-	forget_born(d, from->dir, from->name, &out->entry,
+	forget_born(d, from, &out->entry,
 	            out->entry.attr.nlink > 1);
 	add_born(d, to, &out->entry);
 	return 0;

@@ -107,6 +107,8 @@ struct deleg {
 	uint64_t orders;
 	struct dwant *wants;            /* who waits for rows, oldest first */
 	struct dnode *by_ino[DELEG_BUCKETS], *by_name[DELEG_BUCKETS];
+	atomic_bool moved;              /* the caller has met a directory at
+	                                   another place */
 	_Atomic unsigned making;        /* rows with our number, just now */
 	uint64_t spare_ino;             /* asked for, not used; 0: none */
 #define DELEG_CONDEMNED 4096
@@ -217,6 +219,7 @@ int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
 int deleg_settle(struct deleg *d, const struct fsp_ctx *ctx, const char *path);
 int deleg_end_at(struct deleg *d, const struct fsp_ctx *ctx, const char *path);
 int deleg_flush_all(struct deleg *d, const struct fsp_ctx *ctx);
+int deleg_end_all(struct deleg *d, const struct fsp_ctx *ctx);
 /* Ends all of them, and holds no more. */
 int deleg_stop(struct deleg *d, const struct fsp_ctx *ctx);
 

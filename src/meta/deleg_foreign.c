@@ -161,12 +161,27 @@ static int ask_all(struct deleg *d, const struct fsp_ctx *ctx,
 	return err == -EAGAIN || err == -EROFS ? 0 : err;
 }
 
+/* Paths that are known here may be those of other directories by now. */
+static int follow_moves(struct deleg *d, const struct fsp_ctx *ctx)
+{
+	int err;
+
+	if (!atomic_exchange(&d->moved, false))
+		return 0;
+	deleg_foreign_moved(d, NULL);
+	err = deleg_end_all(d, ctx);
+	if (err)
+		atomic_store(&d->moved, true);
+	return err;
+}
+
 static int enter(struct deleg *d, const struct fsp_ctx *ctx, const char *path,
                  bool whole)
 {
-	int err = path && atomic_load(&d->n_foreign) > 1 ?
-		ask_all(d, ctx, path, whole) : 0;
+	int err = follow_moves(d, ctx);
 
+	if (!err && path && atomic_load(&d->n_foreign) > 1)
+		err = ask_all(d, ctx, path, whole);
 	if (err)
 		return err;
 	while (path && atomic_load(&d->n_foreign)) {
@@ -211,7 +226,7 @@ static int enter_place(struct deleg *d, const struct fsp_ctx *ctx,
 {
 	FSP_FREE char *path = NULL;
 
-	if (!atomic_load(&d->n_foreign))
+	if (!atomic_load(&d->n_foreign) && !atomic_load(&d->moved))
 		return 0;
 	path = fsp_path_join(at->dir, at->name);
 	return path ? enter(d, ctx, path, whole) : -ENOMEM;

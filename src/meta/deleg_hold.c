@@ -243,12 +243,17 @@ int deleg_flush_all(struct deleg *d, const struct fsp_ctx *ctx)
 	return each_chosen(d, ctx, &c, deleg_flush);
 }
 
-int deleg_stop(struct deleg *d, const struct fsp_ctx *ctx)
+int deleg_end_all(struct deleg *d, const struct fsp_ctx *ctx)
 {
 	struct choice c = { .path = NULL };
 
+	return each_chosen(d, ctx, &c, deleg_end);
+}
+
+int deleg_stop(struct deleg *d, const struct fsp_ctx *ctx)
+{
 	fsp_lock(&d->lock);
 	d->off = true;
 	fsp_unlock(&d->lock);
-	return each_chosen(d, ctx, &c, deleg_end);
+	return deleg_end_all(d, ctx);
 }

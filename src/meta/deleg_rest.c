@@ -288,6 +288,12 @@ bool deleg_is(const struct fsp_meta *m)
 	return m->ops == &ops;
 }
 
+void fsp_meta_moved(struct fsp_meta *m)
+{
+	if (deleg_is(m))
+		atomic_store(&deleg_of(m)->moved, true);
+}
+
 struct fsp_meta *deleg_inner(struct fsp_meta *m)
 {
 	return deleg_is(m) ? deleg_of(m)->inner : m;

@@ -140,8 +140,10 @@ int inode_set_name_locked(struct fsp_vfs *v, struct inode *i,
 	parent->refs++;
 	/* What was read by the old path, of it or below it, may be another
 	 * directory's; and so was what others were heard to have changed. */
-	if (old && is_dir(i))
+	if (old && is_dir(i)) {
 		others_changed_locked(v);
+		fsp_meta_moved(v->store->meta);
+	}
 	if (old) {
 		old->refs--;
 		drop_locked(v, old);

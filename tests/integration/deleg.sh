@@ -236,5 +236,31 @@ for at in 3 60; do
 	same_soon "$SRC" "$B/$R/killed$at"
 done
 fs_stop one
+
+step "another mount gives what is above a new directory another place"
+fs_start one "$S" "$A" -o mount.entry_timeout=0,mount.attr_timeout=0
+mkdir "$A/moves"
+cat >"$WORK/moves.py" <<'PY'
+import os, sys
+
+one, two = sys.argv[1:]
+for n in range(20):
+    here, there = "x%d" % n, "y%d" % n
+    os.mkdir(f"{one}/{here}")
+    os.lstat(f"{two}/{here}")
+    os.makedirs(f"{one}/{here}/new/in/it")
+    os.rename(f"{two}/{here}", f"{two}/{there}")
+    os.makedirs(f"{two}/{here}/new/other")
+    for top, m in (("one", one), ("two", two)):
+        for path, is_there in ((f"{there}/new/in/it", True), (f"{here}/new/other", True),
+                               (f"{here}/new/in", False), (f"{there}/new/other", False)):
+            if os.path.lexists(f"{m}/{path}") != is_there:
+                sys.exit(f"round {n}: {path} on {top}: should be there: {is_there}")
+    with open(f"{one}/{here}/new/other/f", "x") as f:
+        f.write("x")
+    os.lstat(f"{one}/{here}/new/other/f")
+PY
+python3 "$WORK/moves.py" "$A/moves" "$B/moves" || fail "what was moved"
+fs_stop one
 fs_stop two
 check_store "$S"
