@@ -209,6 +209,15 @@ static struct inode *fresh_locked(struct fsp_vfs *v, enum inode_kind kind,
 	return i;
 }
 
+static void placed_locked(const struct fsp_vfs *v, struct inode *i,
+                          uint64_t as_of)
+{
+	if (as_of > v->seq)             /* this mount has made it */
+		as_of = v->seq;
+	if (i->placed_seq < as_of)
+		i->placed_seq = as_of;
+}
+
 /* i: the one with its number, NULL where it is not in the table. */
 static int enter_locked(struct fsp_vfs *v, struct inode *i,
                         struct inode *parent, const char *name,
@@ -233,6 +242,7 @@ static int enter_locked(struct fsp_vfs *v, struct inode *i,
 		drop_locked(v, i);
 		return err;
 	}
+	placed_locked(v, i, as_of);
 	if (i->seq <= as_of && !lazy_waits_locked(i)) {
 		attr_news_locked(v, i, attr);
 		i->attr = *attr;
@@ -604,6 +614,7 @@ void inode_move(struct fsp_vfs *v, uint64_t ino, struct inode *from,
 	/* Without its new name it has none, and the next look-up finds one. */
 	if (inode_set_name_locked(v, i, parent, name))
 		clear_name_locked(v, i);
+	placed_locked(v, i, v->seq);
 	i->refs--;
 	drop_locked(v, i);
 }

@@ -213,6 +213,9 @@ void follow_moves_locked(struct fsp_vfs *v, struct notes *n)
 
 		if (!i || !is_dir(i) || i == v->root)
 			continue;
+		/* A look-up has found it since: the journal may be behind. */
+		if (i->placed_seq >= n->began_seq)
+			continue;
 		find_moves(n->first, o->ino, &m);
 		if (m.rows > 2 ||
 		    (m.rows == 2 && move_locked(v, i, m.path)))

@@ -213,6 +213,9 @@ static int read_news(struct fsp_vfs *v)
 	int err;
 
 	notes_init(&n);
+	fsp_lock(&v->lock);
+	n.began_seq = ++v->seq;
+	fsp_unlock(&v->lock);
 	ctx.deadline_ns = fsp_mono_ns() + GRACE_NS;
 	err = fsp_meta_changes(v->store->meta, &ctx, &w->feed, take_note, &n);
 	digest(v, &n, begins);

@@ -15,6 +15,7 @@ struct notes {
 	struct note *first, **last;
 	unsigned n;
 	bool all;               /* everything may have changed */
+	uint64_t began_seq;     /* what was read from that v->seq on is newer */
 };
 
 /*

@@ -42,6 +42,8 @@ struct inode {
 	uint64_t seq;                   /* v->seq when attr was changed here */
 	uint64_t news;                  /* the kernel may not have attr yet;
 	                                   0: it has, or asks */
+	uint64_t placed_seq;            /* its place was read, or given to it,
+	                                   when v->seq was that */
 	uint64_t inside_seq;            /* a directory's: when an entry was */
 	uint64_t gone_seq;              /* the greatest seq of what was in it
 	                                   and has left the table */
