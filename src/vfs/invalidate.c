@@ -150,6 +150,7 @@ int invalidate(struct fsp_vfs *v, const struct note *n)
 /* ---- directories that others have renamed */
 
 struct moves {
+	const char *from;       /* where it was at first */
 	const char *path;       /* where it went, in the end */
 	unsigned rows;
 };
@@ -160,7 +161,8 @@ static void find_moves(const struct note *n, uint64_t ino, struct moves *m)
 	for (; n; n = n->next) {
 		if (!n->named || n->ino != ino)
 			continue;
-		m->rows++;
+		if (!m->rows++)
+			m->from = n->path;
 		m->path = n->path;
 	}
 }
@@ -199,6 +201,19 @@ static int move_locked(struct fsp_vfs *v, struct inode *i, const char *path)
 }
 
 /*
+ * Has a look-up found it after what the journal tells? Surely when that began
+ * after this reading; and when it came after the one before, and did not find it
+ * where it had been.
+ */
+static bool is_newer_locked(struct fsp_vfs *v, const struct inode *i,
+                            const struct notes *n, const struct moves *m)
+{
+	return i->placed_seq >= n->began_seq ||
+		(i->placed_seq >= n->since_seq && m->rows == 2 &&
+		 one_at_locked(v, m->from) != i);
+}
+
+/*
  * Where a directory is decides which changes in it are heard of. A rename has
  * two rows, the second one says where it is now; more of them do not tell
  * which came last.
@@ -213,10 +228,9 @@ void follow_moves_locked(struct fsp_vfs *v, struct notes *n)
 
 		if (!i || !is_dir(i) || i == v->root)
 			continue;
-		/* A look-up has found it since: the journal may be behind. */
-		if (i->placed_seq >= n->began_seq)
-			continue;
 		find_moves(n->first, o->ino, &m);
+		if (is_newer_locked(v, i, n, &m))
+			continue;
 		if (m.rows > 2 ||
 		    (m.rows == 2 && move_locked(v, i, m.path)))
 			n->all = true;

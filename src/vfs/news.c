@@ -41,6 +41,7 @@ struct news {
 	uint64_t asked, done;           /* rounds */
 	int result;                     /* of the last one */
 	struct kept *kept, **last_kept; /* oldest first */
+	uint64_t began_seq;             /* v->seq at the last reading */
 };
 
 uint64_t fsp_vfs_news(struct fsp_vfs *v)
@@ -216,6 +217,8 @@ static int read_news(struct fsp_vfs *v)
 	fsp_lock(&v->lock);
 	n.began_seq = ++v->seq;
 	fsp_unlock(&v->lock);
+	n.since_seq = w->began_seq;
+	w->began_seq = n.began_seq;
 	ctx.deadline_ns = fsp_mono_ns() + GRACE_NS;
 	err = fsp_meta_changes(v->store->meta, &ctx, &w->feed, take_note, &n);
 	digest(v, &n, begins);

@@ -15,7 +15,8 @@ struct notes {
 	struct note *first, **last;
 	unsigned n;
 	bool all;               /* everything may have changed */
-	uint64_t began_seq;     /* what was read from that v->seq on is newer */
+	uint64_t began_seq;     /* v->seq when this reading began, and the one */
+	uint64_t since_seq;     /* before it */
 };
 
 /*
