@@ -177,7 +177,7 @@ read_beside() {
 counted() { [ "$(cat "$L/loop/.count")" -ge "$1" ]; }
 uploads() { # uploads N: waits for N more
 	wait_for 60 counted $(($(cat "$L/loop/.count") + $1)) ||
-		fail "no more uploads: $(tail -n 5 "$WORK/loop.out")"
+		fail "no more uploads: $(grep -m 1 -E "Exception|SQLSTATE" "$WORK/loop.out"; tail -n 5 "$WORK/loop.out")"
 }
 php_begins() {
 	mkdir "$L/loop"
