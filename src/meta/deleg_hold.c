@@ -12,6 +12,8 @@
 #define TICK_NS (50 * MS)
 /* Nothing was made in it for so long: others shall not have to ask for it. */
 #define IDLE_NS (100 * MS)
+/* Contents are on their way that bring the names along. */
+#define QUEUED_NS (2 * FSP_NS_PER_SEC)
 /* While more is made all the time: as often as a disk writes its journal. */
 #define UNBORN_NS (5 * FSP_NS_PER_SEC)
 #define RETRY_NS FSP_NS_PER_SEC
@@ -69,13 +71,16 @@ int deleg_fresh_locked(struct deleg *d, const struct fsp_ctx *ctx,
 /* What others wait for comes first. */
 enum need { NEED_NONE, NEED_FLUSH, NEED_POLL, NEED_IDLE, NEED_END };
 
-static enum need need_locked(const struct dtree *t, int64_t now)
+static enum need need_locked(const struct deleg *d, const struct dtree *t,
+                             int64_t now)
 {
+	int64_t idle = t->unborn && d->on_birth ? QUEUED_NS : IDLE_NS;
+
 	if (now < t->retry_ns || t->closing)
 		return NEED_NONE;
 	if (t->ending)
 		return NEED_END;
-	if (now - t->used_ns >= IDLE_NS)
+	if (now - t->used_ns >= idle)
 		return NEED_IDLE;
 	if (now - t->polled_ns >= TICK_NS)
 		return NEED_POLL;
@@ -91,7 +96,7 @@ static enum need next_locked(struct deleg *d, uint64_t *root)
 	struct dtree *best = NULL;
 
 	for (struct dtree *t = d->trees; t; t = t->next) {
-		enum need n = need_locked(t, now);
+		enum need n = need_locked(d, t, now);
 
 		if (n == NEED_NONE || n < need ||
 		    (n == need && t->served_ns >= best->served_ns))
