@@ -111,6 +111,10 @@ enum fsp_attr_mask {
 	FSP_SET_ATIME = 8, FSP_SET_MTIME = 16, FSP_SET_CTIME = 32
 };
 
+/* Those that the mask names; of the mode its permissions. */
+void fsp_attr_copy(uint32_t mask, const struct fsp_attr *from,
+                   struct fsp_attr *to);
+
 /* An object that was read or written whole and verified. */
 struct fsp_object {
 	char key[FSP_HASH_MAX + 1];     /* data_hash, the object's key */

@@ -105,6 +105,12 @@ static void new_attr(const struct fsp_new *what, const struct fsp_attr *dir,
 		a->mode |= S_ISGID;
 }
 
+/* Is the node at the place's path its directory? */
+static bool is_place(const struct dnode *dir, const struct fsp_place *at)
+{
+	return dir && (!at->dir_ino || at->dir_ino == dir->ino);
+}
+
 /*
  * The directory of a place, where its names are in memory: NULL with 1: they are
  * not. Others may have been heard of meanwhile, so it is looked for again.
@@ -120,8 +126,8 @@ static struct dnode *place_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	for (;;) {
 		t = dtree_find(d, at->dir, &n);
 		*err = 1;
-		if (!t || !n || t->ending || !S_ISDIR(n->attr.mode) ||
-		    (at->dir_ino && at->dir_ino != n->ino))
+		if (!t || t->ending || !is_place(n, at) ||
+		    !S_ISDIR(n->attr.mode))
 			return NULL;
 		*err = deleg_fresh_locked(d, ctx, t, since);
 		if (!*err && !t->ending)
@@ -219,11 +225,6 @@ static void touched_in_rows(struct dnode *dir, const struct fsp_entry *e)
 }
 
 /* A name that the rows have by now, in a directory whose names are known. */
-static bool is_place(const struct dnode *dir, const struct fsp_place *at)
-{
-	return dir && (!at->dir_ino || at->dir_ino == dir->ino);
-}
-
 static void add_born(struct deleg *d, const struct fsp_place *at,
                      const struct fsp_entry *e)
 {
@@ -348,15 +349,12 @@ static int drop_locked(struct deleg *d, const struct fsp_ctx *ctx,
 
 	fsp_assert_held(&d->lock);
 	for (;;) {
-		if (!dtree_find(d, at->dir, &dir) || !dir ||
-		    (at->dir_ino && at->dir_ino != dir->ino) ||
+		if (!dtree_find(d, at->dir, &dir) || !is_place(dir, at) ||
 		    !(n = dnode_child(d, dir, at->name)))
 			return 1;
 		if (n->state != DNODE_BUSY)
 			break;
-		err = fsp_cond_wait(&d->changed, &d->lock, ctx->deadline_ns);
-		if (!err)
-			err = fsp_ctx_check(ctx);
+		err = deleg_wait_locked(d, ctx);
 		if (err)
 			return err;
 	}
@@ -510,8 +508,7 @@ int deleg_rename(struct fsp_meta *m, const struct fsp_ctx *ctx,
 		(void)end_at(d, ctx, from);     /* tried again by the thread */
 	if (err || !within)
 		return doubt(d, from->dir, doubt(d, to->dir, err));
-	forget_born(d, from, &out->entry,
-	            out->entry.attr.nlink > 1);
+	forget_born(d, from, &out->entry, out->entry.attr.nlink > 1);
 	add_born(d, to, &out->entry);
 	return 0;
 }

@@ -53,7 +53,7 @@ struct dtree {
 	char *path;                     /* of the root */
 	struct dnode *nodes;            /* newest first; the root is one */
 	struct dnode *unborn, *unborn_last;     /* oldest first */
-	size_t n, n_unborn;
+	size_t n;
 	struct flight *flights;         /* grafts under way */
 	bool leading;                   /* one for those who wait */
 	bool ending;                    /* nothing is made in memory any more */
@@ -77,7 +77,6 @@ struct flight {
 	size_t n, n_touches;
 	struct dtree *tree;             /* it stays as long */
 	uint64_t order;                 /* among names, when it began */
-	uint64_t root;
 	char *path;
 	bool lost, durable;
 };
@@ -130,6 +129,8 @@ static inline struct deleg *deleg_of(struct fsp_meta *m)
 }
 
 /* deleg_tree.c: under d->lock, all of it. */
+/* Until something is born, or has ended: -EINTR or -ETIMEDOUT, as the ctx says. */
+int deleg_wait_locked(struct deleg *d, const struct fsp_ctx *ctx);
 /* What of path is below root: "" for the root itself; NULL: it is not. */
 const char *deleg_below(const char *path, const char *root);
 /* A tree with its root, of an entry that create() gave; NULL: no memory. */
@@ -194,7 +195,8 @@ bool deleg_is_condemned(struct deleg *d, uint64_t ino);
  */
 int deleg_birth(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
                 const struct fsp_commit *c, bool *born, struct fsp_entry *out);
-/* deleg_flush.c: without d->lock. All that is unborn in the tree with this root by now; 0 where it is gone. */
+/* deleg_flush.c: without d->lock */
+/* All that is unborn in the tree with this root by now; 0 where it is gone. */
 int deleg_flush(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);
 /* The same, and gives the delegation up. */
 int deleg_end(struct deleg *d, const struct fsp_ctx *ctx, uint64_t root);

@@ -49,17 +49,9 @@ int deleg_getattr_at(struct fsp_meta *m, const struct fsp_ctx *ctx,
 
 static void apply(struct dnode *n, uint32_t mask, const struct fsp_attr *a)
 {
-	if (mask & FSP_SET_MODE)
-		n->attr.mode = (n->attr.mode & S_IFMT) | (a->mode & 07777);
-	if (mask & FSP_SET_UID)
-		n->attr.uid = a->uid;
-	if (mask & FSP_SET_GID)
-		n->attr.gid = a->gid;
-	if (mask & FSP_SET_ATIME)
-		n->attr.atime_ns = a->atime_ns;
-	if (mask & FSP_SET_MTIME)
-		n->attr.mtime_ns = a->mtime_ns;
-	n->attr.ctime_ns = mask & FSP_SET_CTIME ? a->ctime_ns : fsp_now_ns();
+	fsp_attr_copy(mask, a, &n->attr);
+	if (!(mask & FSP_SET_CTIME))
+		n->attr.ctime_ns = fsp_now_ns();
 }
 
 /* Not while it, or its times, are on their way. NULL: it is not known, or *err:
@@ -73,10 +65,7 @@ static struct dnode *still_locked(struct deleg *d, const struct fsp_ctx *ctx,
 	*err = 0;
 	while ((n = dnode_find(d, ino)) &&
 	       (n->state == DNODE_BUSY || n->touching)) {
-		*err = ctx ? fsp_cond_wait(&d->changed, &d->lock,
-		                           ctx->deadline_ns) : -EAGAIN;
-		if (!*err)
-			*err = fsp_ctx_check(ctx);
+		*err = ctx ? deleg_wait_locked(d, ctx) : -EAGAIN;
 		if (*err)
 			return NULL;
 	}
@@ -140,8 +129,7 @@ static void set_in_rows(struct deleg *d, uint64_t ino, const int64_t *touched,
 
 /* What may be in the rows is brought there before it is changed: a graft does
  * nothing more for a name that it finds. */
-static int sure_of(struct deleg *d, const struct fsp_ctx *ctx,
-                              uint64_t ino)
+static int sure_of(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino)
 {
 	const struct dnode *n;
 	struct fsp_entry e;

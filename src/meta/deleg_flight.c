@@ -61,7 +61,6 @@ int flight_begin(struct deleg *d, struct flight *f, struct dtree *t)
 	f->next = t->flights;
 	t->flights = f;
 	f->order = ++d->orders;
-	f->root = t->root->ino;
 	f->lost = t->lost;
 	/* Somebody writes down what is born. */
 	f->durable = d->on_birth != NULL;
@@ -110,7 +109,7 @@ bool flight_has(const struct dnode *n, const struct flight *but)
 static int graft(struct deleg *d, const struct fsp_ctx *ctx, struct flight *f)
 {
 	struct fsp_graft g = {
-		.root = { .ino = f->root, .path = f->path },
+		.root = { .ino = f->tree->root->ino, .path = f->path },
 		.holder = f->lost ? 0 : d->holder,
 		.births = f->births, .n = f->n,
 		.touches = f->touches, .n_touches = f->n_touches,
@@ -173,4 +172,3 @@ void flight_say(const struct flight *f, const struct dnode *n, int err)
 	          dir && *dir ? "/" : "", dir ? dir : "", n->name,
 	          strerror(-err));
 }
-

@@ -188,8 +188,7 @@ static int flush_locked(struct deleg *d, const struct fsp_ctx *ctx,
 		if (left > 0)
 			err = flush_some(d, ctx, t, until, &most);
 		else
-			err = fsp_cond_wait(&d->changed, &d->lock,
-			                    ctx->deadline_ns);
+			err = deleg_wait_locked(d, ctx);
 		if (!err)
 			err = fsp_ctx_check(ctx);
 	}
@@ -220,9 +219,7 @@ static struct dtree *close_locked(struct deleg *d, const struct fsp_ctx *ctx,
 		t->ending = true;
 		if (!t->closing)
 			break;
-		*err = fsp_cond_wait(&d->changed, &d->lock, ctx->deadline_ns);
-		if (!*err)
-			*err = fsp_ctx_check(ctx);
+		*err = deleg_wait_locked(d, ctx);
 		if (*err)
 			return NULL;
 	}
@@ -239,12 +236,8 @@ static int flush_last(struct deleg *d, const struct fsp_ctx *ctx,
 
 	do {
 		err = flush_locked(d, ctx, t->root->ino);
-		while (!err && t->flights) {
-			err = fsp_cond_wait(&d->changed, &d->lock,
-			                    ctx->deadline_ns);
-			if (!err)
-				err = fsp_ctx_check(ctx);
-		}
+		while (!err && t->flights)
+			err = deleg_wait_locked(d, ctx);
 	} while (!err && t->unborn);
 	return err;
 }

@@ -264,7 +264,6 @@ static bool is_mine(const struct deleg *d, int64_t holder)
 void deleg_seen_path(struct deleg *d, const char *path, struct fsp_entry *e)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
-
 	bool own;
 
 	if (!S_ISDIR(e->attr.mode) || is_ours(d, e))
@@ -290,7 +289,8 @@ void deleg_seen(struct deleg *d, const char *dir, const char *name,
 	FSP_FREE char *path = NULL;
 
 	if (!S_ISDIR(e->attr.mode) ||
-	    (!e->holder && !atomic_load(&d->n_foreign) && !atomic_load(&d->n_trees)))
+	    (!e->holder && !atomic_load(&d->n_foreign) &&
+	     !atomic_load(&d->n_trees)))
 		return;
 	path = fsp_path_join(dir, name);
 	deleg_seen_path(d, path ? path : "", e);

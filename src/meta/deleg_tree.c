@@ -9,6 +9,13 @@
 #include "fsp_path.h"
 #include "sql_meta.h"
 
+int deleg_wait_locked(struct deleg *d, const struct fsp_ctx *ctx)
+{
+	int err = fsp_cond_wait(&d->changed, &d->lock, ctx->deadline_ns);
+
+	return err ? err : fsp_ctx_check(ctx);
+}
+
 const char *deleg_below(const char *path, const char *root)
 {
 	size_t n = strlen(root);
@@ -73,7 +80,6 @@ static void unborn_add(struct dnode *n)
 	n->unborn_next = before ? before->unborn_next : t->unborn;
 	*(before ? &before->unborn_next : &t->unborn) = n;
 	*(n->unborn_next ? &n->unborn_next->unborn_prev : &t->unborn_last) = n;
-	t->n_unborn++;
 }
 
 static void unborn_drop(struct dnode *n)
@@ -85,7 +91,6 @@ static void unborn_drop(struct dnode *n)
 	*(n->unborn_next ? &n->unborn_next->unborn_prev : &t->unborn_last) =
 		n->unborn_prev;
 	n->unborn_next = n->unborn_prev = NULL;
-	t->n_unborn--;
 }
 
 void dnode_set_state(struct dnode *n, enum dnode_state state)

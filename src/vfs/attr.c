@@ -12,22 +12,6 @@
 
 #define NO_END_BYTES (1ULL << 50)       /* free where there is no limit */
 
-void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to)
-{
-	if (mask & FSP_SET_MODE)
-		to->mode = (to->mode & S_IFMT) | (from->mode & 07777);
-	if (mask & FSP_SET_UID)
-		to->uid = from->uid;
-	if (mask & FSP_SET_GID)
-		to->gid = from->gid;
-	if (mask & FSP_SET_ATIME)
-		to->atime_ns = from->atime_ns;
-	if (mask & FSP_SET_MTIME)
-		to->mtime_ns = from->mtime_ns;
-	if (mask & FSP_SET_CTIME)
-		to->ctime_ns = from->ctime_ns;
-}
-
 void attr_news_locked(struct fsp_vfs *v, struct inode *i,
                       const struct fsp_attr *a)
 {
@@ -223,7 +207,7 @@ static uint32_t defer(struct file *f, uint32_t mask, const struct fsp_attr *a,
 	take = mask & (FSP_SET_ATIME | FSP_SET_MTIME);
 	if (f->pending)
 		take |= mask & (FSP_SET_MODE | FSP_SET_UID | FSP_SET_GID);
-	attr_copy(take & ~(uint32_t)FSP_SET_MTIME, a, &f->attr);
+	fsp_attr_copy(take & ~(uint32_t)FSP_SET_MTIME, a, &f->attr);
 	if (take & FSP_SET_MTIME)
 		f->mtime_ns = a->mtime_ns;
 	f->attr.ctime_ns = fsp_now_ns();
@@ -267,7 +251,7 @@ static void set_unlinked(struct fsp_vfs *v, struct inode *i, uint32_t mask,
                          const struct fsp_attr *a)
 {
 	FSP_GUARD(&v->lock);
-	attr_copy(mask, a, &i->attr);
+	fsp_attr_copy(mask, a, &i->attr);
 	i->attr.ctime_ns = fsp_now_ns();
 }
 

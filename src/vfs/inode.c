@@ -660,7 +660,7 @@ static void overlay_put(const struct overlay *o, struct fsp_attr *out)
 	out->mtime_ns = o->mtime_ns;
 	if (out->ctime_ns < o->attr.ctime_ns)
 		out->ctime_ns = o->attr.ctime_ns;
-	attr_copy(o->mask & ~(uint32_t)(FSP_SET_MTIME | FSP_SET_CTIME),
+	fsp_attr_copy(o->mask & ~(uint32_t)(FSP_SET_MTIME | FSP_SET_CTIME),
 	          &o->attr, out);
 }
 

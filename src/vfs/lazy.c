@@ -98,7 +98,7 @@ static bool begin_locked(struct inode *i, uint32_t *mask, struct fsp_attr *a)
 	/* What is changed now has the time of now. */
 	if (*mask)
 		more &= ~(uint32_t)FSP_SET_CTIME;
-	attr_copy(more, &i->lazy->attr, a);
+	fsp_attr_copy(more, &i->lazy->attr, a);
 	*mask |= more;
 	return true;
 }
@@ -115,7 +115,7 @@ bool lazy_begin(struct fsp_vfs *v, struct inode *i, uint32_t *mask,
 void lazy_overlay_locked(struct inode *i)
 {
 	if (i->lazy)
-		attr_copy(i->lazy->mask & ~i->lazy->sent, &i->lazy->attr,
+		fsp_attr_copy(i->lazy->mask & ~i->lazy->sent, &i->lazy->attr,
 		          &i->attr);
 }
 
@@ -317,10 +317,10 @@ bool lazy_take(struct fsp_vfs *v, struct inode *i, uint32_t mask,
 	mask |= FSP_SET_CTIME;
 	if (!i->lazy->mask)
 		i->lazy->due_ns = fsp_mono_ns() + WAIT_NS;
-	attr_copy(mask, &now, &i->lazy->attr);
+	fsp_attr_copy(mask, &now, &i->lazy->attr);
 	i->lazy->mask |= mask;
 	i->lazy->sent &= ~mask;         /* on its way is the one before */
-	attr_copy(mask, &now, &i->attr);
+	fsp_attr_copy(mask, &now, &i->attr);
 	inode_changed_locked(v, i);
 	if (!i->lazy->queued) {
 		enqueue_locked(v, i);

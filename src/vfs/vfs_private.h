@@ -332,9 +332,7 @@ void table_unname_locked(struct fsp_vfs *v, struct inode *i);
 struct inode *table_at_locked(struct fsp_vfs *v, const struct inode *parent,
                               const char *name, struct inode *after);
 
-/* attr.c. Those that the mask names; of the mode its permissions. */
-void attr_copy(uint32_t mask, const struct fsp_attr *from, struct fsp_attr *to);
-/* But for the time of the last access. */
+/* attr.c. But for the time of the last access. */
 bool attr_differs(const struct fsp_attr *a, const struct fsp_attr *b);
 /* The rows say this of it: is it news to the kernel? Before i->attr is set. */
 void attr_news_locked(struct fsp_vfs *v, struct inode *i,
