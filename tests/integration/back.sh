@@ -25,10 +25,7 @@ if on_servers; then
 	free() { kill -CONT "$(cat "$WORK/rgw/rgw.pid")"; }
 	store_init "$S" -o s3.timeout=2s -o s3.connect_timeout=1s -o s3.retries=0
 else
-	SMALL=$WORK/small
-	mkdir "$SMALL"
-	mount -t tmpfs -o size=16m filespacefs-test "$SMALL" 2>/dev/null ||
-		skip "cannot mount a tmpfs here"
+	small_disk 16m
 	hold() { head -c 32M /dev/zero >"$SMALL/ballast" 2>/dev/null || true; }
 	free() { rm -f "$SMALL/ballast"; }
 	store_init "$S" -o "file.path=$SMALL/objects"

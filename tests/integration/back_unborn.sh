@@ -13,10 +13,7 @@ need sqlite3 sqlite3
 S=$WORK/store
 A=$WORK/a
 B=$WORK/b
-SMALL=$WORK/small
-mkdir "$SMALL"
-mount -t tmpfs -o size=16m filespacefs-test "$SMALL" 2>/dev/null ||
-	skip "cannot mount a tmpfs here"
+small_disk 16m
 # Nothing of the queue is stored: the objects' disk is full.
 hold() { head -c 32M /dev/zero >"$SMALL/ballast" 2>/dev/null || true; }
 free() { rm -f "$SMALL/ballast"; }

@@ -10,10 +10,7 @@ S=$WORK/store
 M=$WORK/mnt
 OP=$TOOLS/fsop
 D=$M/acct/table/record
-SMALL=$WORK/small
-mkdir "$SMALL"
-mount -t tmpfs -o size=4m filespacefs-test "$SMALL" 2>/dev/null ||
-	skip "cannot mount a tmpfs here"
+small_disk 4m
 
 room_again() { rm -f "$SMALL/ballast"; }
 fill_disk() { head -c 16M /dev/zero >"$SMALL/ballast" 2>/dev/null || true; }

@@ -14,10 +14,7 @@ M=$WORK/mnt
 D=$M/acct/table/record
 OP=$TOOLS/fsop
 HOLD=$WORK/hold
-SMALL=$WORK/small
-mkdir "$SMALL"
-mount -t tmpfs -o size=10m filespacefs-test "$SMALL" 2>/dev/null ||
-	skip "cannot mount a tmpfs here"
+small_disk 10m
 FS_ENV=(LD_PRELOAD="$(preloaded preload_iotrace)" IOTRACE_PREFIX="$WORK/"
 	IOTRACE_HOLD="$HOLD")
 

@@ -54,6 +54,14 @@ skip() {
 	exit 77
 }
 
+# A disk of that size, $SMALL; it goes with the test.
+small_disk() { # small_disk SIZE
+	SMALL=$WORK/small
+	mkdir "$SMALL"
+	mount -t tmpfs -o size="$1" filespacefs-test "$SMALL" 2>/dev/null ||
+		skip "cannot mount a tmpfs here"
+}
+
 # need COMMAND PACKAGE: what is not there is skipped; in CI that is a failure.
 need() {
 	command -v "$1" >/dev/null || skip "needs $1 (apt-get install $2)"

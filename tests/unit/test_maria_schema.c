@@ -693,6 +693,19 @@ static int open_store(bool read_only, struct fsp_meta **m, char **error)
 	return fsp_meta_maria_open(&o, &mo, m, error);
 }
 
+/* The second time there is nothing to do. */
+static void upgrade_once(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct outcome up OUTCOME = schema(FSP_SCHEMA_UPGRADE,
+		                                   "utf8mb4");
+
+		assert_int_equal(up.err, 0);
+		assert_int_equal(up.needed, i == 0);
+	}
+	assert_upgraded();
+}
+
 /* A store of the first version can be read; writing wants the upgrade. */
 static void test_old_version(void **state)
 {
@@ -714,14 +727,7 @@ static void test_old_version(void **state)
 	assert_int_equal(fsp_meta_object_blocks(m, &ctx, "aa", &o, &index), 0);
 	assert_int_equal(index.len, 0);
 	fsp_meta_close(m);
-	for (int i = 0; i < 2; i++) {
-		struct outcome up OUTCOME = schema(FSP_SCHEMA_UPGRADE,
-		                                   "utf8mb4");
-
-		assert_int_equal(up.err, 0);
-		assert_int_equal(up.needed, i == 0);
-	}
-	assert_upgraded();
+	upgrade_once();
 	assert_int_equal(open_store(false, &m, &error), 0);
 	assert_int_equal(fsp_buf_adds(&index, "x"), 0);
 	o.blocks = &index;
@@ -745,14 +751,7 @@ static void test_version_before(void **state)
 	free(error);
 	assert_int_equal(open_store(true, &m, &error), 0);
 	fsp_meta_close(m);
-	for (int i = 0; i < 2; i++) {
-		struct outcome up OUTCOME = schema(FSP_SCHEMA_UPGRADE,
-		                                   "utf8mb4");
-
-		assert_int_equal(up.err, 0);
-		assert_int_equal(up.needed, i == 0);
-	}
-	assert_upgraded();
+	upgrade_once();
 	assert_int_equal(open_store(false, &m, &error), 0);
 	fsp_meta_close(m);
 	maria_do(php, "UPDATE fsp_info SET value = '4' WHERE name = 'schema'");
