@@ -358,7 +358,8 @@ void fsp_vfs_lock(struct fsp_handle *h, const struct fsp_ctx *ctx,
 		err = took(h, r);
 	if (!err)
 		err = take_now(h, ctx, r, &wait->blocker);
-	if (!err && r->type == F_UNLCK)
+	/* A read lock may have been for writing. */
+	if (!err && r->type != F_WRLCK)
 		locks_wake(h->v);
 	/* Waiting is the lock thread's. */
 	if (err == -EAGAIN && r->wait) {

@@ -19,7 +19,7 @@
  * Does whoever is in the way of w wait for w's owner, through others perhaps?
  * Only waits of this mount are known, and as in the kernel flock has none.
  */
-static bool is_deadlock_locked(struct fsp_vfs *v, const struct fsp_lock_wait *w)
+static bool in_ring_locked(struct fsp_vfs *v, const struct fsp_lock_wait *w)
 {
 	uint64_t owner = w->blocker;
 	unsigned steps = 0;
@@ -73,66 +73,67 @@ void lock_answer(struct fsp_lock_wait *w, int err)
 }
 
 /* One more try for a waiter: -EAGAIN when it goes on waiting. */
-static int try_wait(struct fsp_lock_wait *w)
+static int try_wait(struct fsp_lock_wait *w, uint64_t *blocker)
 {
 	struct fsp_ctx ctx = fsp_ctx_background();
 
 	ctx.deadline_ns = fsp_mono_ns() + w->handle->v->op_timeout_ns;
-	return lock_take(w->handle, &ctx, &w->request, &w->blocker);
+	return lock_take(w->handle, &ctx, &w->request, blocker);
 }
 
-/* Takes a waiter out of the list, where `from` says it may be. */
-static struct fsp_lock_wait *next_wait(struct fsp_vfs *v, size_t skip)
-{
-	struct fsp_lock_wait **p = &v->waits, *w;
-
-	fsp_assert_held(&v->lock_lock);
-	while (*p && skip--)
-		p = &(*p)->next;
-	w = *p;
-	if (w)
-		*p = w->next;
-	return w;
-}
-
-static void put_back(struct fsp_vfs *v, struct fsp_lock_wait *w, size_t at)
-{
-	struct fsp_lock_wait **p = &v->waits;
-
-	fsp_assert_held(&v->lock_lock);
-	while (*p && at--)
-		p = &(*p)->next;
-	w->next = *p;
-	*p = w;
-}
-
-/* One look at all waiters; how many were served. */
+/*
+ * One look at all waiters; how many were served. Others only append to the
+ * list, so `p` stays good without the lock.
+ */
 static unsigned serve_round(struct fsp_vfs *v)
 {
-	struct fsp_lock_wait *w;
+	struct fsp_lock_wait **p = &v->waits, *w;
 	unsigned served = 0;
-	size_t skip = 0;
 
 	fsp_assert_held(&v->lock_lock);
-	while ((w = next_wait(v, skip))) {
+	while ((w = *p)) {
 		bool cancelled = w->cancelled || v->lock_worker.stop;
+		uint64_t blocker = 0;
 		int err;
 
 		fsp_unlock(&v->lock_lock);
-		err = cancelled ? -EINTR : try_wait(w);
+		err = cancelled ? -EINTR : try_wait(w, &blocker);
 		fsp_lock(&v->lock_lock);
-		if (err == -EAGAIN && is_deadlock_locked(v, w))
-			err = -EDEADLK;
+		w->blocker = blocker;
 		if (err == -EAGAIN) {
-			put_back(v, w, skip++);
+			p = &w->next;
 			continue;
 		}
+		*p = w->next;
 		fsp_unlock(&v->lock_lock);
 		lock_answer(w, err);
 		fsp_lock(&v->lock_lock);
 		served++;
 	}
 	return served;
+}
+
+/*
+ * After a round in which nothing was unlocked here: all are known to wait for
+ * whom they wait, and the last one to come of a ring is told. Who waits at the
+ * time of an unlock may be in the way of nobody any more.
+ */
+static bool end_ring(struct fsp_vfs *v)
+{
+	struct fsp_lock_wait **last = NULL, *w;
+
+	fsp_assert_held(&v->lock_lock);
+	for (struct fsp_lock_wait **p = &v->waits; *p; p = &(*p)->next)
+		if (in_ring_locked(v, *p))
+			last = p;
+	if (!last)
+		return false;
+	w = *last;
+	*last = w->next;
+	fsp_unlock(&v->lock_lock);
+	lock_answer(w, -EDEADLK);
+	fsp_lock(&v->lock_lock);
+	return true;
 }
 
 static void *lock_thread(void *arg)
@@ -146,7 +147,7 @@ static void *lock_thread(void *arg)
 
 		if (serve_round(v))
 			pause = POLL_MIN_NS;
-		if (v->lock_events != events)
+		if (v->lock_events != events || end_ring(v))
 			continue;
 		if (!v->waits && !v->lock_worker.stop) {
 			fsp_worker_wait(&v->lock_worker, 0);
@@ -161,16 +162,18 @@ static void *lock_thread(void *arg)
 
 int lock_queue(struct fsp_vfs *v, struct fsp_lock_wait *w)
 {
+	struct fsp_lock_wait **last = &v->waits;
 	int err;
 
 	FSP_GUARD(&v->lock_lock);
-	if (is_deadlock_locked(v, w))
-		return -EDEADLK;
 	/* The thread is there from the first wait on. */
 	err = fsp_worker_start(&v->lock_worker, lock_thread, v);
 	if (err)
 		return err;
-	put_back(v, w, SIZE_MAX);
+	while (*last)
+		last = &(*last)->next;
+	w->next = NULL;
+	*last = w;
 	wake_locked(v);
 	return 0;
 }

@@ -269,6 +269,38 @@ static void deadlock(void)
 	reap("the second", pid);
 }
 
+/* Who gave up what the other waits for may wait for the other: no deadlock. */
+static int handed(void)
+{
+	int fd = open("f", O_RDWR);
+
+	if (set(fd, F_SETLKW, F_WRLCK, 1, 1))
+		return errno;
+	return set(fd, F_SETLKW, F_WRLCK, 0, 1) ? errno : 0;
+}
+
+static void handed_on(void)
+{
+	int fd;
+
+	file("f", "x");
+	fd = open("f", O_RDWR);
+	for (int i = 0; i < fewer(10); i++) {
+		pid_t pid;
+
+		OK(set(fd, F_SETLK, F_WRLCK, 0, 1));
+		pid = spawn(handed);
+		pause_ms(30);
+		/* To a read lock and to none: both let the other go on. */
+		OK(set(fd, F_SETLK, i % 2 ? F_UNLCK : F_RDLCK, 0, 1));
+		OK(set(fd, F_SETLK, F_UNLCK, 0, 1));
+		OK(set(fd, F_SETLKW, F_WRLCK, 1, 1));
+		OK(set(fd, F_SETLK, F_UNLCK, 1, 1));
+		reap("who it was handed to", pid);
+	}
+	OK(close(fd));
+}
+
 /* Three in a ring, over two files. */
 static int ring_second(void)
 {
@@ -360,6 +392,7 @@ const struct posix_case cases_locks[] = {
 	{ "ofd_locks", descriptions, 0 },
 	{ "lock_waiting", waiting, 0 },
 	{ "lock_deadlock", deadlock, 0 },
+	{ "lock_handed_on", handed_on, 0 },
 	{ "lock_deadlock_ring", deadlock_ring, 0 },
 	{ "lock_contended", contended, AT_ALL },
 	{ NULL, NULL, 0 },
