@@ -245,6 +245,7 @@ struct fsp_renamed {
 	uint32_t replaced_nlink;        /* names it still has */
 	struct fsp_content replaced_content;
 	struct fsp_entry entry;         /* what moved, as it is now */
+	int64_t row;                    /* of its content, before */
 };
 
 struct fsp_counts {

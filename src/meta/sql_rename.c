@@ -163,6 +163,7 @@ static int rename_found(struct txn *t, struct rename *a,
 		return err;
 	*a->out = (struct fsp_renamed){ .ino = from->ino };
 	sql_fill(from, &a->out->entry);
+	a->out->row = a->out->entry.content.row;
 	if (exists && from->ino == to->ino)
 		return 0;
 	if (exists) {

@@ -291,20 +291,24 @@ int fsp_vfs_remove(struct fsp_vfs *v, const struct fsp_ctx *ctx, uint64_t dir,
 	return err;
 }
 
-/* An open file that is dirty stays so; it is now over the moved row. */
-static void follow_row(struct fsp_vfs *v, uint64_t ino,
-                       const struct fsp_content *c)
+/*
+ * An open file that is dirty stays so; it is now over the moved row, where it
+ * was over that row before: what others have committed it has still to merge.
+ */
+static void follow_row(struct fsp_vfs *v, const struct fsp_renamed *r)
 {
+	int64_t now = r->entry.content.row;
 	struct inode *i;
 	struct file *f;
 
-	if (inode_ref(v, ino, &i))
+	if (inode_ref(v, r->ino, &i))
 		return;                 /* nobody has it in memory */
 	if (file_get(v, i, false, &f) == 0 && f) {
 		fsp_lock(&f->lock);
-		if (strcmp(f->base.hash, c->hash) == 0)
-			f->base.row = c->row;
-		f->over_row = c->row;
+		if (f->base.row == r->row)
+			f->base.row = now;
+		if (f->over_row == r->row)
+			f->over_row = now;
 		fsp_unlock(&f->lock);
 		file_put(v, i, f);
 	}
@@ -329,7 +333,7 @@ static int rename_in(struct fsp_vfs *v, const struct fsp_ctx *ctx,
 		             &r.replaced_content);
 	inode_move(v, r.ino, from, old->name, to, new->name);
 	if (S_ISREG(r.entry.attr.mode))
-		follow_row(v, r.ino, &r.entry.content);
+		follow_row(v, &r);
 	if (r.replaced && !(flags & FSP_RENAME_EXCHANGE) && !r.replaced_nlink)
 		back_dropped(v, r.replaced);
 	return 0;

@@ -38,14 +38,17 @@ commit_order() {
 		fail "rows were written after the last fsync"
 }
 
-step "close() of a new file"
-traced "$OP" open "$D/f" wct write "first text" close
-commit_order
-# A new directory is given up a moment later, which is a row as well.
+# A new directory is given up when it is quiet, which is a row as well, at any time.
+step "close() of a new file in a new directory"
+traced "$OP" open "$D/f0" wct write "text zero" close
+commit_order new-dir
 given_up() {
 	[ "$(sql "$S" "SELECT count(*) FROM fsp_node WHERE rdev <> 0")" = 0 ]
 }
 wait_for 10 given_up || fail "the directory is not given up"
+step "close() of a new file"
+traced "$OP" open "$D/f" wct write "first text" close
+commit_order
 step "close() of a new version"
 traced "$OP" open "$D/f" wct write "second text" close
 commit_order

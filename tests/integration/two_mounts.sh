@@ -102,6 +102,16 @@ for i in $(seq 1 40); do
 	equal "$(cat "$A/$R/both$i")" "$(cat "$B/$R/both$i")" "both mounts see one"
 done
 
+step "what another mount wrote meanwhile stays behind what is written, also after a rename"
+for to in over over2; do
+	"$OP" open "$A/$R/over" wcx @1 open "$B/$R/over" wct fill 20000 7 close \
+		rename "$A/$R/over" "$A/$R/$to" @0 write "from A" close >"$WORK/out" || fail "$(cat "$WORK/out")"
+	"$OP" open "$WORK/expect" wct fill 20000 7 close open "$WORK/expect" w write "from A" close >"$WORK/out"
+	cmp "$WORK/expect" "$A/$R/$to" || fail "A reads something else at $to"
+	cmp "$WORK/expect" "$B/$R/$to" || fail "B reads something else at $to"
+	rm "$A/$R/$to"
+done
+
 step "a copy through each mount, and a tool that counts and restores meanwhile"
 mkdir -p "$A/$R/copy-a" "$B/$R/copy-b"
 (for i in $(seq 1 150); do echo "a $i" >"$A/$R/copy-a/$i"; done) & pa=$!
