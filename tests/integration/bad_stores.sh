@@ -2,6 +2,7 @@
 # Damaged and hostile stores: an error for what is damaged, the rest goes on,
 # and nothing crashes.
 # TIMEOUT 120
+# TAKES 14 16
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What an ordinary program does with files and directories, at every level.
 # TIMEOUT 120
+# TAKES 10 20
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # 8 processes do everything at once in one directory, under the sanitizers, and
-# what they recorded agrees with the tree.
+# what they recorded agrees with the tree. SECONDS_EACH says for how long.
 # TIMEOUT 900
-# TAKES 240 50
+# TAKES 200 22
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
@@ -10,7 +10,7 @@ need python3 python3
 M=$WORK/m
 seed=${SEED:-$RANDOM}
 note "SEED=$seed"
-each=${SECONDS_EACH:-$(on_servers && echo 15 || echo 60)}
+each=${SECONDS_EACH:-$(on_servers && echo 15 || echo 25)}
 # Over servers the program as it is, for a while.
 sanitizers=$(on_servers && echo none || echo "address,undefined thread")
 for san in $sanitizers; do

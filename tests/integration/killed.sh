@@ -2,6 +2,7 @@
 # A caller that is killed is answered at once; its commit goes on. What the
 # caller waits for is held in the store for as long as the test wants.
 # TIMEOUT 600
+# TAKES 45
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
 need python3 python3

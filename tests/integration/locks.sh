@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # flock and fcntl locks, on one mount and among several.
 # TIMEOUT 200
+# TAKES 15 25
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse

@@ -2,6 +2,7 @@
 # What calls cost: no request to the object store where no content is asked
 # for, and one wait for the database where a directory is listed.
 # TIMEOUT 60
+# TAKES 4 15
 # BACKENDS embedded servers
 . "$(dirname "$0")/../lib/lib.sh"
 need_fuse
