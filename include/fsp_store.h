@@ -53,7 +53,11 @@ void fsp_store_close(struct fsp_store *s);
 /* Keeps account of objects that are found damaged, for FSP_PART_CONTENT. */
 int fsp_store_watch(struct fsp_store *s);
 
-/* An object that was there counts as there for that long; 0: never. */
+/*
+ * An object that was there counts as there, and what is recorded of it as
+ * recorded, for that long; 0: never. Who removes objects that no row names has
+ * to wait for longer between the record and the object.
+ */
 int fsp_store_remember(struct fsp_store *s, int64_t for_ns);
 
 /* Reads [off, off + len) of the content: count, short only at the end. */
@@ -96,6 +100,8 @@ struct fsp_put {
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
                   const struct fsp_put *p, struct fsp_object *out,
                   struct fsp_buf *index, bool *reused);
+/* A commit with that record is done. */
+void fsp_store_recorded(struct fsp_store *s, const struct fsp_object *o);
 
 /*
  * The verified content into fd from offset 0. A damaged object is read a second

@@ -113,11 +113,11 @@ static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
 	uint64_t stored;
 	int err;
 
-	if (seen_is(s->seen, o->key, o->stored))
+	if (seen_is(s->seen, o))
 		return 0;
 	err = fsp_obj_head(s->objects, ctx, o->key, &stored);
 	if (!err && stored == o->stored) {
-		seen_note(s->seen, o->key, stored, now);
+		seen_note(s->seen, o, now);
 		return 0;
 	}
 	if (err && err != -ENOENT)
@@ -125,6 +125,11 @@ static int still_there(struct fsp_store *s, const struct fsp_ctx *ctx,
 	fsp_warn("object %s is %s; storing it again", o->key,
 	         err ? "missing" : "of the wrong size");
 	return -ENOENT;
+}
+
+void fsp_store_recorded(struct fsp_store *s, const struct fsp_object *o)
+{
+	seen_recorded(s->seen, o);
 }
 
 int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
@@ -142,7 +147,9 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 		err = digest_content(&r, ctx, &d);
 	if (err)
 		return err;
-	*reused = false;
+	*reused = seen_find(s->seen, d.sha256, p->size, out);
+	if (*reused)
+		return 0;
 	err = fsp_meta_object_find(s->meta, ctx, d.sha256, d.sha1, p->size,
 	                           out);
 	if (!err)
@@ -170,7 +177,7 @@ int fsp_store_put(struct fsp_store *s, const struct fsp_ctx *ctx,
 	out->verified_us = fsp_now_us();
 	if (!err) {
 		damage_mended(s, out->key);
-		seen_note(s->seen, out->key, out->stored, fsp_mono_ns());
+		seen_note(s->seen, out, fsp_mono_ns());
 	}
 	return err;
 }

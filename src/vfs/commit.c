@@ -184,6 +184,8 @@ int commit_content(struct fsp_vfs *v, struct inode *i, struct file *f,
 		err = store_content(v, f, ctx, o, index);
 		if (!err)
 			err = commit_row(v, i, f, ctx, o, e);
+		if (!err)
+			fsp_store_recorded(v->store, o);
 		if (err != -EAGAIN)
 			break;
 		err = file_rebase(v, i, f, &e->content);

@@ -74,6 +74,14 @@ equal 1 $(($(heads) - n)) "looks at what was stored by another mount"
 n=$(heads)
 for i in 1 2 3; do echo "content of now" >"$R/now$i"; done
 equal 0 $(($(heads) - n)) "looks at what this one has just stored"
+twice() { # twice NAME: that content in two new files; the round trips
+	local n i
+	quiet
+	n=$(trips)
+	for i in 1 2; do echo "content of now" >"$R/$1$i"; done
+	echo $(($(trips) - n))
+}
+known=$(twice known)
 fs_stop fs
 check_store "$S"
 
@@ -82,6 +90,7 @@ fs_start fs "$S" "$M" -o general.seen_time=0,mount.cache_time=0,mount.entry_time
 n=$(heads)
 for i in 4 5; do echo "content 9" >"$R/again$i"; done
 equal 2 $(($(heads) - n)) "looks"
+equal $((known + 2)) "$(twice asked)" "round trips where the rows are asked for the object"
 key=$(echo "content 9" | sha256sum | cut -d ' ' -f 1)
 object_remove "$S" "$key"
 echo "content 9" >"$R/again6"
