@@ -29,12 +29,12 @@ how, path, copy = sys.argv[1:4]
 if how == "caught":
     signal.signal(signal.SIGALRM, lambda *a: None)
     signal.setitimer(signal.ITIMER_REAL, 0.3, 0.05)
-data = os.urandom(8 << 20)
+data = os.urandom(2 << 20)
 with open(copy, "wb") as f:
     f.write(data)
 fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-for at in range(0, len(data), 1 << 20):
-    os.pwrite(fd, data[at:at + (1 << 20)], at)
+for at in range(0, len(data), 1 << 18):
+    os.pwrite(fd, data[at:at + (1 << 18)], at)
 print("written", flush=True)
 if how == "exit":
     time.sleep(1000)
@@ -127,7 +127,7 @@ step "a writer that waits for another's commit is killed"
 cat >"$WORK/two.py" <<'PY'
 import os, sys, threading
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-os.write(fd, os.urandom(8 << 20))
+os.write(fd, os.urandom(2 << 20))
 t = threading.Thread(target=os.fsync, args=(fd,))
 t.start()
 print("written", flush=True)

@@ -16,7 +16,7 @@ for kind in mariadb rgw; do
 	own_servers $kind "$WORK/$kind"
 done
 # How long a server is away, in seconds; ONLY is a pattern for some of them.
-AWAY=${AWAY:-30}
+AWAY=${AWAY:-20}
 SHORT=$((AWAY < 12 ? AWAY : 12))
 DEADLINE=6             # of any call: twice s3.timeout, once mysql.timeout
 export FSP_BACKEND=servers

@@ -57,7 +57,7 @@ fi
 
 for seed in "${seeds[@]}"; do
 	step "random calls, seed $seed"
-	"$POSIX" --random "$seed" "${CALLS:-6000}" "$D" "$M" ||
+	"$POSIX" --random "$seed" "${CALLS:-4000}" "$D" "$M" ||
 		fail "random calls differ: SEED=$seed"
 done
 
