@@ -10,10 +10,11 @@
 #include "fsp_ctx.h"
 
 #define SLOTS 256
-/* The kernel tries at once: what is older was given up. */
-#define LIFETIME_NS FSP_NS_PER_SEC
+/* The kernel tries at once, as far as the machine lets it: what is older was
+ * given up. */
+#define LIFETIME_NS (5 * FSP_NS_PER_SEC)
 /* And opens at once what it has found; later it is another call's. */
-#define FOUND_NS (FSP_NS_PER_SEC / 4)
+#define FOUND_NS (2 * FSP_NS_PER_SEC)
 
 struct slot {
 	pid_t tid;                      /* 0: free */
