@@ -13,7 +13,7 @@ seed=${SEED:-$RANDOM}
 note "SEED=$seed"
 each=${SECONDS_EACH:-$(on_servers && echo 15 || echo 40)}
 # Over servers the program as it is, for a while.
-both=(address,undefined thread)
+both=("address,undefined" thread)
 sanitizers=${SANITIZERS:-$(on_servers && echo none || echo "${both[seed % 2]}")}
 for san in $sanitizers; do
 	step "hammering under $san"
