@@ -366,6 +366,7 @@ static int run(struct tree *t, const char *path, const char *from,
 	if (!err)
 		err = restore_dir(t, from, place, attr);
 	progress(t, true);
+	t->owner = NULL;
 	err2 = fsp_session_end(t->a, &s);
 	err = err ? err : err2;
 	if (err)

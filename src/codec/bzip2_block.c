@@ -58,6 +58,7 @@ static int compress_all(struct piece *p, bz_stream *bz)
 		bz->avail_in = (unsigned)n;
 		err = compress(bz, BZ_RUN, &p->out);
 	}
+	bz->next_in = NULL;
 	bz->avail_in = 0;
 	if (!err)
 		err = compress(bz, BZ_FINISH, &p->out);

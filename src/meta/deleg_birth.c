@@ -36,6 +36,7 @@ static void want_done(struct deleg *d, struct dwant *w, int err)
 {
 	want_drop(d, w);
 	w->taken = false;
+	w->flight = NULL;
 	w->done = true;
 	w->err = err;
 }
@@ -126,6 +127,7 @@ static bool is_tried_again(struct dwant *w, const struct dwant *own, size_t n,
 	else if (w == own || (err != -EINTR && err != -ETIMEDOUT))
 		return false;
 	w->taken = false;
+	w->flight = NULL;
 	return true;
 }
 
@@ -185,6 +187,7 @@ static void lead(struct deleg *d, const struct fsp_ctx *ctx, struct dtree *t,
 		err = flight_fly(d, ctx, &f);
 	fsp_lock(&d->lock);
 	end_wants(d, &f, own, n, err);
+	own->flight = NULL;
 	fsp_unlock(&d->lock);
 	if (!err)
 		flight_tell(d, &f);

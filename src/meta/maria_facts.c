@@ -438,7 +438,7 @@ static void rights(struct facts *f)
 		err = rights_step(f, "read the tables", try_read,
 		                  "the user needs SELECT on the database");
 	if (!err && !f->read_only)
-		err = rights_step(f, "write to the tables", try_write,
+		(void)rights_step(f, "write to the tables", try_write,
 		                  "the user needs INSERT, UPDATE and DELETE on "
 		                  "the database");
 	/* What only an upgrade needs is told in any case. */

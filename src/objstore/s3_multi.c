@@ -262,7 +262,7 @@ static int grow_locked(struct s3_store *s, struct s3_writer *w)
 
 int s3_multi_send(struct s3_store *s, struct s3_writer *w, struct fsp_buf *part)
 {
-	FSP_BUF struct fsp_buf extra = FSP_BUF_INIT;
+	struct fsp_buf extra = FSP_BUF_INIT;
 	struct s3_job *j = calloc(1, sizeof(*j));
 	int rc;
 
@@ -289,6 +289,7 @@ int s3_multi_send(struct s3_store *s, struct s3_writer *w, struct fsp_buf *part)
 		queue_locked(s, j);
 	}
 	fsp_unlock(&s->lock);
+	fsp_buf_free(&extra);
 	if (rc)
 		free(j);
 	return rc;

@@ -130,10 +130,10 @@ static int make_chain(const struct fsp_queued *q, const struct way *w,
 	const struct fsp_queued_dir *d = q->dirs + q->n_dirs;
 	const char *below = q->path + strlen(w->path) + (*w->path != '\0');
 	const char *name = below, *end;
-	size_t missing = w->all - w->there;
+	size_t missing = w->all - w->there, n = missing + 1;
 	int err = 0;
 
-	c->v = calloc(missing + 1, sizeof(*c->v));
+	c->v = n ? calloc(n, sizeof(*c->v)) : NULL;
 	if (!c->v)
 		return -ENOMEM;
 	for (d -= missing; !err && (end = strchr(name, '/')); name = end + 1)

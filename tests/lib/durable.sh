@@ -10,6 +10,7 @@ D=$M/acct/table/record
 
 # The daemon's own calls below the store are what is recorded.
 record_calls() {
+	# shellcheck disable=SC2034 # lib.sh's
 	FS_ENV=(LD_PRELOAD="$(preloaded preload_iotrace)" IOTRACE_OUT="$TRACE"
 		IOTRACE_PREFIX="$S/" IOTRACE_FAULT="$FAULT")
 }
