@@ -16,7 +16,7 @@
 /* While one close() comes after another, they have processors and servers to
  * themselves, but for no longer than that. */
 #define LULL_NS (20 * 1000 * 1000LL)
-#define LULL_MOST_NS FSP_NS_PER_SEC
+#define LULL_MOST_NS (2 * FSP_NS_PER_SEC)
 
 /* When it may be begun: now, or later while more is being closed. */
 static int64_t due_locked(const struct back *b, const struct item *it)
