@@ -95,6 +95,59 @@ retried=$(($(again) - retried))
 note "$round rounds, $(($(refused) - before)) transactions refused, $retried run again"
 [ "$retried" -ge 5 ] || fail "only $retried were run again"
 
+step "two nodes make names in a directory that one mount holds"
+cat >"$WORK/held.py" <<'PY'
+import os, sys, threading, time
+tops, rounds = sys.argv[1:3], int(sys.argv[3])
+
+def tries(what, *args):
+    try:
+        what(*args)
+        return 1
+    except FileExistsError:
+        return 0
+
+def write(path, text):
+    with open(path, "x") as f:
+        f.write(text)
+
+for n in range(rounds):
+    dirs = [f"{top}/h{n}" for top in tops]
+    os.mkdir(dirs[0])
+    for i in range(2000):       # it is held as long as names come
+        if os.path.isdir(dirs[1]):
+            break
+        os.mkdir(f"{dirs[0]}/k{i}")
+        time.sleep(0.01)
+    start, won = threading.Barrier(2), [None, None]
+
+    def race(at):
+        start.wait()
+        won[at] = (tries(os.mkdir, dirs[at] + "/s"), tries(write, dirs[at] + "/x", "of %d" % at),
+                   tries(write, f"{dirs[at]}/own{at}", "own"))
+
+    threads = [threading.Thread(target=race, args=(at,)) for at in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if None in won:
+        sys.exit(f"round {n}: an error")
+    sums = [a + b for a, b in zip(*won)]
+    if sums != [1, 1, 2]:
+        sys.exit(f"round {n}: winners of mkdir, of O_EXCL, and of names of their own: {won}")
+    text = "of %d" % won[1][1]
+    for at in (0, 1):           # a node may be behind for a moment
+        want = {"s", "x", "own0", "own1"}
+        for _ in range(1500):
+            if want <= set(os.listdir(dirs[at])):
+                break
+            time.sleep(0.01)
+        if not want <= set(os.listdir(dirs[at])) or open(dirs[at] + "/x").read() != text:
+            sys.exit(f"round {n}: mount {at} has {os.listdir(dirs[at])}")
+PY
+python3 "$WORK/held.py" "$A/$D" "$B/$D" 12 || fail "names in a held directory"
+
 step "locks hold across nodes: no line is lost"
 : >"$A/$D/log"
 append_locked "$A/$D/log" a 15 & pa=$!

@@ -14,10 +14,10 @@ filesystem could have had. That is close-to-open consistency (a read answers
 what was committed under the name at some moment between open and the answer;
 while that file is being closed, the beginning of one version and the end of the
 other, or the new one with zeros to where the old one ended, as on NFS, and
-nothing else that is in neither; while the same host takes its
-name away, it may be cut short), atomic rename and unlink, and exclusive create
-and mkdir, over all mounts. On the mount of a writer that has this very file
-open a read may find it emptied, or what is being written there. A writer that
+nothing else that is in neither; while the same host takes its name away, it may
+be cut short; while it empties the file, zeros), atomic rename and unlink, and
+exclusive create and mkdir, over all mounts. On the mount of a writer that has
+this very file open a read may find it emptied, or what is being written there. A writer that
 made its file and did not empty it goes over what others have stored meanwhile:
 their bytes stay behind its own.
 
@@ -300,6 +300,14 @@ class Beliefs:
                 any(self.who[w][0] == mount and q == p
                     for w, q in self.opening)) and content.startswith(data)
 
+    def zeroed(self, worker, p, content, data):
+        """While one of this kernel's empties the file, a read may show zeros in
+        place of what is cut, as the manual says."""
+        mount = self.who[worker][0]
+        longest = max([len(content)] + [len(new) for _, new in self.closing])
+        return not data.strip(b"\0") and len(data) <= longest and any(
+            self.who[w][0] == mount and q == p for w, q in self.opening)
+
     def lost(self, worker, p):
         """Another host takes the name away while it is opened."""
         mount = self.who[worker][0]
@@ -331,6 +339,7 @@ def read_ok(s, before, worker, p, value, beliefs):
     held = {**before, **s.held}
     return beliefs.torn(held, inode, content, data) or \
         beliefs.cut(worker, p, content, data) or \
+        beliefs.zeroed(worker, p, content, data) or \
         not data and beliefs.emptied(held, worker, p, inode)
 
 
@@ -478,6 +487,14 @@ def cases():
     yield "emptied here", one_by_one(*OPENED, saw(R0, "b", b"")), None
     yield "opened elsewhere", one_by_one(
         *STORED, [W0, ["openw", "a"], OK], saw(R1, "a", b"")), 3
+    emptying, zeros = [W0, ["openw", "a"], OK], b"\0" * len(t1)
+    yield "just being emptied", one_by_one(*STORED) + [
+        [emptying, saw(R0, "a", zeros)]], None
+    yield "more zeros than it had bytes", one_by_one(*STORED) + [
+        [emptying, saw(R0, "a", zeros + b"\0")]], 2
+    yield "emptied elsewhere", one_by_one(*STORED) + [
+        [emptying, saw(R1, "a", zeros)]], 2
+    yield "zeros out of the blue", one_by_one(*STORED, saw(R0, "a", zeros)), 2
     yield "just being closed", one_by_one(*again[:3]) + [
         [[W1, T2, OK], saw(R0, "a", t2 + t1[len(t2):])]], None
     yield "another is being closed", one_by_one(*OPENED) + [
