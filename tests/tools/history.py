@@ -17,9 +17,9 @@ other, or the new one with zeros to where the old one ended, as on NFS, and
 nothing else that is in neither; while the same host takes its name away, it may
 be cut short; while it empties the file, zeros), atomic rename and unlink, and
 exclusive create and mkdir, over all mounts. On the mount of a writer that has
-this very file open a read may find it emptied, or what is being written there. A writer that
-made its file and did not empty it goes over what others have stored meanwhile:
-their bytes stay behind its own.
+this very file open a read may find it emptied, or what is being written there.
+A writer that made its file and did not empty it goes over what others have
+stored meanwhile: their bytes stay behind its own.
 
 ESTALE is an answer, as on NFS: to an open while another host takes the name
 away, and to a close when the file has no name left, whoever took the last.
