@@ -15,8 +15,8 @@ struct dwant {
 	uint64_t ino;
 	const struct fsp_commit *commit;
 	bool alone;             /* with others it met a conflict */
-	bool taken, done, born;
-	const struct flight *flight;
+	bool done, born;
+	const struct flight *flight;    /* that brings it, or NULL */
 	size_t at;              /* its birth in that */
 	int err;
 	struct fsp_entry *out;
@@ -35,7 +35,6 @@ static void want_drop(struct deleg *d, const struct dwant *w)
 static void want_done(struct deleg *d, struct dwant *w, int err)
 {
 	want_drop(d, w);
-	w->taken = false;
 	w->flight = NULL;
 	w->done = true;
 	w->err = err;
@@ -76,7 +75,6 @@ static void add_commit(struct flight *f, struct dwant *w)
 		b->owner = NULL;
 	w->flight = f;
 	w->at = f->n - 1;
-	w->taken = true;
 }
 
 /* false: not in this flight. */
@@ -90,14 +88,14 @@ static bool take_want(struct deleg *d, struct flight *f, struct dtree *t,
 		want_done(d, w, 0);
 		return false;
 	}
-	if (w->taken || n->tree != t || flight_has(n, f))
+	if (w->flight || n->tree != t || flight_has(n, f))
 		return false;
 	err = collect(d, f, n);
 	if (err)
 		want_done(d, w, err);
 	else if (f->n && f->nodes[f->n - 1] == n)
 		add_commit(f, w);
-	return w->taken;
+	return w->flight != NULL;
 }
 
 /* The first is the leader's own; those who were in the way of each other go one
@@ -126,7 +124,6 @@ static bool is_tried_again(struct dwant *w, const struct dwant *own, size_t n,
 		w->alone = true;
 	else if (w == own || (err != -EINTR && err != -ETIMEDOUT))
 		return false;
-	w->taken = false;
 	w->flight = NULL;
 	return true;
 }
@@ -157,7 +154,7 @@ static void end_wants(struct deleg *d, struct flight *f, struct dwant *own,
 
 	for (struct dwant *w = d->wants; w; w = next) {
 		next = w->next;
-		if (w->taken && w->flight == f)
+		if (w->flight == f)
 			end_want(d, f, w, own, n, err);
 	}
 	/* What is above it took a flight of its own. */
@@ -187,7 +184,6 @@ static void lead(struct deleg *d, const struct fsp_ctx *ctx, struct dtree *t,
 		err = flight_fly(d, ctx, &f);
 	fsp_lock(&d->lock);
 	end_wants(d, &f, own, n, err);
-	own->flight = NULL;
 	fsp_unlock(&d->lock);
 	if (!err)
 		flight_tell(d, &f);
@@ -200,11 +196,11 @@ static void wait_for_want(struct deleg *d, const struct fsp_ctx *ctx,
 {
 	/* Who brings it has a deadline of his own. */
 	int err = fsp_cond_wait(&d->changed, &d->lock,
-	                        w->taken ? 0 : ctx->deadline_ns);
+	                        w->flight ? 0 : ctx->deadline_ns);
 
-	if (!err && !w->taken)
+	if (!err && !w->flight)
 		err = fsp_ctx_check(ctx);
-	if (err && !w->taken && !w->done)
+	if (err && !w->flight && !w->done)
 		want_done(d, w, err);
 }
 
@@ -220,9 +216,9 @@ int deleg_birth(struct deleg *d, const struct fsp_ctx *ctx, uint64_t ino,
 	while (!w.done) {
 		struct dnode *n = dnode_find(d, ino);
 
-		if (!w.taken && (!n || n->state == DNODE_BORN))
+		if (!w.flight && (!n || n->state == DNODE_BORN))
 			want_done(d, &w, 0);
-		else if (!w.taken && !n->tree->leading && !flight_has(n, NULL))
+		else if (!w.flight && !n->tree->leading && !flight_has(n, NULL))
 			lead(d, ctx, n->tree, &w);
 		else
 			wait_for_want(d, ctx, &w);
