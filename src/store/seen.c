@@ -52,13 +52,14 @@ static unsigned long place_of(const char *sha256)
 static bool holds_locked(const struct fsp_seen *s, unsigned long i,
                          const struct fsp_object *o)
 {
-	return s->v[i].since_ns && strcmp(s->v[i].o.key, o->key) == 0 &&
+	return strcmp(s->v[i].o.key, o->key) == 0 &&
 		s->v[i].o.stored == o->stored;
 }
 
 static bool counts_locked(const struct fsp_seen *s, unsigned long i)
 {
-	return fsp_mono_ns() - s->v[i].since_ns < s->for_ns;
+	return s->v[i].since_ns &&
+		fsp_mono_ns() - s->v[i].since_ns < s->for_ns;
 }
 
 void seen_note(struct fsp_seen *s, const struct fsp_object *o,
@@ -103,8 +104,8 @@ bool seen_find(struct fsp_seen *s, const char *sha256, uint64_t size,
 	if (!s)
 		return false;
 	FSP_GUARD(&s->lock);
-	if (!s->v[i].since_ns || !counts_locked(s, i) ||
-	    !s->v[i].o.recorded_us || s->v[i].o.size != size ||
+	if (!counts_locked(s, i) || !s->v[i].o.recorded_us ||
+	    s->v[i].o.size != size ||
 	    strcmp(s->v[i].o.sha256, sha256) != 0)
 		return false;
 	*out = s->v[i].o;
@@ -117,6 +118,6 @@ void seen_forget(struct fsp_seen *s, const char *key)
 		return;
 	FSP_GUARD(&s->lock);
 	for (unsigned long i = 0; i < PLACES; i++)
-		if (s->v[i].since_ns && strcmp(s->v[i].o.key, key) == 0)
+		if (strcmp(s->v[i].o.key, key) == 0)
 			s->v[i].since_ns = 0;
 }
