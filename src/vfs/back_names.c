@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "back.h"
+#include "fsp_buf.h"
 #include "fsp_cleanup.h"
 #include "fsp_ctx.h"
 
@@ -90,7 +91,7 @@ static int walk(const struct naming *n, struct way *w)
 /* Births of the directories that are missing, and of the file. */
 struct chain {
 	struct fsp_birth *v;
-	size_t n;
+	size_t n, cap;
 };
 
 static void chain_free(struct chain *c)
@@ -107,9 +108,13 @@ static void chain_free(struct chain *c)
 static int add_birth(struct chain *c, const char *below, const char *name,
                      size_t len, const struct fsp_queued_dir *d)
 {
-	struct fsp_birth *b = &c->v[c->n++];
+	struct fsp_birth *b = fsp_grow(c->v, c->n, &c->cap, sizeof(*b));
 
-	b->ino = d->ino;
+	if (!b)
+		return -ENOMEM;
+	c->v = b;
+	b += c->n++;
+	*b = (struct fsp_birth){ .ino = d->ino };
 	b->attr = (struct fsp_attr){
 		.ino = d->ino, .mode = d->mode, .uid = d->uid, .gid = d->gid,
 		.nlink = 1, .atime_ns = d->atime_ns, .mtime_ns = d->mtime_ns,
@@ -130,13 +135,9 @@ static int make_chain(const struct fsp_queued *q, const struct way *w,
 	const struct fsp_queued_dir *d = q->dirs + q->n_dirs;
 	const char *below = q->path + strlen(w->path) + (*w->path != '\0');
 	const char *name = below, *end;
-	size_t missing = w->all - w->there, n = missing + 1;
 	int err = 0;
 
-	c->v = n ? calloc(n, sizeof(*c->v)) : NULL;
-	if (!c->v)
-		return -ENOMEM;
-	for (d -= missing; !err && (end = strchr(name, '/')); name = end + 1)
+	for (d -= w->all - w->there; !err && (end = strchr(name, '/')); name = end + 1)
 		err = add_birth(c, below, name, (size_t)(end - name), d++);
 	return err ? err : add_birth(c, below, name, strlen(name), &file);
 }
