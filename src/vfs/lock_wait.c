@@ -48,7 +48,8 @@ static void wake_locked(struct fsp_vfs *v)
 void locks_wake(struct fsp_vfs *v)
 {
 	FSP_GUARD(&v->lock_lock);
-	wake_locked(v);
+	if (v->waits)           /* who comes later tries by himself */
+		wake_locked(v);
 }
 
 static void pages_gone(void *arg)
