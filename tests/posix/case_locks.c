@@ -241,16 +241,20 @@ static void waiting(void)
 	reap("flock after the close", a);
 }
 
-/* Each waits for what the other holds; the signal is for one that is not told. */
-static int second(void)
+/* Takes the byte at `at`, and then waits for the first. */
+static int and_first(int cmd, off_t at)
 {
 	int fd = open("f", O_RDWR);
 
-	if (set(fd, F_SETLK, F_WRLCK, 1, 1))
+	if (set(fd, cmd, F_WRLCK, at, 1))
 		return errno;
-	if (set(fd, F_SETLKW, F_WRLCK, 0, 1))
-		return errno;
-	return 0;
+	return set(fd, F_SETLKW, F_WRLCK, 0, 1) ? errno : 0;
+}
+
+/* Each waits for what the other holds; the signal is for one that is not told. */
+static int second(void)
+{
+	return and_first(F_SETLK, 1);
 }
 
 static void deadlock(void)
@@ -272,11 +276,7 @@ static void deadlock(void)
 /* Who gave up what the other waits for may wait for the other: no deadlock. */
 static int handed(void)
 {
-	int fd = open("f", O_RDWR);
-
-	if (set(fd, F_SETLKW, F_WRLCK, 1, 1))
-		return errno;
-	return set(fd, F_SETLKW, F_WRLCK, 0, 1) ? errno : 0;
+	return and_first(F_SETLKW, 1);
 }
 
 static void handed_on(void)
@@ -313,11 +313,7 @@ static int ring_second(void)
 
 static int ring_third(void)
 {
-	int f = open("f", O_RDWR);
-
-	if (set(f, F_SETLK, F_WRLCK, 5, 1))
-		return errno;
-	return set(f, F_SETLKW, F_WRLCK, 0, 1) ? errno : 0;
+	return and_first(F_SETLK, 5);
 }
 
 static void deadlock_ring(void)
